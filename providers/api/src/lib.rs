@@ -1,1 +1,23 @@
-//! stub
+//! What a provider is: the only crate that a provider crate depends on.
+//!
+//! A provider makes, finds, powers and destroys instances. It knows nothing of SSH, engines,
+//! certificates or the store: the core hands it a [`CreateRequest`] and keeps what it answers.
+//!
+//! Three types are kept apart: the *config* (what was asked, JSON made by [`Driver::configure`]),
+//! the *instance* (what exists, [`Instance`]) and the *client* (how to talk, [`Provider`]).
+
+pub mod conformance;
+mod driver;
+mod error;
+mod flags;
+mod model;
+mod provider;
+
+pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, Silent};
+pub use error::{Error, Kind, LeftBehind, Result, Retry};
+pub use flags::{Flag, FlagKind, Source, Value, Values};
+pub use model::{
+    Addresses, AttemptToken, BootData, CreateRequest, HostTrust, Instance, InstanceId, Login, LoginKey, MachineRef,
+    MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource, ResourceKind, StopMode,
+};
+pub use provider::{Journal, Provider};

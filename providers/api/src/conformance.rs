@@ -1,0 +1,1 @@
+//! The behaviour that every provider has to show, as functions over `&dyn Provider`.

@@ -1,0 +1,113 @@
+//! A driver: the name, the flags and the way to a [`Provider`].
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{Flag, Instance, Plan, Provider, Result, Values};
+
+/// What a driver is, as data.
+#[derive(Debug, Clone, Copy)]
+pub struct DriverInfo {
+    /// The name after `--driver`, also the prefix of its flags.
+    pub name: &'static str,
+    /// One line for lists of drivers.
+    pub summary: &'static str,
+    /// Its flags.
+    pub flags: &'static [Flag],
+    /// What its machines can do.
+    pub capabilities: Capabilities,
+}
+
+/// What the machines of a driver can do.
+#[derive(Debug, Clone, Copy)]
+pub struct Capabilities {
+    /// The core may log in over SSH.
+    pub ssh: bool,
+    /// The core installs the engine and issues certificates.
+    pub engine: bool,
+    /// `start`, `stop` and `kill` go to the provider.
+    pub power: bool,
+    /// `allow` can change who may connect.
+    pub ingress: bool,
+}
+
+/// Secret values of a machine (cloud keys), kept in a 0600 file of their own.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What [`Driver::configure`] makes of the flags.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    /// What was asked, without secrets; saved in the record and handed back to [`Driver::connect`].
+    pub config: serde_json::Value,
+    /// Secrets that were typed as flags; those of the environment are never kept.
+    pub secrets: Secrets,
+}
+
+/// Takes what a provider has to say while it works.
+pub trait Notify: Send + Sync {
+    /// A step of the work; replaces the step before it.
+    fn progress(&self, message: &str);
+    /// Something that the user should know.
+    fn warn(&self, message: &str);
+}
+
+/// Says nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Notify for Silent {
+    fn progress(&self, _: &str) {}
+    fn warn(&self, _: &str) {}
+}
+
+/// A kind of provider, registered by name.
+#[async_trait]
+pub trait Driver: fmt::Debug + Send + Sync + 'static {
+    /// Name, flags and capabilities.
+    fn info(&self) -> &'static DriverInfo;
+
+    /// Turns flags into a config. Pure but for reading files that the flags name.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::InvalidInput`] when values contradict each other or do not parse.
+    fn configure(&self, values: &Values) -> Result<Configured>;
+
+    /// Names the account and place that `config` speaks to: machines of one scope share one
+    /// [`Provider`], so that [`Provider::observe`] asks once for all of them.
+    fn scope(&self, config: &serde_json::Value) -> String;
+
+    /// Makes a client. Cheap: the first request may come later.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::Credentials`] when there are none, [`crate::Kind::InvalidInput`] when the config does not read.
+    async fn connect(
+        &self,
+        config: &serde_json::Value,
+        secrets: &Secrets,
+        notify: Arc<dyn Notify>,
+    ) -> Result<Arc<dyn Provider>>;
+
+    /// Fields that docker-machine's driver of this name keeps in `config.json` under `Driver`
+    /// besides the common ones (`InstanceId`, `Region`, …); never a secret.
+    fn legacy_fields(
+        &self,
+        config: &serde_json::Value,
+        plan: Option<&Plan>,
+        instance: Option<&Instance>,
+    ) -> serde_json::Map<String, serde_json::Value> {
+        let _ = (config, plan, instance);
+        serde_json::Map::new()
+    }
+}

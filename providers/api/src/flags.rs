@@ -1,0 +1,285 @@
+//! Flags as data: the command line, the docs and the completions are made from these tables.
+
+use std::collections::BTreeMap;
+
+/// What a flag takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlagKind {
+    /// One string; an empty one counts as not given.
+    Text,
+    /// One whole number.
+    Integer,
+    /// On or off: `--flag`, `--flag=true`, `--flag=false`.
+    Switch,
+    /// Several strings: repeated, or separated by commas in the environment.
+    List,
+}
+
+/// One flag of a driver, as shown by `create --driver NAME --help`.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// Long name without dashes, starting with the driver's name and a dash.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: FlagKind,
+    /// Environment variables that stand in for it; the first non-empty one counts.
+    pub env: &'static [&'static str],
+    /// Value when neither the flag nor the environment gives one, in the form the user would type.
+    pub default: Option<&'static str>,
+    /// One line of help.
+    pub help: &'static str,
+    /// Placeholder of the value in help texts.
+    pub value_name: &'static str,
+    /// Whether its value is a secret: never shown, kept out of `config.json`.
+    pub secret: bool,
+    /// Other spellings, accepted but not shown.
+    pub aliases: &'static [&'static str],
+}
+
+impl Flag {
+    const fn of(name: &'static str, kind: FlagKind, value_name: &'static str, help: &'static str) -> Self {
+        Self { name, kind, env: &[], default: None, help, value_name, secret: false, aliases: &[] }
+    }
+
+    /// A flag with one string.
+    pub const fn text(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
+        Self::of(name, FlagKind::Text, value_name, help)
+    }
+
+    /// A flag with a whole number.
+    pub const fn integer(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
+        Self::of(name, FlagKind::Integer, value_name, help)
+    }
+
+    /// A flag that is on or off.
+    pub const fn switch(name: &'static str, help: &'static str) -> Self {
+        Self::of(name, FlagKind::Switch, "BOOL", help)
+    }
+
+    /// A flag that may be repeated.
+    pub const fn list(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
+        Self::of(name, FlagKind::List, value_name, help)
+    }
+
+    /// Names the environment variables that stand in for it.
+    #[must_use]
+    pub const fn env(mut self, env: &'static [&'static str]) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// Gives the default, as the user would type it.
+    #[must_use]
+    pub const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// Marks the value as a secret.
+    #[must_use]
+    pub const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    /// Names other accepted spellings.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+}
+
+/// A parsed value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Of [`FlagKind::Text`].
+    Text(String),
+    /// Of [`FlagKind::Integer`].
+    Integer(i64),
+    /// Of [`FlagKind::Switch`].
+    Switch(bool),
+    /// Of [`FlagKind::List`].
+    List(Vec<String>),
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Typed on the command line.
+    CommandLine,
+    /// Taken from this environment variable.
+    Environment(&'static str),
+    /// The flag's default.
+    Default,
+}
+
+/// The values of one driver's flags; a flag that has none of the three sources is absent.
+#[derive(Debug, Clone, Default)]
+pub struct Values {
+    map: BTreeMap<&'static str, (Value, Source)>,
+}
+
+impl Values {
+    /// Resolves `flags` from the command line (`given`), the environment and the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::InvalidInput`] when a variable of the environment does not parse.
+    pub fn resolve(
+        flags: &'static [Flag],
+        mut given: impl FnMut(&'static Flag) -> Option<Value>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> crate::Result<Self> {
+        let mut values = Self::default();
+        for flag in flags {
+            let found = match given(flag).filter(|v| !is_empty(v)) {
+                Some(value) => Some((value, Source::CommandLine)),
+                None => from_environment(flag, &env)?,
+            };
+            let found = match (found, flag.default) {
+                (Some(found), _) => Some(found),
+                (None, Some(default)) => Some((parse(flag, default)?, Source::Default)),
+                (None, None) => None,
+            };
+            if let Some(found) = found {
+                values.map.insert(flag.name, found);
+            }
+        }
+        Ok(values)
+    }
+
+    /// Sets one value, as if typed; for tests and for programs that embed a driver.
+    pub fn set(&mut self, name: &'static str, value: Value) {
+        self.map.insert(name, (value, Source::CommandLine));
+    }
+
+    /// The string of a text flag.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.map.get(name) {
+            Some((Value::Text(s), _)) if !s.is_empty() => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The number of an integer flag.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.map.get(name) {
+            Some((Value::Integer(n), _)) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// Whether a switch is on; absent is off.
+    pub fn switch(&self, name: &str) -> bool {
+        matches!(self.map.get(name), Some((Value::Switch(true), _)))
+    }
+
+    /// The strings of a list flag; absent is empty.
+    pub fn list(&self, name: &str) -> &[String] {
+        match self.map.get(name) {
+            Some((Value::List(items), _)) => items,
+            _ => &[],
+        }
+    }
+
+    /// Where a value came from; `None` when there is no value.
+    pub fn source(&self, name: &str) -> Option<Source> {
+        self.map.get(name).map(|(_, source)| *source)
+    }
+
+    /// Whether the user gave the value, by flag or environment.
+    pub fn is_given(&self, name: &str) -> bool {
+        matches!(self.source(name), Some(Source::CommandLine | Source::Environment(_)))
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Text(s) => s.is_empty(),
+        Value::List(items) => items.is_empty(),
+        Value::Integer(_) | Value::Switch(_) => false,
+    }
+}
+
+fn from_environment(
+    flag: &'static Flag,
+    env: &impl Fn(&str) -> Option<String>,
+) -> crate::Result<Option<(Value, Source)>> {
+    for name in flag.env {
+        if let Some(text) = env(name).filter(|text| !text.is_empty()) {
+            let value = parse(flag, &text).map_err(|e| {
+                crate::Error::invalid(format!("the environment variable {name} is not valid")).source(e)
+            })?;
+            return Ok(Some((value, Source::Environment(name))));
+        }
+    }
+    Ok(None)
+}
+
+/// Parses `text` as the kind of `flag`; booleans are those of Go's `strconv.ParseBool`.
+fn parse(flag: &Flag, text: &str) -> crate::Result<Value> {
+    let wrong = |what: &str| crate::Error::invalid(format!("--{} takes {what}, not \"{text}\"", flag.name));
+    match flag.kind {
+        FlagKind::Text => Ok(Value::Text(text.to_owned())),
+        FlagKind::Integer => text.trim().parse().map(Value::Integer).map_err(|_| wrong("a whole number")),
+        FlagKind::Switch => match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Switch(true)),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Switch(false)),
+            _ => Err(wrong("true or false")),
+        },
+        FlagKind::List => {
+            Ok(Value::List(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static FLAGS: &[Flag] = &[
+        Flag::text("x-region", "REGION", "region").env(&["X_REGION", "X_DEFAULT_REGION"]).default("here"),
+        Flag::switch("x-monitor", "monitor").env(&["X_MONITOR"]),
+        Flag::list("x-group", "NAME", "groups").env(&["X_GROUPS"]),
+        Flag::integer("x-size", "GB", "size").env(&["X_SIZE"]).default("16"),
+    ];
+
+    fn resolve(env: &[(&str, &str)], given: &[(&str, Value)]) -> crate::Result<Values> {
+        Values::resolve(
+            FLAGS,
+            |flag| given.iter().find(|(n, _)| *n == flag.name).map(|(_, v)| v.clone()),
+            |name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()),
+        )
+    }
+
+    #[test]
+    fn command_line_beats_environment_beats_default() {
+        let values = resolve(&[("X_DEFAULT_REGION", "env")], &[]).unwrap();
+        assert_eq!(values.text("x-region"), Some("env"));
+        assert_eq!(values.source("x-region"), Some(Source::Environment("X_DEFAULT_REGION")));
+        let values = resolve(&[("X_REGION", "env")], &[("x-region", Value::Text("typed".into()))]).unwrap();
+        assert_eq!(values.text("x-region"), Some("typed"));
+        let values = resolve(&[], &[]).unwrap();
+        assert_eq!((values.text("x-region"), values.integer("x-size")), (Some("here"), Some(16)));
+        assert!(!values.is_given("x-region"));
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_not_given() {
+        let values = resolve(&[("X_REGION", "")], &[("x-region", Value::Text(String::new()))]).unwrap();
+        assert_eq!(values.source("x-region"), Some(Source::Default));
+    }
+
+    #[test]
+    fn lists_split_on_commas_in_the_environment() {
+        let values = resolve(&[("X_GROUPS", "a, b,,c")], &[]).unwrap();
+        assert_eq!(values.list("x-group"), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let error = resolve(&[("X_MONITOR", "maybe")], &[]).unwrap_err();
+        assert_eq!(error.to_string(), "the environment variable X_MONITOR is not valid");
+    }
+}

@@ -1,0 +1,274 @@
+//! The values that pass between the core and a provider.
+
+use std::{fmt, net::IpAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $type(pub String);
+
+        impl $type {
+            /// The text of it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// Random id of one store; on every resource that its machines own. gc acts on its own only.
+    Owner
+);
+name!(
+    /// Random id of one machine; on every resource made for it, in the call that makes it.
+    MachineToken
+);
+name!(
+    /// Idempotency token of one create attempt (EC2's `ClientToken`); never reused for another request.
+    AttemptToken
+);
+name!(
+    /// The provider's id of an instance, such as `i-0123456789abcdef0`.
+    InstanceId
+);
+
+/// What `create` asks of [`crate::Provider::preflight`].
+#[derive(Debug, Clone)]
+pub struct MachineSpec {
+    /// The machine's name.
+    pub name: String,
+    /// The config that [`crate::Driver::configure`] made.
+    pub config: serde_json::Value,
+    /// TCP port of the engine that has to be reachable.
+    pub engine_port: u16,
+}
+
+/// A checked request with all defaults resolved; saved before the first side effect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plan {
+    /// The provider's own resolved values (image, zone, type, subnet, …).
+    pub resolved: serde_json::Value,
+    /// How to log in.
+    pub login: Login,
+    /// Whether and how the machine takes first-boot data; `None`: all work is done over SSH.
+    pub boot_data: Option<BootData>,
+    /// How the first host key is known.
+    pub host_trust: HostTrust,
+    /// Processor architecture as Docker names it (`amd64`, `arm64`), when known.
+    pub arch: Option<String>,
+    /// What was chosen, as (label, value) lines for the user.
+    pub summary: Vec<(String, String)>,
+}
+
+/// How to log in over SSH.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Login {
+    /// Login name; needs root or passwordless sudo.
+    pub user: String,
+    /// TCP port of sshd.
+    pub port: u16,
+    /// Which private key.
+    pub key: LoginKey,
+}
+
+/// Which private key logs in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginKey {
+    /// The core makes one for this machine, and first-boot data brings it in.
+    Generate,
+    /// The user's own, copied into the machine's directory.
+    File(PathBuf),
+    /// The user's default keys (`~/.ssh/id_ed25519`, `id_ecdsa`, `id_rsa`), in this order.
+    Default,
+}
+
+/// First-boot data as the provider takes it (EC2's user-data).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BootData {
+    /// Largest size in bytes, before any transport encoding.
+    pub limit: usize,
+    /// The user's own data that has to be kept, as read from disk.
+    #[serde(skip)]
+    pub user_supplied: Option<Vec<u8>>,
+}
+
+/// How the first host key is known. Nothing is trusted on first use.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostTrust {
+    /// The core puts a seed key in the first-boot data.
+    Seeded,
+    /// The key with this fingerprint (`SHA256:…`) or this OpenSSH public key.
+    Given(String),
+    /// The user's known_hosts file, else a question on a terminal.
+    KnownHosts,
+}
+
+/// What `create` carries out.
+#[derive(Debug, Clone)]
+pub struct CreateRequest {
+    /// The machine's name; shown in the cloud's console.
+    pub name: String,
+    /// The store that owns it.
+    pub owner: Owner,
+    /// The machine that owns it.
+    pub token: MachineToken,
+    /// Idempotency of this attempt.
+    pub attempt: AttemptToken,
+    /// What [`crate::Provider::preflight`] answered.
+    pub plan: Plan,
+    /// The first-boot data, byte for byte as to be sent.
+    pub user_data: Option<Vec<u8>>,
+    /// Public half of the login key, one OpenSSH line.
+    pub public_key: Option<String>,
+    /// TCP port of the engine that has to be reachable.
+    pub engine_port: u16,
+}
+
+/// What exists, as the record keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The provider's id.
+    pub id: InstanceId,
+    /// Where it answers now.
+    pub addresses: Addresses,
+    /// The provider's own facts (ids of groups, spot request, …).
+    #[serde(default)]
+    pub details: serde_json::Value,
+}
+
+/// Addresses of an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// The one to dial for SSH and the engine.
+    pub dial: Option<String>,
+    /// Public addresses.
+    #[serde(default)]
+    pub public: Vec<IpAddr>,
+    /// Private addresses.
+    #[serde(default)]
+    pub private: Vec<IpAddr>,
+    /// DNS names that the provider gives it.
+    #[serde(default)]
+    pub names: Vec<String>,
+}
+
+/// State of an instance; the words that `ls` and `status` print are docker-machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MachineState {
+    /// The provider does not know (yet, or any more) such an instance.
+    Absent,
+    /// On its way to running.
+    Starting,
+    /// Running.
+    Running,
+    /// On its way to stopped.
+    Stopping,
+    /// Stopped; can be started.
+    Stopped,
+    /// Suspended in memory.
+    Paused,
+    /// Suspended to disk.
+    Saved,
+    /// Being deleted for good.
+    Terminating,
+    /// Deleted for good; the id may still be listed for a while.
+    Terminated,
+    /// There is no way to tell (no power interface, as `none`).
+    Unknown,
+    /// The provider says that it is broken.
+    Error,
+}
+
+/// One instance as [`crate::Provider::observe`] saw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// Which.
+    pub id: InstanceId,
+    /// Its state.
+    pub state: MachineState,
+    /// Its addresses now.
+    pub addresses: Addresses,
+    /// Why it is in that state, in the provider's words.
+    pub reason: Option<String>,
+}
+
+/// How to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// As by the power button: the system shuts down.
+    Graceful,
+    /// As by pulling the plug.
+    Force,
+}
+
+/// One machine of ours, as calls about it name it.
+#[derive(Debug, Clone)]
+pub struct MachineRef<'a> {
+    /// The machine's name, for messages.
+    pub name: &'a str,
+    /// The store that owns it.
+    pub owner: &'a Owner,
+    /// The machine's token, on every resource of it.
+    pub token: &'a MachineToken,
+    /// The instance of the record, when there is one.
+    pub instance: Option<&'a Instance>,
+    /// The saved plan, when preflight was passed.
+    pub plan: Option<&'a Plan>,
+    /// TCP port of the engine.
+    pub engine_port: u16,
+}
+
+/// A kind of thing that costs money or blocks a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResourceKind {
+    /// A virtual or real machine.
+    Instance,
+    /// A request for spot capacity.
+    SpotRequest,
+    /// A disk.
+    Volume,
+    /// A network interface.
+    NetworkInterface,
+    /// A reserved public address.
+    Address,
+    /// A set of firewall rules.
+    SecurityGroup,
+    /// A registered login key.
+    KeyPair,
+}
+
+/// Something in the cloud that carries our tags.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// The provider's id.
+    pub id: String,
+    /// The store that owns it.
+    pub owner: Option<Owner>,
+    /// The machine that it was made for.
+    pub token: Option<MachineToken>,
+    /// Name of that machine.
+    pub machine: Option<String>,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub created: Option<OffsetDateTime>,
+    /// Where it is (region or zone).
+    pub location: Option<String>,
+}

@@ -1,0 +1,128 @@
+//! The provider trait: instances, and nothing else.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+
+use crate::{
+    CreateRequest, Error, Instance, InstanceId, MachineRef, MachineSpec, Notify, Observed, Owner, Plan, Resource,
+    Result, StopMode,
+};
+
+/// Where a provider writes down side effects before and after it has them. Each call returns
+/// when the entry is on disk; an error means that the effect must not be started.
+pub trait Journal: Notify {
+    /// `what` (such as `RunInstances`) is about to be asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the entry could not be saved.
+    fn intend(&self, what: &str) -> Result<()>;
+
+    /// `resource` exists now.
+    ///
+    /// # Errors
+    ///
+    /// When the entry could not be saved.
+    fn made(&self, resource: &Resource) -> Result<()>;
+}
+
+/// A client for one account and place.
+///
+/// All methods may be called from several tasks at once.
+#[async_trait]
+pub trait Provider: Debug + Send + Sync + 'static {
+    /// Checks the request read-only and resolves defaults (image, zone, type). Creates nothing;
+    /// repeating it may answer differently, as the world does.
+    ///
+    /// # Errors
+    ///
+    /// `Credentials`, `Denied`, `NotFound` (image, subnet, …), `InvalidInput`; never leaves anything.
+    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan>;
+
+    /// Makes the instance and returns when it runs and has its addresses.
+    ///
+    /// Repeat: with the same `attempt` and the same request it finds what the first call made and
+    /// goes on from there. Every resource carries `owner` and `token` from the call that makes it;
+    /// `journal` is told before and after each.
+    ///
+    /// # Errors
+    ///
+    /// Each error says what it left behind; [`Provider::destroy`] removes it.
+    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance>;
+
+    /// Looks at many instances at once: one call a page, not a call an instance.
+    ///
+    /// Answers one entry for each id, in that order; a missing one is
+    /// [`crate::MachineState::Absent`], never an error.
+    ///
+    /// # Errors
+    ///
+    /// Only when the provider could not be asked.
+    async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>>;
+
+    /// Starts a stopped instance and returns when it runs, with its (maybe new) addresses.
+    ///
+    /// Repeat: running already is success. Missing: `NotFound`. No power interface: `Unsupported`.
+    ///
+    /// # Errors
+    ///
+    /// As above, and `Timeout`.
+    async fn start(&self, id: &InstanceId, notify: &dyn Notify) -> Result<Observed>;
+
+    /// Stops a running instance and returns when it is stopped.
+    ///
+    /// Repeat: stopped already is success. Missing: `NotFound`. Not possible for this instance
+    /// (no power interface, one-time spot): `Unsupported`, with the reason.
+    ///
+    /// # Errors
+    ///
+    /// As above, and `Timeout`.
+    async fn stop(&self, id: &InstanceId, mode: StopMode, notify: &dyn Notify) -> Result<()>;
+
+    /// Asks for a reboot and returns when the request was taken; the host may still be up.
+    ///
+    /// Missing: `NotFound`. No such interface: `Unsupported`; the core then reboots over SSH.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    async fn reboot(&self, id: &InstanceId) -> Result<()>;
+
+    /// Everything that carries `owner`'s tag, known to a record or not; every owner with `None`.
+    ///
+    /// # Errors
+    ///
+    /// Only when the provider could not be asked.
+    async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>>;
+
+    /// Deletes all that was made for a machine, found by its token and by the record, and returns
+    /// when nothing is left. Repeat and missing: success. What the user named (an own group, an
+    /// own key pair, a generic host) is not touched.
+    ///
+    /// # Errors
+    ///
+    /// `Timeout` when something would not go in time: repeat later. Never success while something is left.
+    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()>;
+
+    /// Replaces who may connect to the machine's SSH and engine ports by `sources`, or by the
+    /// caller's address when `None`; answers the networks that are admitted now.
+    ///
+    /// Repeat: success. No own group or no such interface: `Unsupported`.
+    ///
+    /// # Errors
+    ///
+    /// As above; `Unreachable` when the caller's address cannot be found.
+    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
+        let _ = (machine, sources);
+        Err(Error::unsupported("this driver has no firewall of its own to change"))
+    }
+
+    /// Says why `machine` may not answer, when the provider can tell (its state, a rule that does
+    /// not admit the caller); one fragment, and a hint. `None`: no idea.
+    async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {
+        let _ = machine;
+        None
+    }
+}
