@@ -51,6 +51,8 @@ pub struct Configured {
     pub config: serde_json::Value,
     /// Secrets that were typed as flags; those of the environment are never kept.
     pub secrets: Secrets,
+    /// TCP port of the engine, where a flag sets it; else 2376.
+    pub engine_port: Option<u16>,
 }
 
 /// Takes what a provider has to say while it works.

@@ -145,6 +145,9 @@ pub struct Instance {
     pub id: InstanceId,
     /// Where it answers now.
     pub addresses: Addresses,
+    /// URL of the engine when it is not `tcp://DIAL:PORT` with our certificates (driver `none`).
+    #[serde(default)]
+    pub url: Option<String>,
     /// The provider's own facts (ids of groups, spot request, …).
     #[serde(default)]
     pub details: serde_json::Value,

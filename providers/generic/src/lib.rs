@@ -1,1 +1,186 @@
-//! stub
+//! The `generic` driver: a host that runs already and lets us in over SSH.
+//!
+//! It makes and deletes nothing; `rm` forgets the host and leaves it as it is.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use rmachine_provider_api::{
+    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Error, Flag, HostTrust, Instance,
+    InstanceId, Journal, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan,
+    Provider, Resource, Result, Secrets, StopMode, Values,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+static FLAGS: &[Flag] = &[
+    Flag::text("generic-ip-address", "ADDRESS", "address or name of the host (required)").env(&["GENERIC_IP_ADDRESS"]),
+    Flag::text("generic-ssh-user", "USER", "login name; root, or one with passwordless sudo")
+        .env(&["GENERIC_SSH_USER"])
+        .default("root"),
+    Flag::text("generic-ssh-key", "PATH", "private key to log in with; your default keys if not given")
+        .env(&["GENERIC_SSH_KEY"]),
+    Flag::integer("generic-ssh-port", "PORT", "port of sshd").env(&["GENERIC_SSH_PORT"]).default("22"),
+    Flag::integer("generic-engine-port", "PORT", "port that the engine shall listen on")
+        .env(&["GENERIC_ENGINE_PORT"])
+        .default("2376"),
+    Flag::text(
+        "generic-ssh-host-key",
+        "KEY",
+        "the host's key or its fingerprint (SHA256:...); else your known_hosts decides",
+    )
+    .env(&["GENERIC_SSH_HOST_KEY"]),
+];
+
+static INFO: DriverInfo = DriverInfo {
+    name: "generic",
+    summary: "any Linux host that lets you in over SSH",
+    flags: FLAGS,
+    capabilities: Capabilities { ssh: true, engine: true, power: false, ingress: false },
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Generic;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Config {
+    address: String,
+    user: String,
+    key: Option<PathBuf>,
+    port: u16,
+    host_key: Option<String>,
+}
+
+impl Config {
+    fn read(value: &Value) -> Result<Self> {
+        Config::deserialize(value)
+            .map_err(|e| Error::invalid("the saved config of the machine does not read").source(e))
+    }
+}
+
+fn port(values: &Values, flag: &str) -> Result<u16> {
+    let number = values.integer(flag).unwrap_or_default();
+    u16::try_from(number)
+        .ok()
+        .filter(|p| *p > 0)
+        .ok_or_else(|| Error::invalid(format!("--{flag} takes a port from 1 to 65535, not {number}")))
+}
+
+#[async_trait]
+impl Driver for Generic {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    fn configure(&self, values: &Values) -> Result<Configured> {
+        let address = values.text("generic-ip-address").ok_or_else(|| {
+            Error::invalid("the driver \"generic\" needs an address").hint("add --generic-ip-address HOST")
+        })?;
+        if address.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '@')) {
+            return Err(
+                Error::invalid(format!("invalid address {address:?}")).hint("give a name or an IP address only")
+            );
+        }
+        let key = values.text("generic-ssh-key").map(PathBuf::from);
+        if let Some(path) = &key {
+            std::fs::File::open(path).map_err(|e| {
+                Error::invalid(format!("cannot read the SSH key {}", path.display()))
+                    .source(e)
+                    .hint("--generic-ssh-key takes the path of a private key")
+            })?;
+        }
+        let config = Config {
+            address: address.trim_matches(['[', ']']).to_owned(),
+            user: values.text("generic-ssh-user").unwrap_or("root").to_owned(),
+            key,
+            port: port(values, "generic-ssh-port")?,
+            host_key: values.text("generic-ssh-host-key").map(str::to_owned),
+        };
+        let config =
+            serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;
+        Ok(Configured { config, secrets: Secrets::default(), engine_port: Some(port(values, "generic-engine-port")?) })
+    }
+
+    fn scope(&self, _: &Value) -> String {
+        String::new()
+    }
+
+    async fn connect(&self, _: &Value, _: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
+        Ok(Arc::new(GenericProvider))
+    }
+}
+
+#[derive(Debug)]
+struct GenericProvider;
+
+fn no_power(what: &str) -> Error {
+    Error::unsupported(format!("the driver \"generic\" cannot {what} a host"))
+        .hint("`rmachine restart` reboots it over SSH; power it on and off where it runs")
+}
+
+#[async_trait]
+impl Provider for GenericProvider {
+    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+        let config = Config::read(&spec.config)?;
+        Ok(Plan {
+            resolved: spec.config.clone(),
+            summary: vec![
+                ("host".into(), config.address),
+                ("login".into(), format!("{} on port {}", config.user, config.port)),
+            ],
+            login: Login {
+                user: config.user,
+                port: config.port,
+                key: config.key.map_or(LoginKey::Default, LoginKey::File),
+            },
+            boot_data: None,
+            host_trust: config.host_key.map_or(HostTrust::KnownHosts, HostTrust::Given),
+            arch: None,
+        })
+    }
+
+    async fn create(&self, request: &CreateRequest, _: &dyn Journal) -> Result<Instance> {
+        let config = Config::read(&request.plan.resolved)?;
+        Ok(Instance {
+            id: InstanceId(config.address.clone()),
+            addresses: Addresses {
+                public: config.address.parse().into_iter().collect(),
+                dial: Some(config.address),
+                ..Addresses::default()
+            },
+            url: None,
+            details: Value::Null,
+        })
+    }
+
+    async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
+        let unknown = |id: &InstanceId| Observed {
+            id: id.clone(),
+            state: MachineState::Unknown,
+            addresses: Addresses::default(),
+            reason: None,
+        };
+        Ok(ids.iter().map(unknown).collect())
+    }
+
+    async fn start(&self, _: &InstanceId, _: &dyn Notify) -> Result<Observed> {
+        Err(no_power("start"))
+    }
+
+    async fn stop(&self, _: &InstanceId, mode: StopMode, _: &dyn Notify) -> Result<()> {
+        Err(no_power(if mode == StopMode::Force { "kill" } else { "stop" }))
+    }
+
+    async fn reboot(&self, _: &InstanceId) -> Result<()> {
+        Err(no_power("reboot"))
+    }
+
+    async fn find(&self, _: Option<&Owner>) -> Result<Vec<Resource>> {
+        Ok(Vec::new())
+    }
+
+    async fn destroy(&self, _: &MachineRef<'_>, _: &dyn Notify) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,1 +1,142 @@
-//! stub
+//! The `none` driver: a URL and nothing else. It makes, powers and deletes nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rmachine_provider_api::{
+    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Error, Flag, HostTrust, Instance,
+    InstanceId, Journal, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan,
+    Provider, Resource, Result, Secrets, StopMode, Values,
+};
+use serde_json::{Value, json};
+
+static INFO: DriverInfo = DriverInfo {
+    name: "none",
+    summary: "an engine that runs already, known by its URL",
+    flags: &[Flag::text("url", "URL", "URL of the engine, such as tcp://10.0.0.5:2376")],
+    capabilities: Capabilities { ssh: false, engine: false, power: false, ingress: false },
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoneDriver;
+
+#[async_trait]
+impl Driver for NoneDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    fn configure(&self, values: &Values) -> Result<Configured> {
+        let url = values.text("url").ok_or_else(|| {
+            Error::invalid("the driver \"none\" needs the engine's URL").hint("add --url tcp://HOST:2376")
+        })?;
+        host_of(url)?;
+        Ok(Configured { config: json!({ "url": url }), secrets: Secrets::default(), engine_port: None })
+    }
+
+    fn scope(&self, _: &Value) -> String {
+        String::new()
+    }
+
+    async fn connect(&self, _: &Value, _: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
+        Ok(Arc::new(NoneProvider))
+    }
+
+    fn legacy_fields(&self, config: &Value, _: Option<&Plan>, _: Option<&Instance>) -> serde_json::Map<String, Value> {
+        let mut fields = serde_json::Map::new();
+        fields.insert("URL".into(), config["url"].clone());
+        fields
+    }
+}
+
+/// The host of a `tcp://HOST:PORT` URL, without the brackets of an IPv6 literal.
+fn host_of(url: &str) -> Result<String> {
+    let bad = || Error::invalid(format!("invalid engine URL {url:?}")).hint("an engine's URL is tcp://HOST:PORT");
+    let rest = url.strip_prefix("tcp://").ok_or_else(bad)?;
+    let (host, port) = rest.rsplit_once(':').ok_or_else(bad)?;
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let good = !host.is_empty() && !host.contains(['/', ' ', '@']) && port.parse::<u16>().is_ok_and(|p| p > 0);
+    if good { Ok(host.to_owned()) } else { Err(bad()) }
+}
+
+#[derive(Debug)]
+struct NoneProvider;
+
+fn no_power(what: &str) -> Error {
+    Error::unsupported(format!("the driver \"none\" cannot {what} a machine"))
+        .hint("do it where the engine runs; rmachine only knows its URL")
+}
+
+#[async_trait]
+impl Provider for NoneProvider {
+    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+        Ok(Plan {
+            resolved: spec.config.clone(),
+            login: Login { user: String::new(), port: 22, key: LoginKey::Default },
+            boot_data: None,
+            host_trust: HostTrust::KnownHosts,
+            arch: None,
+            summary: vec![("url".into(), spec.config["url"].as_str().unwrap_or_default().to_owned())],
+        })
+    }
+
+    async fn create(&self, request: &CreateRequest, _: &dyn Journal) -> Result<Instance> {
+        let url = request.plan.resolved["url"].as_str().unwrap_or_default().to_owned();
+        let host = host_of(&url)?;
+        Ok(Instance {
+            id: InstanceId(request.name.clone()),
+            addresses: Addresses {
+                public: host.parse().into_iter().collect(),
+                dial: Some(host),
+                ..Addresses::default()
+            },
+            url: Some(url),
+            details: Value::Null,
+        })
+    }
+
+    async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
+        let unknown = |id: &InstanceId| Observed {
+            id: id.clone(),
+            state: MachineState::Unknown,
+            addresses: Addresses::default(),
+            reason: None,
+        };
+        Ok(ids.iter().map(unknown).collect())
+    }
+
+    async fn start(&self, _: &InstanceId, _: &dyn Notify) -> Result<Observed> {
+        Err(no_power("start"))
+    }
+
+    async fn stop(&self, _: &InstanceId, _: StopMode, _: &dyn Notify) -> Result<()> {
+        Err(no_power("stop"))
+    }
+
+    async fn reboot(&self, _: &InstanceId) -> Result<()> {
+        Err(no_power("restart"))
+    }
+
+    async fn find(&self, _: Option<&Owner>) -> Result<Vec<Resource>> {
+        Ok(Vec::new())
+    }
+
+    async fn destroy(&self, _: &MachineRef<'_>, _: &dyn Notify) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of;
+
+    #[test]
+    fn urls() {
+        assert_eq!(host_of("tcp://10.0.0.5:2376").unwrap(), "10.0.0.5");
+        assert_eq!(host_of("tcp://[::1]:2376").unwrap(), "::1");
+        for bad in ["10.0.0.5:2376", "tcp://", "tcp://h", "tcp://h:0", "tcp://h:x", "tcp://:1", "http://h:1"] {
+            assert!(host_of(bad).is_err(), "{bad}");
+        }
+    }
+}

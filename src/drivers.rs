@@ -1,0 +1,53 @@
+//! The drivers that this build has: the one list, one line each.
+
+use std::sync::Arc;
+
+use rmachine_provider_api::Driver;
+
+use crate::error::{Error, Result};
+
+/// The drivers of one program.
+#[derive(Debug, Clone)]
+pub struct Drivers(Vec<Arc<dyn Driver>>);
+
+impl Drivers {
+    /// All that are compiled in.
+    pub fn compiled_in() -> Self {
+        Self(vec![
+            #[cfg(feature = "amazonec2")]
+            Arc::new(rmachine_provider_amazonec2::AmazonEc2),
+            Arc::new(rmachine_provider_generic::Generic),
+            Arc::new(rmachine_provider_none::NoneDriver),
+            #[cfg(feature = "fake")]
+            Arc::new(rmachine_provider_fake::Fake::from_environment()),
+        ])
+    }
+
+    /// These drivers; for tests and for programs that embed the core.
+    pub fn of(drivers: Vec<Arc<dyn Driver>>) -> Self {
+        Self(drivers)
+    }
+
+    /// All drivers, in the order of the list.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Driver>> {
+        self.0.iter()
+    }
+
+    /// The driver called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Kind::Usage`] that names the near ones and all.
+    pub fn get(&self, name: &str) -> Result<&Arc<dyn Driver>> {
+        if let Some(driver) = self.iter().find(|d| d.info().name == name) {
+            return Ok(driver);
+        }
+        let names: Vec<&str> = self.iter().map(|d| d.info().name).collect();
+        let error = Error::usage(format!("unknown driver \"{name}\""));
+        let error = match crate::near::nearest(name, names.iter().copied()).first() {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error,
+        };
+        Err(error.hint(format!("drivers of this build: {}", names.join(", "))))
+    }
+}

@@ -1,0 +1,101 @@
+//! The one way to write under the store: whole and durable, or not at all.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+};
+
+/// Mode of files that only the owner reads.
+pub const PRIVATE: u32 = 0o600;
+/// Mode of directories that only the owner enters.
+const PRIVATE_DIRECTORY: u32 = 0o700;
+
+/// Replaces `path` by `bytes` with permission bits `mode`.
+///
+/// Writes a temporary file beside it, syncs it, renames it over `path` and syncs the directory:
+/// after a crash or on a full disk the old content is there, whole.
+///
+/// # Errors
+///
+/// When a step fails; the temporary file is removed.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let directory = path.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    sync_directory(directory)
+}
+
+/// Makes `path` and its parents, those that are new with mode 0700.
+///
+/// # Errors
+///
+/// When one cannot be made.
+pub fn create_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(PRIVATE_DIRECTORY).create(path)
+}
+
+/// Removes the directory `path` with all in it, so that nobody sees it half removed: it first
+/// gets a name with a leading dot. Missing is success.
+///
+/// # Errors
+///
+/// When it cannot be renamed or removed.
+pub fn remove_directory(path: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::other("not a directory below another"));
+    };
+    let hidden = parent.join(format!(".removed-{}-{:08x}", name.to_string_lossy(), rand::random::<u32>()));
+    match fs::rename(path, &hidden) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    sync_directory(parent)?;
+    fs::remove_dir_all(&hidden)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_content_and_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, b"one", 0o644).unwrap();
+        write(&path, b"two", PRIVATE).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, PRIVATE);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("missing").join("a");
+        assert!(write(&path, b"one", PRIVATE).is_err());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn removing_a_missing_directory_is_success() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m");
+        create_directory(&path.join("deep")).unwrap();
+        remove_directory(&path).unwrap();
+        remove_directory(&path).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,382 @@
+//! The store: one directory a machine, one for the certificates, in docker-machine's layout.
+//!
+//! ```text
+//! ROOT/rmachine.json                  id of this store
+//! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate
+//! ROOT/machines/NAME/config.json      the record
+//! ROOT/machines/NAME/…                keys, certificates, the saved request, secrets (all 0600)
+//! ROOT/locks/                         one lock a machine, one for the CA
+//! ```
+
+pub mod atomic;
+mod document;
+mod lock;
+mod name;
+mod phase;
+mod record;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rmachine_provider_api::{Owner, Secrets};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use self::{
+    lock::{Lock, LockError},
+    name::check_name,
+    phase::Phase,
+    record::{HostRecord, Power, RECORD_VERSION, Record, SshRecord},
+};
+use crate::{
+    bootstrap::EngineSpec,
+    error::{Error, Kind, Result},
+};
+
+/// How long a command waits for another one that works on the same machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Files of a machine, in its directory.
+pub mod file {
+    /// The record.
+    pub const CONFIG: &str = "config.json";
+    /// Engine options as typed; they may hold secrets.
+    pub const ENGINE: &str = "engine.json";
+    /// Cloud credentials that were typed as flags.
+    pub const CREDENTIALS: &str = "credentials.json";
+    /// First-boot data as sent, for a byte-for-byte repeat.
+    pub const USER_DATA: &str = "user-data";
+    /// The login key that we made.
+    pub const LOGIN_KEY: &str = "id_ed25519";
+    /// Its public half.
+    pub const LOGIN_KEY_PUBLIC: &str = "id_ed25519.pub";
+    /// A copy of the user's own login key.
+    pub const COPIED_KEY: &str = "id_user";
+    /// Certificate of the CA (in `certs/` and, as a copy for clients, in each machine's directory).
+    pub const CA_CERT: &str = "ca.pem";
+    /// Key of the CA, in `certs/` only.
+    pub const CA_KEY: &str = "ca-key.pem";
+    /// Certificate of the client.
+    pub const CLIENT_CERT: &str = "cert.pem";
+    /// Key of the client.
+    pub const CLIENT_KEY: &str = "key.pem";
+    /// Certificate of the machine's engine.
+    pub const SERVER_CERT: &str = "server.pem";
+    /// Key of the machine's engine.
+    pub const SERVER_KEY: &str = "server-key.pem";
+}
+
+/// A store on disk. Cheap to make: nothing is read or written before it is asked for.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Identity {
+    version: u32,
+    owner: Owner,
+}
+
+impl Store {
+    /// The store at `root`.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory that holds it all.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory of the CA and the client's certificate.
+    pub fn certs_directory(&self) -> PathBuf {
+        self.root.join("certs")
+    }
+
+    /// The directory of machine `name`; clients use it as `DOCKER_CERT_PATH`.
+    pub fn machine_directory(&self, name: &str) -> PathBuf {
+        self.root.join("machines").join(name)
+    }
+
+    /// The path of `file` of machine `name`.
+    pub fn machine_file(&self, name: &str, file: &str) -> PathBuf {
+        self.machine_directory(name).join(file)
+    }
+
+    /// Makes the directories and the store's id where they are missing, and answers the id.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when that fails.
+    pub fn prepare(&self) -> Result<Owner> {
+        for directory in [self.root.join("machines"), self.certs_directory(), self.root.join("locks")] {
+            atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
+        }
+        if let Some(owner) = self.owner()? {
+            return Ok(owner);
+        }
+        let _lock = self.lock("store", || {})?;
+        if let Some(owner) = self.owner()? {
+            return Ok(owner);
+        }
+        let identity = Identity { version: 1, owner: Owner(random_id()) };
+        self.write(&self.root.join("rmachine.json"), &to_json(&identity)?)?;
+        Ok(identity.owner)
+    }
+
+    /// The store's id; `None` when it has none yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when the file is there and does not read.
+    pub fn owner(&self) -> Result<Option<Owner>> {
+        let path = self.root.join("rmachine.json");
+        let Some(bytes) = read_optional(&path)? else { return Ok(None) };
+        let identity: Identity = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
+        Ok(Some(identity.owner))
+    }
+
+    /// The names of all machines, sorted. A store that does not exist has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when the directory cannot be read.
+    pub fn names(&self) -> Result<Vec<String>> {
+        let directory = self.root.join("machines");
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(cannot("read", &directory, e)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| cannot("read", &directory, e))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if !name.starts_with('.') && entry.file_type().is_ok_and(|t| t.is_dir()) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Whether a machine of this name is there, readable or not.
+    pub fn exists(&self, name: &str) -> bool {
+        self.machine_directory(name).is_dir()
+    }
+
+    /// Reads the record of machine `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchMachine`] with the near names, [`Kind::Store`] when it does not read or is newer than this program.
+    pub fn load(&self, name: &str) -> Result<Record> {
+        check_name(name).map_err(|_| self.no_such_machine(name))?;
+        let path = self.machine_file(name, file::CONFIG);
+        let Some(bytes) = read_optional(&path)? else {
+            if self.exists(name) {
+                return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
+                    .hint(format!("remove the machine with `rmachine rm -f {name}`")));
+            }
+            return Err(self.no_such_machine(name));
+        };
+        let mut document: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
+        let Some(section) = document.get_mut(document::SECTION).map(Value::take) else {
+            return Err(Error::new(Kind::Store, format!("machine \"{name}\" was made by docker-machine"))
+                .hint("this version reads its own records only; use docker-machine for this machine"));
+        };
+        let version = section.get("Version").and_then(Value::as_u64).unwrap_or(0);
+        if version > u64::from(RECORD_VERSION) {
+            return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is from a newer rmachine"))
+                .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
+        }
+        let mut record: Record = serde_json::from_value(section).map_err(|e| unreadable(&path, e))?;
+        let engine = self.machine_file(name, file::ENGINE);
+        if let Some(bytes) = read_optional(&engine)? {
+            record.engine = serde_json::from_slice::<EngineSpec>(&bytes).map_err(|e| unreadable(&engine, e))?;
+        }
+        Ok(record)
+    }
+
+    /// Reads `config.json` of machine `name` as it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::load`].
+    pub fn load_document(&self, name: &str) -> Result<Value> {
+        check_name(name).map_err(|_| self.no_such_machine(name))?;
+        let path = self.machine_file(name, file::CONFIG);
+        match read_optional(&path)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e)),
+            None => Err(self.no_such_machine(name)),
+        }
+    }
+
+    /// Saves `record`; `driver_fields` are what docker-machine's driver keeps besides.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`]; the old record is there then.
+    pub fn save(&self, record: &Record, driver_fields: Map<String, Value>) -> Result<()> {
+        let document = document::render(record, &self.root, driver_fields)
+            .map_err(|e| Error::new(Kind::Store, "the record cannot be written as JSON").source(e))?;
+        self.write(&self.machine_file(&record.name, file::CONFIG), &to_json(&document)?)
+    }
+
+    /// Makes the directory of machine `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn create_machine_directory(&self, name: &str) -> Result<()> {
+        let directory = self.machine_directory(name);
+        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))
+    }
+
+    /// Saves what was asked of the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn save_engine(&self, record: &Record) -> Result<()> {
+        self.write(&self.machine_file(&record.name, file::ENGINE), &to_json(&record.engine)?)
+    }
+
+    /// Saves the secrets of machine `name`; none removes nothing and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn save_secrets(&self, name: &str, secrets: &Secrets) -> Result<()> {
+        if secrets.0.is_empty() {
+            return Ok(());
+        }
+        self.write(&self.machine_file(name, file::CREDENTIALS), &to_json(secrets)?)
+    }
+
+    /// The secrets of machine `name`; empty when there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when the file does not read.
+    pub fn load_secrets(&self, name: &str) -> Result<Secrets> {
+        let path = self.machine_file(name, file::CREDENTIALS);
+        match read_optional(&path)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e)),
+            None => Ok(Secrets::default()),
+        }
+    }
+
+    /// Writes a private file (0600) under the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`]; the old content is there then.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        atomic::write(path, bytes, atomic::PRIVATE).map_err(|e| cannot("write", path, e))
+    }
+
+    /// Reads a text file under the store; `None` when it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn read_text(&self, path: &Path) -> Result<Option<String>> {
+        let Some(bytes) = read_optional(path)? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|e| unreadable(path, e))
+    }
+
+    /// Removes machine `name` from the store. Missing is success.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let directory = self.machine_directory(name);
+        atomic::remove_directory(&directory).map_err(|e| cannot("remove", &directory, e))
+    }
+
+    /// Takes the lock of machine `name`, waiting for another process; `on_wait` is called when it has to wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when the other one does not end, [`Kind::Store`] when the file system cannot lock.
+    pub fn lock_machine(&self, name: &str, on_wait: impl FnOnce()) -> Result<Lock> {
+        self.lock(&format!("machine-{name}"), on_wait)
+    }
+
+    /// Takes the lock of the CA.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::lock_machine`].
+    pub fn lock_ca(&self) -> Result<Lock> {
+        self.lock("ca", || {})
+    }
+
+    fn lock(&self, what: &str, on_wait: impl FnOnce()) -> Result<Lock> {
+        let directory = self.root.join("locks");
+        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
+        Lock::acquire(&directory.join(format!("{what}.lock")), PATIENCE, on_wait).map_err(|e| match e {
+            LockError::Busy(_) => Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
+                .hint("wait for it to end, or end it"),
+            LockError::Io(path, source) => Error::new(Kind::Store, format!("cannot lock {}", path.display()))
+                .source(source)
+                .hint("the store needs a file system with locks; choose another place with --storage-path"),
+        })
+    }
+
+    fn no_such_machine(&self, name: &str) -> Error {
+        let error = Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"));
+        let names = self.names().unwrap_or_default();
+        let near = crate::near::nearest(name, names.iter().map(String::as_str));
+        match near.first() {
+            Some(near) => error.hint(format!("did you mean \"{near}\"? `rmachine ls` shows all machines")),
+            None => error.hint("`rmachine ls` shows all machines, `rmachine create` makes one"),
+        }
+    }
+}
+
+/// A random 128-bit id in hexadecimal.
+pub fn random_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(8192);
+    let mut serializer =
+        serde_json::Serializer::with_formatter(&mut bytes, serde_json::ser::PrettyFormatter::with_indent(b"    "));
+    value
+        .serialize(&mut serializer)
+        .map_err(|e| Error::new(Kind::Store, "the record cannot be written as JSON").source(e))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(cannot("read", path, e)),
+    }
+}
+
+fn cannot(what: &str, path: &Path, error: io::Error) -> Error {
+    let full = error.kind() == io::ErrorKind::StorageFull;
+    let error = Error::new(Kind::Store, format!("cannot {what} {}", path.display())).source(error);
+    if full { error.hint("free some room on that disk; nothing was changed") } else { error }
+}
+
+fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Kind::Store, format!("{} is damaged", path.display()))
+        .source(error)
+        .hint("restore the file from a backup, or remove the machine with `rmachine rm -f NAME`")
+}
+
+#[cfg(test)]
+mod tests;

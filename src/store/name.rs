@@ -1,0 +1,38 @@
+//! Names of machines.
+
+use crate::error::{Error, Result};
+
+/// Longest name: it becomes a host name (RFC 1035, section 2.3.4).
+const LONGEST: usize = 63;
+
+/// Checks a machine's name: docker-machine's rule (a letter or digit first, then letters, digits,
+/// dots and dashes) and the length of a host name.
+///
+/// # Errors
+///
+/// [`crate::error::Kind::Usage`] that says the rule.
+pub fn check_name(name: &str) -> Result<()> {
+    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
+        && name.len() <= LONGEST;
+    if good {
+        return Ok(());
+    }
+    Err(Error::usage(format!("invalid machine name {name:?}"))
+        .hint("a name has 1 to 63 letters, digits, dots and dashes, and begins with a letter or digit"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_name;
+
+    #[test]
+    fn names() {
+        for good in ["a", "aws-test", "runner-x-1700000000-0a1b2c3d", "1.b", &"a".repeat(63)] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", ".a", "a b", "a/b", "../x", "a_b", "ä", "a\n", &"a".repeat(64)] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

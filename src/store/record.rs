@@ -1,0 +1,124 @@
+//! What is known of one machine.
+
+use std::net::IpAddr;
+
+use rmachine_provider_api::{AttemptToken, Instance, MachineToken, Owner, Plan, Resource};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::Phase;
+use crate::bootstrap::EngineSpec;
+
+/// Version of [`Record`] as written now. A newer one is refused, an older one migrated.
+pub const RECORD_VERSION: u32 = 1;
+
+/// One machine: what was asked, what exists, how far it is. No secrets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Record {
+    /// [`RECORD_VERSION`] of the writer.
+    pub version: u32,
+    /// The machine's name; also the directory's.
+    pub name: String,
+    /// Name of the driver.
+    pub driver: String,
+    /// When `create` began.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created: OffsetDateTime,
+    /// The store's id.
+    pub owner: Owner,
+    /// The machine's token, on all that was made for it.
+    pub token: MachineToken,
+    /// How far it is.
+    pub phase: Phase,
+    /// Whether it was running when we last knew.
+    pub power: Power,
+    /// The driver's config.
+    pub config: serde_json::Value,
+    /// TCP port of the engine.
+    pub engine_port: u16,
+    /// What was asked of the engine. Values that may be secret are in a file of their own.
+    #[serde(skip)]
+    pub engine: EngineSpec,
+    /// Names and addresses for the server certificate, from `--tls-san`.
+    #[serde(default)]
+    pub extra_sans: Vec<String>,
+    /// The resolved request.
+    #[serde(default)]
+    pub plan: Option<Plan>,
+    /// Token of the last attempt to make the instance.
+    #[serde(default)]
+    pub attempt: Option<AttemptToken>,
+    /// Side effects that were about to happen, in order.
+    #[serde(default)]
+    pub intents: Vec<String>,
+    /// What the provider made.
+    #[serde(default)]
+    pub resources: Vec<Resource>,
+    /// The instance, once it exists.
+    #[serde(default)]
+    pub instance: Option<Instance>,
+    /// SSH facts.
+    #[serde(default)]
+    pub ssh: SshRecord,
+    /// What the host said of itself.
+    #[serde(default)]
+    pub host: Option<HostRecord>,
+}
+
+/// Whether a machine runs, as last known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// Running, as far as we know.
+    Running,
+    /// Stopped by us, or seen stopped.
+    Stopped,
+}
+
+/// How to log in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SshRecord {
+    /// Login name.
+    pub user: String,
+    /// TCP port.
+    pub port: u16,
+    /// Private key's file name in the machine's directory; empty: the user's default keys.
+    pub key_file: String,
+    /// Pinned OpenSSH public host keys.
+    pub host_keys: Vec<String>,
+}
+
+/// What the host said of itself when it was last provisioned or started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HostRecord {
+    /// Operating system's pretty name.
+    pub os: String,
+    /// Architecture in Docker's words.
+    pub arch: String,
+    /// Kernel's boot id: changes with every boot.
+    pub boot_id: String,
+    /// Version of the engine; empty without one.
+    pub engine_version: String,
+    /// Its own addresses, loopback and link-local left out.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Record {
+    /// The address to dial, when there is one.
+    pub fn address(&self) -> Option<&str> {
+        self.instance.as_ref()?.addresses.dial.as_deref()
+    }
+
+    /// The engine's URL, when there is one.
+    pub fn url(&self) -> Option<String> {
+        let instance = self.instance.as_ref()?;
+        if let Some(url) = &instance.url {
+            return Some(url.clone());
+        }
+        let address = instance.addresses.dial.as_deref()?;
+        Some(crate::engine::Endpoint { host: address.to_owned(), port: self.engine_port }.url())
+    }
+}
