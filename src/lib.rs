@@ -1,1 +1,16 @@
-//! stub
+//! rmachine: makes hosts in a cloud, installs the Docker Engine on them and hands the stock
+//! `docker` client a remote engine. The binary is a thin shell around this library.
+//!
+//! The way of the data is in `ARCHITECTURE.md`.
+
+pub mod bootstrap;
+pub mod certs;
+pub mod cli;
+pub mod drivers;
+pub mod engine;
+pub mod env;
+pub mod error;
+pub mod machine;
+mod near;
+pub mod ssh;
+pub mod store;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `rmachine` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rmachine::cli::main(std::env::args_os())
+}

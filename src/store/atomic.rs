@@ -62,6 +62,21 @@ pub fn remove_directory(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(&hidden)
 }
 
+/// Gives the directory `from` the new path `to`, on the same file system, durably.
+///
+/// # Errors
+///
+/// When it cannot be renamed.
+pub fn move_directory(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    for path in [from, to] {
+        if let Some(parent) = path.parent() {
+            sync_directory(parent)?;
+        }
+    }
+    Ok(())
+}
+
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

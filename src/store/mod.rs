@@ -6,6 +6,7 @@
 //! ROOT/machines/NAME/config.json      the record
 //! ROOT/machines/NAME/…                keys, certificates, the saved request, secrets (all 0600)
 //! ROOT/locks/                         one lock a machine, one for the CA
+//! ROOT/tombstones/                    machines forgotten by force while something may be left of them
 //! ```
 
 pub mod atomic;
@@ -299,6 +300,19 @@ impl Store {
     pub fn remove(&self, name: &str) -> Result<()> {
         let directory = self.machine_directory(name);
         atomic::remove_directory(&directory).map_err(|e| cannot("remove", &directory, e))
+    }
+
+    /// Moves the directory of machine `name` to `tombstones/`, where gc finds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn entomb(&self, name: &str) -> Result<()> {
+        let directory = self.root.join("tombstones");
+        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
+        let target = directory.join(format!("{name}-{:08x}", rand::random::<u32>()));
+        let source = self.machine_directory(name);
+        atomic::move_directory(&source, &target).map_err(|e| cannot("move aside", &source, e))
     }
 
     /// Takes the lock of machine `name`, waiting for another process; `on_wait` is called when it has to wait.

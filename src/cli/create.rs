@@ -1,0 +1,194 @@
+//! `rmachine create`: the flags of every driver come from its table.
+
+use std::{ffi::OsString, str::FromStr};
+
+use clap::{Arg, ArgAction, ArgMatches, builder::FalseyValueParser};
+use rmachine_provider_api::{Driver, Flag, FlagKind, Value, Values};
+
+use super::Context;
+use crate::{
+    bootstrap::{EngineSource, EngineSpec},
+    drivers::Drivers,
+    error::{Error, Result},
+    machine::CreateOptions,
+};
+
+/// Make a machine: a host with a Docker Engine that only you can reach
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rmachine create --driver amazonec2 aws-test
+  rmachine create -d amazonec2 --amazonec2-instance-type t4g.small --amazonec2-zone b arm-test
+  rmachine create -d generic --generic-ip-address 192.0.2.7 --generic-ssh-user admin box
+  rmachine create --driver amazonec2 --help      the flags of that driver")]
+pub struct Args {
+    /// Name of the new machine
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Driver that makes it
+    #[arg(short, long, env = "MACHINE_DRIVER", value_name = "DRIVER")]
+    driver: Option<String>,
+    /// Where the engine comes from: auto, existing, docker, distro, url or none
+    #[arg(long, value_name = "SOURCE", default_value = "auto", value_parser = EngineSource::from_str)]
+    engine_source: EngineSource,
+    /// Script that installs the engine (means --engine-source url)
+    #[arg(long, env = "MACHINE_DOCKER_INSTALL_URL", value_name = "URL")]
+    engine_install_url: Option<String>,
+    /// Option of the engine, as KEY=VALUE or KEY (may be repeated)
+    #[arg(long, value_name = "OPTION")]
+    engine_opt: Vec<String>,
+    /// Label of the engine, as KEY=VALUE (may be repeated)
+    #[arg(long, value_name = "LABEL")]
+    engine_label: Vec<String>,
+    /// Variable of the engine's environment, as KEY=VALUE (may be repeated)
+    #[arg(long, value_name = "VARIABLE")]
+    engine_env: Vec<String>,
+    /// Registry that the engine may talk to without TLS (may be repeated)
+    #[arg(long, value_name = "REGISTRY")]
+    engine_insecure_registry: Vec<String>,
+    /// Mirror of Docker Hub that the engine uses (may be repeated)
+    #[arg(long, env = "ENGINE_REGISTRY_MIRROR", value_name = "URL", value_delimiter = ',')]
+    engine_registry_mirror: Vec<String>,
+    /// Storage driver of the engine
+    #[arg(long, value_name = "DRIVER")]
+    engine_storage_driver: Option<String>,
+    /// More names and addresses for the engine's certificate (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    tls_san: Vec<String>,
+    /// Keep what was made when the create fails, to look into it
+    #[arg(long)]
+    keep_on_failure: bool,
+}
+
+pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result<()> {
+    let drivers = &context.core.drivers;
+    let Some(driver_name) = args.driver.filter(|name| !name.is_empty()) else {
+        let names: Vec<&str> = drivers.iter().map(|d| d.info().name).collect();
+        return Err(Error::usage("no driver was named")
+            .hint(format!("add --driver NAME; this build has {}", names.join(", "))));
+    };
+    let driver = drivers.get(&driver_name)?;
+    refuse_foreign_flags(drivers, driver.as_ref(), matches)?;
+    let values = Values::resolve(driver.info().flags, |flag| given(matches, flag), |name| std::env::var(name).ok())?;
+    let install_url = args.engine_install_url.filter(|url| !url.is_empty());
+    let engine = EngineSpec {
+        source: match (&install_url, args.engine_source) {
+            (Some(_), EngineSource::Auto) => EngineSource::Url,
+            (_, source) => source,
+        },
+        install_url,
+        storage_driver: args.engine_storage_driver.filter(|driver| !driver.is_empty()),
+        insecure_registries: args.engine_insecure_registry,
+        registry_mirrors: args.engine_registry_mirror,
+        labels: args.engine_label,
+        opts: args.engine_opt,
+        env: args.engine_env,
+        ..EngineSpec::default()
+    };
+    let options = CreateOptions {
+        name: args.name,
+        driver: driver_name,
+        values,
+        engine,
+        tls_sans: args.tls_san,
+        keep_on_failure: args.keep_on_failure,
+    };
+    let created = context.run(context.core.create(options))?;
+    let name = &created.record.name;
+    context.terminal.say(&match created.record.url() {
+        Some(url) => format!("Machine \"{name}\" is ready at {url}."),
+        None => format!("Machine \"{name}\" is ready."),
+    });
+    context.terminal.say(&format!("Point docker at it with: eval $({} env {name})", context.program));
+    Ok(())
+}
+
+/// The driver that `arguments` or the environment name, found before they are parsed, so that
+/// `--help` shows its flags.
+pub(super) fn chosen_driver(arguments: &[OsString]) -> Option<String> {
+    let texts: Vec<&str> = arguments.iter().filter_map(|a| a.to_str()).collect();
+    let mut found = None;
+    for (index, text) in texts.iter().enumerate() {
+        if let Some(value) = text.strip_prefix("--driver=").or_else(|| text.strip_prefix("-d=")) {
+            found = Some(value.to_owned());
+        } else if matches!(*text, "--driver" | "-d") {
+            found = texts.get(index + 1).map(|value| (*value).to_owned());
+        }
+    }
+    found.or_else(|| std::env::var("MACHINE_DRIVER").ok()).filter(|name| !name.is_empty())
+}
+
+/// Adds the flags of every driver; those of others than `chosen` are hidden.
+pub(super) fn with_driver_flags(mut create: clap::Command, drivers: &Drivers, chosen: Option<&str>) -> clap::Command {
+    for driver in drivers.iter() {
+        let info = driver.info();
+        for flag in info.flags {
+            create = create.arg(argument(flag, info.name, chosen == Some(info.name)));
+        }
+    }
+    let list: Vec<String> = drivers.iter().map(|d| format!("  {:<12}{}", d.info().name, d.info().summary)).collect();
+    create.before_help(format!("Drivers of this build (`create --driver NAME --help` shows their flags):\n{}", list.join("\n")))
+}
+
+fn argument(flag: &'static Flag, driver: &'static str, shown: bool) -> Arg {
+    let mut help = flag.help.to_owned();
+    if let Some(default) = flag.default {
+        help.push_str(&format!(" [default: {default}]"));
+    }
+    if !flag.env.is_empty() {
+        help.push_str(&format!(" [env: {}]", flag.env.join(", ")));
+    }
+    let arg = Arg::new(flag.name)
+        .long(flag.name)
+        .aliases(flag.aliases.iter().copied())
+        .help(help)
+        .help_heading(format!("Options of the driver {driver}"))
+        .value_name(flag.value_name)
+        .hide(!shown)
+        .allow_hyphen_values(true);
+    match flag.kind {
+        FlagKind::Text => arg.action(ArgAction::Set),
+        FlagKind::Integer => arg.action(ArgAction::Set).value_parser(clap::value_parser!(i64)),
+        FlagKind::List => arg.action(ArgAction::Append),
+        FlagKind::Switch => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(FalseyValueParser::new()),
+    }
+}
+
+fn is_given(matches: &ArgMatches, flag: &Flag) -> bool {
+    matches.value_source(flag.name) == Some(clap::parser::ValueSource::CommandLine)
+}
+
+/// What the command line says of `flag`.
+fn given(matches: &ArgMatches, flag: &'static Flag) -> Option<Value> {
+    if !is_given(matches, flag) {
+        return None;
+    }
+    match flag.kind {
+        FlagKind::Text => matches.get_one::<String>(flag.name).cloned().map(Value::Text),
+        FlagKind::Integer => matches.get_one::<i64>(flag.name).copied().map(Value::Integer),
+        FlagKind::Switch => matches.get_one::<bool>(flag.name).copied().map(Value::Switch),
+        FlagKind::List => matches
+            .get_many::<String>(flag.name)
+            .map(|items| Value::List(items.filter(|item| !item.is_empty()).cloned().collect())),
+    }
+}
+
+fn refuse_foreign_flags(drivers: &Drivers, chosen: &dyn Driver, matches: &ArgMatches) -> Result<()> {
+    for driver in drivers.iter().filter(|d| d.info().name != chosen.info().name) {
+        if let Some(flag) = driver.info().flags.iter().find(|flag| is_given(matches, flag)) {
+            return Err(Error::usage(format!(
+                "--{} is a flag of the driver \"{}\", not of \"{}\"",
+                flag.name,
+                driver.info().name,
+                chosen.info().name
+            ))
+            .hint(format!("`rmachine create --driver {} --help` shows the flags that it takes", chosen.info().name)));
+        }
+    }
+    Ok(())
+}

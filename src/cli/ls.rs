@@ -1,0 +1,78 @@
+//! `rmachine ls`.
+
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+
+use super::{Context, ui};
+use crate::{
+    error::{Error, Kind, Result},
+    machine::{Filter, Listed},
+};
+
+/// List machines
+#[derive(Debug, clap::Args)]
+#[command(visible_alias = "list", after_help = "\
+Examples:
+  rmachine ls                              all machines, with their states and engines
+  rmachine ls -q --filter driver=generic   names only, without asking anybody
+  rmachine ls --filter state=Running --json")]
+pub struct Args {
+    /// Print names only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show only some: driver=NAME, state=STATE, name=REGEX, label=KEY=VALUE (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Seconds to wait for answers
+    #[arg(short, long, default_value_t = 10, value_name = "SECONDS")]
+    timeout: u64,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let filter = Filter::parse(&args.filter)?;
+    if args.quiet && !filter.needs_state() && args.filter.is_empty() {
+        let mut names = context.core.store.names()?.join("\n");
+        if !names.is_empty() {
+            names.push('\n');
+        }
+        return ui::print(&names);
+    }
+    let lines = if args.quiet && !filter.needs_state() {
+        context.core.list_recorded(&filter)?
+    } else {
+        context.run(context.core.list(&filter, Duration::from_secs(args.timeout)))?
+    };
+    if args.json {
+        let json = serde_json::to_string_pretty(&lines)
+            .map_err(|e| Error::new(Kind::Failure, "the list cannot be printed").source(e))?;
+        return ui::print(&format!("{json}\n"));
+    }
+    if args.quiet {
+        return ui::print(&lines.iter().map(|line| format!("{}\n", line.name)).collect::<String>());
+    }
+    ui::print(&table(&lines))
+}
+
+fn table(lines: &[Listed]) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "DOCKER", "ERRORS"]);
+    for line in lines {
+        table.add_row([
+            line.name.as_str(),
+            if line.active { "*" } else { "-" },
+            &line.driver,
+            line.state.word(),
+            line.url.as_deref().unwrap_or_default(),
+            "",
+            line.docker.as_deref().unwrap_or("Unknown"),
+            line.error.as_deref().unwrap_or_default(),
+        ]);
+    }
+    let text = table.to_string();
+    text.lines().map(|line| format!("{}\n", line.trim())).collect()
+}

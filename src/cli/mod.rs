@@ -1,0 +1,226 @@
+//! The command line: arguments → one call of the core → print. One file a command.
+
+mod allow;
+mod config;
+mod create;
+mod env;
+mod inspect;
+mod ip;
+mod kill;
+mod ls;
+mod names;
+mod provision;
+mod regenerate_certs;
+mod restart;
+mod rm;
+mod ssh;
+mod start;
+mod status;
+mod stop;
+pub mod ui;
+mod url;
+mod version;
+
+use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::{
+    drivers::Drivers,
+    error::{Error, Kind, Result},
+    machine::Core,
+    store::Store,
+};
+
+/// Makes a host, installs the Docker Engine on it, and hands your docker client a remote engine.
+#[derive(Debug, Parser)]
+#[command(name = "rmachine", version, after_help = EXAMPLES, propagate_version = false)]
+struct Cli {
+    /// Directory of the store
+    #[arg(short = 's', long, global = true, env = "MACHINE_STORAGE_PATH", value_name = "DIR", hide_env_values = true)]
+    storage_path: Option<PathBuf>,
+    /// Say on stderr what happens, step by step (never secrets)
+    #[arg(short = 'D', long, global = true, env = "MACHINE_DEBUG", value_parser = clap::builder::FalseyValueParser::new())]
+    debug: bool,
+    /// Accepted and ignored, as docker-machine's callers pass it
+    #[arg(long, global = true, hide = true, value_name = "TOKEN")]
+    bugsnag_api_token: Option<String>,
+    /// Accepted and ignored, as docker-machine's callers pass it
+    #[arg(long, global = true, hide = true, value_name = "TOKEN")]
+    github_api_token: Option<String>,
+    /// Accepted and ignored: rmachine's SSH client is always its own
+    #[arg(long, global = true, hide = true)]
+    native_ssh: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rmachine create --driver amazonec2 aws-test    make an EC2 machine
+  eval $(rmachine env aws-test)                  point docker at it
+  docker run -d -p 80:80 nginx                   runs there
+  rmachine ls                                    see all machines
+  rmachine rm aws-test                           remove it with all that was made for it";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Allow(allow::Args),
+    Config(config::Args),
+    Create(create::Args),
+    Env(env::Args),
+    Inspect(inspect::Args),
+    Ip(ip::Args),
+    Kill(kill::Args),
+    Ls(ls::Args),
+    Provision(provision::Args),
+    RegenerateCerts(regenerate_certs::Args),
+    Restart(restart::Args),
+    Rm(rm::Args),
+    Ssh(ssh::Args),
+    Start(start::Args),
+    Status(status::Args),
+    Stop(stop::Args),
+    Url(url::Args),
+    Version(version::Args),
+}
+
+/// What a command works with.
+struct Context {
+    core: Core,
+    terminal: Arc<ui::Terminal>,
+    /// The name the program was called by.
+    program: String,
+}
+
+impl Context {
+    /// Runs asynchronous work; Ctrl-C asks it to stop, a second one ends the process at once.
+    fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::new(Kind::Failure, "cannot start the runtime").source(e))?;
+        let result = runtime.block_on(async {
+            let watch = tokio::spawn(watch_ctrl_c(self.core.interrupt.clone(), self.terminal.clone()));
+            let result = work.await;
+            watch.abort();
+            result
+        });
+        runtime.shutdown_background();
+        self.terminal.finish();
+        result
+    }
+}
+
+async fn watch_ctrl_c(interrupt: crate::machine::Interrupt, terminal: Arc<ui::Terminal>) {
+    let mut seen = false;
+    while tokio::signal::ctrl_c().await.is_ok() {
+        if seen {
+            terminal.finish();
+            std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+        }
+        seen = true;
+        terminal.say("Interrupted: ending the step that is under way (press Ctrl-C again to leave at once)");
+        interrupt.raise();
+    }
+}
+
+/// Parses `arguments`, runs the command, prints, and answers the exit code.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let drivers = Drivers::compiled_in();
+    let matches = match command(&drivers, &arguments).try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let code = if error.use_stderr() { Kind::Usage.exit_code() } else { 0 };
+            // Nothing can be said when even this cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let terminal = ui::Terminal::of_process();
+    start_log(cli.debug);
+    let program = arguments
+        .first()
+        .and_then(|path| PathBuf::from(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()))
+        .unwrap_or_else(|| "rmachine".to_owned());
+    let result = store_root(&cli, &program).and_then(|root| {
+        let core = Core::new(Store::at(root), drivers, terminal.clone());
+        let context = Context { core, terminal: terminal.clone(), program };
+        dispatch(&context, cli.command, &matches)
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            terminal.fail(&error);
+            error.exit_code()
+        }
+    }
+}
+
+/// The whole command with the flags of every driver; only those of the chosen one are shown.
+pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
+    let chosen = create::chosen_driver(arguments);
+    Cli::command()
+        .mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen.as_deref()))
+}
+
+fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
+    match command {
+        Command::Allow(args) => allow::run(context, &args)?,
+        Command::Config(args) => config::run(context, &args)?,
+        Command::Create(args) => {
+            let given = matches.subcommand_matches("create").cloned().unwrap_or_default();
+            create::run(context, args, &given)?;
+        }
+        Command::Env(args) => env::run(context, &args)?,
+        Command::Inspect(args) => inspect::run(context, &args)?,
+        Command::Ip(args) => ip::run(context, &args)?,
+        Command::Kill(args) => kill::run(context, &args)?,
+        Command::Ls(args) => ls::run(context, &args)?,
+        Command::Provision(args) => provision::run(context, &args)?,
+        Command::RegenerateCerts(args) => regenerate_certs::run(context, &args)?,
+        Command::Restart(args) => restart::run(context, &args)?,
+        Command::Rm(args) => rm::run(context, &args)?,
+        Command::Ssh(args) => return ssh::run(context, &args),
+        Command::Start(args) => start::run(context, &args)?,
+        Command::Status(args) => status::run(context, &args)?,
+        Command::Stop(args) => stop::run(context, &args)?,
+        Command::Url(args) => url::run(context, &args)?,
+        Command::Version(args) => version::run(context, &args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the store is: the flag, the environment, docker-machine's place under its name, else the
+/// platform's data directory.
+fn store_root(cli: &Cli, program: &str) -> Result<PathBuf> {
+    if let Some(path) = cli.storage_path.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+        return std::path::absolute(path)
+            .map_err(|e| Error::usage(format!("invalid --storage-path {}", path.display())).source(e));
+    }
+    let no_home = || {
+        Error::new(Kind::Store, "there is no home directory to keep the store in").hint("choose one with --storage-path DIR")
+    };
+    if program == "docker-machine" {
+        let dirs = directories::BaseDirs::new().ok_or_else(no_home)?;
+        return Ok(dirs.home_dir().join(".docker").join("machine"));
+    }
+    let dirs = directories::ProjectDirs::from("", "", "rmachine").ok_or_else(no_home)?;
+    Ok(dirs.data_dir().to_owned())
+}
+
+fn start_log(debug: bool) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = match std::env::var("RMACHINE_LOG") {
+        Ok(filter) if !filter.is_empty() => EnvFilter::new(filter),
+        _ if debug => EnvFilter::new("warn,rmachine=debug,rmachine_provider_amazonec2=debug"),
+        _ => return,
+    };
+    // A second initialisation only happens in tests, where the first one stays.
+    let _ = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}

@@ -1,0 +1,37 @@
+//! `rmachine regenerate-certs`.
+
+use super::{Context, names::{self, Names}};
+use crate::{
+    error::Result,
+    machine::{Regenerate, Regenerated},
+};
+
+/// Issue new server certificates where they are needed; containers keep running
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rmachine regenerate-certs aws-test       when the address changed or the certificate is old
+  rmachine regenerate-certs -f aws-test    in any case")]
+pub struct Args {
+    #[command(flatten)]
+    names: Names,
+    /// Issue a new one also when the present one is good
+    #[arg(short, long)]
+    force: bool,
+    /// Issue a new client certificate too
+    #[arg(long)]
+    client_certs: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let names = args.names.unique();
+    let what = Regenerate { force: args.force, client: args.client_certs };
+    for (name, done) in names::each(context, &names, |name| context.core.regenerate_certificates(name, what))? {
+        context.terminal.say(&match done {
+            Regenerated::NothingToDo => format!("The certificate of machine \"{name}\" is good; nothing was changed."),
+            Regenerated::ContainersKept => format!("Machine \"{name}\" has a new certificate; its containers kept running."),
+            Regenerated::EngineRestarted => format!("Machine \"{name}\" has a new certificate; its engine was restarted."),
+        });
+    }
+    Ok(())
+}

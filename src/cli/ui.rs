@@ -1,0 +1,161 @@
+//! stdout is data, stderr is talk: progress on a terminal, plain lines elsewhere.
+
+use std::{
+    collections::HashMap,
+    io::{self, BufRead, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rmachine_provider_api::Notify;
+
+use crate::{
+    error::{Error, Result},
+    machine::Talk,
+};
+
+/// The terminal, or what stands in its place.
+pub struct Terminal {
+    bars: Option<MultiProgress>,
+    voices: Mutex<HashMap<String, Arc<Voice>>>,
+}
+
+impl Terminal {
+    /// The process's own stdin and stderr.
+    pub fn of_process() -> Arc<Self> {
+        let bars = io::stderr().is_terminal().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        Arc::new(Self { bars, voices: Mutex::default() })
+    }
+
+    /// Prints one line of talk, above the progress.
+    pub fn say(&self, line: &str) {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Ends all progress lines; what follows is a result.
+    pub fn finish(&self) {
+        for voice in self.voices.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            voice.finish();
+        }
+    }
+
+    /// Prints `error` as one `Error:` line, its causes and its hints.
+    pub fn fail(&self, error: &Error) {
+        self.finish();
+        self.say(&render_error(error));
+    }
+}
+
+/// The text of an error: one `Error:` line, then the causes, then the hints.
+pub fn render_error(error: &Error) -> String {
+    let mut text = format!("Error: {error}");
+    for cause in error.causes() {
+        text.push_str(&format!("\nCaused by: {}", cause.replace('\n', "\n  ")));
+    }
+    let mut said: Vec<&str> = Vec::new();
+    for hint in error.hints() {
+        if !said.contains(&hint.as_str()) {
+            said.push(hint);
+            text.push_str(&format!("\nHint: {hint}"));
+        }
+    }
+    text
+}
+
+impl Talk for Terminal {
+    fn about(&self, machine: &str) -> Arc<dyn Notify> {
+        let mut voices = self.voices.lock().unwrap_or_else(PoisonError::into_inner);
+        let voice = voices.entry(machine.to_owned()).or_insert_with(|| {
+            Arc::new(Voice { machine: machine.to_owned(), bars: self.bars.clone(), state: Mutex::default() })
+        });
+        voice.clone()
+    }
+
+    fn confirm(&self, question: &str) -> Option<bool> {
+        if !io::stdin().is_terminal() {
+            return None;
+        }
+        let ask = || {
+            eprint!("{question} [y/N] ");
+            io::stderr().flush().ok()?;
+            let mut answer = String::new();
+            io::stdin().lock().read_line(&mut answer).ok()?;
+            Some(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        };
+        match &self.bars {
+            Some(bars) => bars.suspend(ask),
+            None => ask(),
+        }
+    }
+}
+
+#[derive(Default)]
+struct VoiceState {
+    bar: Option<ProgressBar>,
+    last: String,
+}
+
+struct Voice {
+    machine: String,
+    bars: Option<MultiProgress>,
+    state: Mutex<VoiceState>,
+}
+
+impl Voice {
+    fn finish(&self) {
+        if let Some(bar) = self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Notify for Voice {
+    fn progress(&self, message: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.last == message {
+            return;
+        }
+        message.clone_into(&mut state.last);
+        tracing::debug!(machine = self.machine, "{message}");
+        match &self.bars {
+            Some(bars) => {
+                let bar = state.bar.get_or_insert_with(|| {
+                    let style = ProgressStyle::with_template("{spinner} ({prefix}) {msg} [{elapsed}]")
+                        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+                    let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(self.machine.clone()));
+                    bar.enable_steady_tick(Duration::from_millis(120));
+                    bar
+                });
+                bar.set_message(message.to_owned());
+            }
+            None => eprintln!("({}) {message}", self.machine),
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        let line = format!("Warning: ({}) {message}", self.machine);
+        match &self.bars {
+            Some(bars) => bars.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+/// Prints data: one write to stdout, a closed pipe is no error (as `head` closes it).
+///
+/// # Errors
+///
+/// When stdout cannot be written otherwise.
+pub fn print(data: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(data.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(crate::error::Kind::Failure, "cannot write to the standard output").source(e))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,91 @@
+//! The hot path: what clients need, from the record alone, without a runtime and without a network.
+
+use std::path::PathBuf;
+
+use super::Core;
+use crate::{
+    engine::{self, Endpoint, EngineVersion, TlsFiles},
+    error::{Error, Kind, Result},
+    store::{Phase, Power, Record, file},
+};
+
+/// How a docker client reaches a machine's engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The machine's name.
+    pub name: String,
+    /// `DOCKER_HOST`.
+    pub url: String,
+    /// The host to dial.
+    pub host: String,
+    /// The port to dial.
+    pub port: u16,
+    /// `DOCKER_CERT_PATH`.
+    pub cert_path: PathBuf,
+}
+
+impl Core {
+    /// How to reach the engine of machine `name`; reads its record and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when it is stopped or not finished.
+    pub fn access(&self, name: &str) -> Result<Access> {
+        let record = self.store.load(name)?;
+        require_usable(&record)?;
+        let (Some(url), Some(host)) = (record.url(), record.address()) else {
+            return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" has no address"))
+                .hint(format!("`rmachine start {name}` starts it and finds its address")));
+        };
+        let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(record.engine_port);
+        let own = self.store.machine_directory(name);
+        let cert_path = if own.join(file::CA_CERT).exists() { own } else { self.store.certs_directory() };
+        Ok(Access { name: name.to_owned(), host: host.to_owned(), port, url, cert_path })
+    }
+
+    /// Asks the engine behind `access` for its version, over mTLS.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Engine`] that says which part failed and which command mends it.
+    pub async fn check(&self, access: &Access, timeout: std::time::Duration) -> Result<EngineVersion> {
+        let read = |name: &str| {
+            let path = access.cert_path.join(name);
+            self.store.read_text(&path)?.ok_or_else(|| {
+                Error::new(Kind::Engine, format!("{} is missing", path.display()))
+                    .hint(format!("`rmachine regenerate-certs {}` writes it", access.name))
+            })
+        };
+        let (ca, cert, key) = (read(file::CA_CERT)?, read(file::CLIENT_CERT)?, read(file::CLIENT_KEY)?);
+        let tls = TlsFiles { ca_pem: &ca, cert_pem: &cert, key_pem: &key };
+        let endpoint = Endpoint { host: access.host.clone(), port: access.port };
+        engine::check(&endpoint, &tls, timeout)
+            .await
+            .map_err(|e| Error::from(e).context(format!("the engine of machine \"{}\" is not reachable", access.name)))
+    }
+}
+
+/// Whether a program of this name probes in `config`, `env` and `url`: docker-machine's callers expect it.
+pub fn program_probes(program: &str) -> bool {
+    program == "docker-machine"
+}
+
+fn require_usable(record: &Record) -> Result<()> {
+    let name = &record.name;
+    match record.phase {
+        Phase::Ready | Phase::Provisioning => {}
+        Phase::Removing => {
+            return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is being removed"))
+                .hint(format!("finish it with `rmachine rm -y {name}`")));
+        }
+        Phase::Reserved | Phase::Creating | Phase::Booting => {
+            return Err(Error::new(Kind::Conflict, format!("the create of machine \"{name}\" did not end"))
+                .hint(format!("remove what it left with `rmachine rm -y {name}`, then create it again")));
+        }
+    }
+    if record.power == Power::Stopped {
+        return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is stopped"))
+            .hint(format!("start it with `rmachine start {name}`")));
+    }
+    Ok(())
+}

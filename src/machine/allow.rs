@@ -1,0 +1,27 @@
+//! `allow`: who may connect, when a laptop has moved.
+
+use ipnet::IpNet;
+
+use super::{Core, machine_ref};
+use crate::error::{Error, Kind, Result};
+
+impl Core {
+    /// Replaces who may connect to machine `name`: `sources`, or the caller's own address when empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Provider`] when the provider cannot or will not.
+    pub async fn allow(&self, name: &str, sources: &[IpNet]) -> Result<Vec<IpNet>> {
+        let _lock = self.lock(name).await?;
+        let record = self.store.load(name)?;
+        if !self.driver(&record)?.info().capabilities.ingress {
+            return Err(Error::new(
+                Kind::Failure,
+                format!("the driver \"{}\" has no firewall that rmachine could change", record.driver),
+            ));
+        }
+        let provider = self.provider(&record).await?;
+        let sources = (!sources.is_empty()).then_some(sources);
+        Ok(provider.allow(&machine_ref(&record), sources).await?)
+    }
+}

@@ -1,0 +1,123 @@
+//! Server certificates: issued anew when needed, swapped while containers run on.
+
+use rmachine_provider_api::Notify;
+use time::OffsetDateTime;
+
+use super::{Core, authority::Authority, provision::{host_record, sans}, voice};
+use crate::{
+    bootstrap::{self, ServerTls},
+    certs,
+    error::Result,
+    ssh::Session,
+    store::{Record, file},
+};
+
+/// What `regenerate-certs` is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Regenerate {
+    /// Issue a new certificate and restart the engine also when nothing needs it.
+    pub force: bool,
+    /// Issue a new client certificate as well.
+    pub client: bool,
+}
+
+/// What `regenerate-certs` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Regenerated {
+    /// The certificate was good for all addresses and for long enough.
+    NothingToDo,
+    /// A new certificate is in place and containers kept running.
+    ContainersKept,
+    /// A new certificate is in place and the engine was restarted with its containers.
+    EngineRestarted,
+}
+
+impl Core {
+    /// Issues the server certificate of machine `name` anew where its addresses, its age or its CA
+    /// ask for it, or always with `force`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Kind::Ssh`], [`crate::error::Kind::Engine`].
+    pub async fn regenerate_certificates(&self, name: &str, what: Regenerate) -> Result<Regenerated> {
+        let _lock = self.lock(name).await?;
+        let mut record = self.store.load(name)?;
+        self.require_managed(&record, "issue certificates for")?;
+        self.require_ready(&record)?;
+        let notify = self.talk.about(name);
+        self.follow(&mut record).await?;
+        notify.progress("connecting");
+        let target = self.target(&record)?;
+        let session = self.connect(&record, &target, std::time::Duration::from_secs(15)).await?;
+        let session = self.settle_host_key(&mut record, session)?;
+        let authority = self.load_authority(what.client).await?;
+        let done = self.renew_if_needed(&mut record, &session, &authority, what.force, voice(&notify)).await?;
+        session.close().await;
+        self.await_engine(&record, &authority).await?;
+        self.finish_provision(&mut record, authority).await?;
+        Ok(done)
+    }
+
+    /// Asks the provider where a machine is now, so that a moved one is found.
+    async fn follow(&self, record: &mut Record) -> Result<()> {
+        let Some(instance) = &record.instance else { return Ok(()) };
+        if !self.driver(record)?.info().capabilities.power {
+            return Ok(());
+        }
+        let ids = [instance.id.clone()];
+        let observed = self.provider(record).await?.observe(&ids).await?;
+        if let Some(observed) = observed.first() {
+            self.note(record, observed)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a new server certificate in place when the present one does not serve.
+    pub(super) async fn renew_if_needed(
+        &self,
+        record: &mut Record,
+        session: &Session,
+        authority: &Authority,
+        force: bool,
+        notify: &dyn Notify,
+    ) -> Result<Regenerated> {
+        let facts = bootstrap::probe(session).await?;
+        let version = record.host.as_ref().map(|h| h.engine_version.clone()).unwrap_or_default();
+        record.host = Some(host_record(&facts, &version));
+        self.save(record)?;
+        let known = self.good_server(record, authority)?;
+        let server = match known {
+            Some(server) if !force => server,
+            _ => {
+                notify.progress("issuing a certificate");
+                self.issue_server(record, authority)?
+            }
+        };
+        let tls =
+            ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
+        let renewed = bootstrap::replace_certificates(session, &facts, &tls, force, notify).await?;
+        self.save_server(record, &server)?;
+        if renewed.swarm && renewed.restarted {
+            notify.warn("the engine was restarted: a swarm node cannot keep its containers running meanwhile");
+        }
+        Ok(match (renewed.changed, renewed.restarted && !renewed.containers_kept) {
+            (false, _) => Regenerated::NothingToDo,
+            (true, false) => Regenerated::ContainersKept,
+            (true, true) => Regenerated::EngineRestarted,
+        })
+    }
+
+    /// The stored server certificate, when it serves: our CA, not due, for all names and addresses.
+    fn good_server(&self, record: &Record, authority: &Authority) -> Result<Option<certs::Identity>> {
+        let read = |name| self.store.read_text(&self.store.machine_file(&record.name, name));
+        let (Some(cert_pem), Some(key_pem)) = (read(file::SERVER_CERT)?, read(file::SERVER_KEY)?) else {
+            return Ok(None);
+        };
+        let Ok(info) = certs::inspect(&cert_pem) else { return Ok(None) };
+        let good = certs::health(&info, OffsetDateTime::now_utc()) == certs::Health::Good
+            && certs::covers(&info, &sans(record)?)
+            && certs::signed_by(&cert_pem, &authority.ca.cert_pem)?
+            && certs::key_matches(&cert_pem, &key_pem).unwrap_or(false);
+        Ok(good.then(|| certs::Identity { cert_pem, key_pem: key_pem.into() }))
+    }
+}

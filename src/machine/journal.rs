@@ -1,0 +1,53 @@
+//! The record as a journal of side effects.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rmachine_provider_api::{self as api, Journal, Notify, Resource};
+
+use super::Core;
+use crate::store::Record;
+
+/// Saves the record before and after each side effect of a provider.
+pub(super) struct RecordJournal<'a> {
+    core: &'a Core,
+    record: Mutex<&'a mut Record>,
+    notify: Arc<dyn Notify>,
+}
+
+impl<'a> RecordJournal<'a> {
+    pub(super) fn new(core: &'a Core, record: &'a mut Record, notify: Arc<dyn Notify>) -> Self {
+        Self { core, record: Mutex::new(record), notify }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Record)) -> api::Result<()> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut record);
+        self.core.save(&record).map_err(|e| {
+            api::Error::new(api::Kind::Other, "cannot write down what is about to happen, so it was not done").source(e)
+        })
+    }
+}
+
+impl Notify for RecordJournal<'_> {
+    fn progress(&self, message: &str) {
+        self.notify.progress(message);
+    }
+
+    fn warn(&self, message: &str) {
+        self.notify.warn(message);
+    }
+}
+
+impl Journal for RecordJournal<'_> {
+    fn intend(&self, what: &str) -> api::Result<()> {
+        self.change(|record| record.intents.push(what.to_owned()))
+    }
+
+    fn made(&self, resource: &Resource) -> api::Result<()> {
+        self.change(|record| {
+            if !record.resources.iter().any(|known| known.kind == resource.kind && known.id == resource.id) {
+                record.resources.push(resource.clone());
+            }
+        })
+    }
+}

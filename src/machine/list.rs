@@ -1,0 +1,336 @@
+//! `ls` and `status`: the truth about many machines, asked once a provider, not once a machine.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::stream::{self, StreamExt};
+use regex_lite::Regex;
+use rmachine_provider_api::{MachineState, Observed};
+use serde::Serialize;
+
+use super::Core;
+use crate::{
+    error::{Error, Result},
+    store::{Phase, Power, Record},
+};
+
+/// How many engines are asked at once.
+const AT_ONCE: usize = 64;
+
+/// State of a machine in the words of `ls` and `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Status {
+    /// Running.
+    Running,
+    /// On its way to running.
+    Starting,
+    /// Stopped; can be started.
+    Stopped,
+    /// On its way to stopped.
+    Stopping,
+    /// Suspended in memory.
+    Paused,
+    /// Suspended to disk.
+    Saved,
+    /// Its create has not ended.
+    Creating,
+    /// Its rm has not ended.
+    Removing,
+    /// The provider has no such instance any more.
+    Missing,
+    /// It does not answer, and nothing else can tell its state.
+    Unreachable,
+    /// The provider did not answer in time.
+    Timeout,
+    /// Something is wrong; the error says what.
+    Error,
+}
+
+impl Status {
+    /// The word as printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::Starting => "Starting",
+            Self::Stopped => "Stopped",
+            Self::Stopping => "Stopping",
+            Self::Paused => "Paused",
+            Self::Saved => "Saved",
+            Self::Creating => "Creating",
+            Self::Removing => "Removing",
+            Self::Missing => "Missing",
+            Self::Unreachable => "Unreachable",
+            Self::Timeout => "Timeout",
+            Self::Error => "Error",
+        }
+    }
+}
+
+/// One line of `ls`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// The machine's name.
+    pub name: String,
+    /// Whether `DOCKER_HOST` names it.
+    pub active: bool,
+    /// Name of its driver; empty when the record does not read.
+    pub driver: String,
+    /// Its state.
+    pub state: Status,
+    /// URL of its engine.
+    pub url: Option<String>,
+    /// Version of its engine, when it answered.
+    pub docker: Option<String>,
+    /// What is wrong.
+    pub error: Option<String>,
+    /// Labels of the engine as asked for, `KEY=VALUE`.
+    pub labels: Vec<String>,
+    #[serde(skip)]
+    record: Option<Record>,
+}
+
+/// What `ls --filter KEY=VALUE` selects; values of one key are alternatives, keys add up.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    drivers: Vec<String>,
+    states: Vec<String>,
+    names: Vec<Regex>,
+    labels: Vec<String>,
+    swarms: Vec<String>,
+}
+
+impl Filter {
+    /// Reads `KEY=VALUE` filters; the keys are docker-machine's: driver, state, name, label, swarm.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Kind::Usage`] that names the keys.
+    pub fn parse(filters: &[String]) -> Result<Self> {
+        let mut parsed = Self::default();
+        for filter in filters {
+            let Some((key, value)) = filter.split_once('=') else {
+                return Err(Error::usage(format!("invalid filter {filter:?}")).hint(FILTER_HINT));
+            };
+            match key.to_ascii_lowercase().as_str() {
+                "driver" => parsed.drivers.push(value.to_owned()),
+                "state" => parsed.states.push(value.to_owned()),
+                "label" => parsed.labels.push(value.to_owned()),
+                "swarm" => parsed.swarms.push(value.to_owned()),
+                "name" => parsed.names.push(Regex::new(value).map_err(|e| {
+                    Error::usage(format!("the filter {filter:?} is no regular expression")).source(e)
+                })?),
+                _ => return Err(Error::usage(format!("unknown filter \"{key}\"")).hint(FILTER_HINT)),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Whether the state of the machines has to be known.
+    pub fn needs_state(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    fn admits_record(&self, listed: &Listed) -> bool {
+        let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|w| test(w));
+        any(&self.drivers, &|w| listed.driver.eq_ignore_ascii_case(w))
+            && any(&self.labels, &|w| listed.labels.iter().any(|label| label == w))
+            && any(&self.swarms, &|w| w.is_empty())
+            && (self.names.is_empty() || self.names.iter().any(|name| name.is_match(&listed.name)))
+    }
+
+    fn admits_state(&self, state: Status) -> bool {
+        self.states.is_empty() || self.states.iter().any(|w| state.word().eq_ignore_ascii_case(w))
+    }
+}
+
+const FILTER_HINT: &str = "filters are driver=NAME, state=STATE, name=REGEX, label=KEY=VALUE and swarm=NAME";
+
+impl Core {
+    /// The machines that `filter` admits, by their records alone (states are those last known).
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read; one bad record is a line with an error, never hides the others.
+    pub fn list_recorded(&self, filter: &Filter) -> Result<Vec<Listed>> {
+        let docker_host = std::env::var("DOCKER_HOST").unwrap_or_default();
+        let names = self.store.names()?;
+        let listed = names.into_iter().map(|name| self.recorded(name, &docker_host));
+        Ok(listed.filter(|line| filter.admits_record(line)).collect())
+    }
+
+    /// The machines that `filter` admits, as their providers and engines see them now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Core::list_recorded`]; what does not answer within `timeout` is a line that says so.
+    pub async fn list(&self, filter: &Filter, timeout: Duration) -> Result<Vec<Listed>> {
+        let mut lines = self.list_recorded(filter)?;
+        self.observe_lines(&mut lines, timeout).await;
+        stream::iter(lines.iter_mut())
+            .for_each_concurrent(AT_ONCE, |line| self.probe_engine(line, timeout))
+            .await;
+        lines.retain(|line| filter.admits_state(line.state));
+        Ok(lines)
+    }
+
+    /// The states of machines `names`, asked once a provider.
+    ///
+    /// # Errors
+    ///
+    /// Per machine, when its record does not read.
+    pub async fn status(&self, names: &[String], timeout: Duration) -> Vec<Result<Listed>> {
+        let docker_host = std::env::var("DOCKER_HOST").unwrap_or_default();
+        let mut lines = Vec::new();
+        let mut results: Vec<Result<usize>> = Vec::new();
+        for name in names {
+            match self.store.load(name) {
+                Ok(_) => {
+                    results.push(Ok(lines.len()));
+                    lines.push(self.recorded(name.clone(), &docker_host));
+                }
+                Err(error) => results.push(Err(error)),
+            }
+        }
+        self.observe_lines(&mut lines, timeout).await;
+        for line in lines.iter_mut().filter(|line| line.state == Status::Unreachable) {
+            self.probe_engine(line, timeout).await;
+        }
+        results.into_iter().map(|result| result.map(|index| lines[index].clone())).collect()
+    }
+
+    fn recorded(&self, name: String, docker_host: &str) -> Listed {
+        match self.store.load(&name) {
+            Ok(record) => {
+                let url = record.url();
+                Listed {
+                    active: !docker_host.is_empty() && url.as_deref() == Some(docker_host),
+                    driver: record.driver.clone(),
+                    state: recorded_state(&record),
+                    labels: record.engine.labels.clone(),
+                    url,
+                    docker: None,
+                    error: None,
+                    record: Some(record),
+                    name,
+                }
+            }
+            Err(error) => Listed {
+                name,
+                active: false,
+                driver: String::new(),
+                state: Status::Error,
+                url: None,
+                docker: None,
+                error: Some(error.to_string()),
+                labels: Vec::new(),
+                record: None,
+            },
+        }
+    }
+
+    /// Asks every provider once for all of its machines.
+    async fn observe_lines(&self, lines: &mut [Listed], timeout: Duration) {
+        let mut groups: BTreeMap<(String, String), Vec<&mut Listed>> = BTreeMap::new();
+        for line in lines.iter_mut() {
+            let Some(record) = &line.record else { continue };
+            if record.instance.is_none() || !matches!(record.phase, Phase::Ready | Phase::Provisioning) {
+                continue;
+            }
+            let Ok(driver) = self.driver(record) else { continue };
+            groups.entry((record.driver.clone(), driver.scope(&record.config))).or_default().push(line);
+        }
+        let work = groups.into_values().map(|group| async move {
+            match tokio::time::timeout(timeout, self.observe_group(&group)).await {
+                Ok(Ok(observed)) => {
+                    for (line, observed) in group.into_iter().zip(observed) {
+                        self.take_in(line, &observed);
+                    }
+                }
+                Ok(Err(error)) => fail(group, Status::Error, &error.to_string()),
+                Err(_) => fail(group, Status::Timeout, "the provider did not answer in time"),
+            }
+        });
+        futures::future::join_all(work).await;
+    }
+
+    async fn observe_group(&self, group: &[&mut Listed]) -> Result<Vec<Observed>> {
+        let records: Vec<&Record> = group.iter().filter_map(|line| line.record.as_ref()).collect();
+        let Some(first) = records.first() else { return Ok(Vec::new()) };
+        let ids: Vec<_> = records.iter().filter_map(|r| r.instance.as_ref()).map(|i| i.id.clone()).collect();
+        Ok(self.provider(first).await?.observe(&ids).await?)
+    }
+
+    /// Takes an observation into a line, and into the record where it tells something new.
+    fn take_in(&self, line: &mut Listed, observed: &Observed) {
+        line.state = match observed.state {
+            MachineState::Running => Status::Running,
+            MachineState::Starting => Status::Starting,
+            MachineState::Stopped => Status::Stopped,
+            MachineState::Stopping => Status::Stopping,
+            MachineState::Paused => Status::Paused,
+            MachineState::Saved => Status::Saved,
+            MachineState::Absent | MachineState::Terminated => Status::Missing,
+            MachineState::Terminating => Status::Removing,
+            MachineState::Unknown => Status::Unreachable,
+            MachineState::Error => Status::Error,
+        };
+        line.error.clone_from(&observed.reason);
+        if line.state == Status::Missing && line.error.is_none() {
+            line.error = Some(format!("the instance {} is gone", observed.id));
+        }
+    }
+
+    /// Asks the engine of a running machine for its version.
+    async fn probe_engine(&self, line: &mut Listed, timeout: Duration) {
+        if !matches!(line.state, Status::Running | Status::Unreachable) {
+            return;
+        }
+        let Some(record) = &line.record else { return };
+        if !super::create::wants_engine(record) {
+            return;
+        }
+        let result = match self.access(&line.name) {
+            Ok(access) => self.check(&access, timeout).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(version) => {
+                line.state = Status::Running;
+                line.docker = Some(format!("v{}", version.version));
+            }
+            Err(error) => line.error = Some(error.causes().into_iter().next().unwrap_or_else(|| error.to_string())),
+        }
+    }
+}
+
+fn fail(group: Vec<&mut Listed>, state: Status, error: &str) {
+    for line in group {
+        line.state = state;
+        line.error = Some(error.to_owned());
+    }
+}
+
+fn recorded_state(record: &Record) -> Status {
+    match record.phase {
+        Phase::Reserved | Phase::Creating | Phase::Booting => Status::Creating,
+        Phase::Removing => Status::Removing,
+        Phase::Provisioning | Phase::Ready => match record.power {
+            Power::Running => Status::Running,
+            Power::Stopped => Status::Stopped,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Filter;
+
+    #[test]
+    fn filters_name_their_keys() {
+        let parse = |f: &str| Filter::parse(&[f.to_owned()]);
+        assert!(parse("state=Running").unwrap().needs_state());
+        assert!(!parse("driver=none").unwrap().needs_state());
+        assert_eq!(parse("color=red").unwrap_err().to_string(), "unknown filter \"color\"");
+        assert!(parse("name=(").is_err() && parse("running").is_err());
+    }
+}

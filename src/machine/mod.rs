@@ -1,0 +1,167 @@
+//! The life of machines: the only caller of store, providers, SSH, bootstrap, certificates and engine.
+//!
+//! Every operation follows one pattern: take the machine's lock, read the record, do one thing,
+//! save the record before and after each side effect.
+
+mod access;
+mod allow;
+mod authority;
+mod certificates;
+mod create;
+mod interrupt;
+mod journal;
+mod list;
+mod power;
+mod provision;
+mod remove;
+mod shell;
+mod talk;
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rmachine_provider_api::{Driver, MachineRef, Notify, Provider};
+
+pub use self::{
+    access::{Access, program_probes},
+    certificates::{Regenerate, Regenerated},
+    create::{CreateOptions, Created},
+    interrupt::Interrupt,
+    list::{Filter, Listed, Status},
+    remove::RemoveMode,
+    talk::{Ask, Quiet, Talk},
+};
+use crate::{
+    drivers::Drivers,
+    error::{Error, Kind, Result},
+    store::{Lock, Phase, Record, Store},
+};
+
+/// Port of the engine unless a driver's flag says otherwise (IANA: docker-s).
+pub const ENGINE_PORT: u16 = 2376;
+
+type Providers = HashMap<(String, String), Arc<dyn Provider>>;
+
+/// Store, drivers and voice of one program run.
+pub struct Core {
+    /// The store.
+    pub store: Store,
+    /// The drivers.
+    pub drivers: Drivers,
+    /// Where progress, warnings and questions go.
+    pub talk: Arc<dyn Talk>,
+    /// Ctrl-C.
+    pub interrupt: Interrupt,
+    providers: Mutex<Providers>,
+}
+
+impl Core {
+    /// Puts the parts together; does nothing yet.
+    pub fn new(store: Store, drivers: Drivers, talk: Arc<dyn Talk>) -> Self {
+        Self { store, drivers, talk, interrupt: Interrupt::default(), providers: Mutex::default() }
+    }
+
+    /// The driver of `record`.
+    fn driver(&self, record: &Record) -> Result<&Arc<dyn Driver>> {
+        self.drivers.get(&record.driver).map_err(|e| {
+            e.with_kind(Kind::Failure).context(format!("machine \"{}\" needs a driver that is not here", record.name))
+        })
+    }
+
+    /// The client for the account of `record`; machines of one account and place share one.
+    async fn provider(&self, record: &Record) -> Result<Arc<dyn Provider>> {
+        let driver = self.driver(record)?;
+        let secrets = self.store.load_secrets(&record.name)?;
+        let key = (record.driver.clone(), driver.scope(&record.config));
+        if let Some(provider) = self.providers().get(&key) {
+            return Ok(provider.clone());
+        }
+        let provider = driver.connect(&record.config, &secrets, self.talk.about(&record.name)).await?;
+        Ok(self.providers().entry(key).or_insert(provider).clone())
+    }
+
+    fn providers(&self) -> std::sync::MutexGuard<'_, Providers> {
+        self.providers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lock of machine `name` without blocking the runtime.
+    async fn lock(&self, name: &str) -> Result<Lock> {
+        let (store, notify, name) = (self.store.clone(), self.talk.about(name), name.to_owned());
+        blocking(move || {
+            store.lock_machine(&name, || notify.progress("waiting for another rmachine process to finish with it"))
+        })
+        .await
+    }
+
+    /// Saves `record` with the fields that docker-machine's driver of that name has.
+    fn save(&self, record: &Record) -> Result<()> {
+        let fields = self
+            .drivers
+            .get(&record.driver)
+            .map(|d| d.legacy_fields(&record.config, record.plan.as_ref(), record.instance.as_ref()))
+            .unwrap_or_default();
+        self.store.save(record, fields)
+    }
+
+    /// Moves `record` to `phase` and saves it.
+    fn enter(&self, record: &mut Record, phase: Phase) -> Result<()> {
+        if !record.phase.may_become(phase) {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("machine \"{}\" is {} and cannot become {}", record.name, record.phase.word(), phase.word()),
+            ));
+        }
+        record.phase = phase;
+        self.save(record)
+    }
+
+    /// Refuses a machine whose create or rm did not end.
+    fn require_ready(&self, record: &Record) -> Result<()> {
+        let name = &record.name;
+        match record.phase {
+            Phase::Ready | Phase::Provisioning => Ok(()),
+            Phase::Removing => Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is being removed"))
+                .hint(format!("finish it with `rmachine rm -y {name}`"))),
+            Phase::Reserved | Phase::Creating | Phase::Booting => {
+                Err(Error::new(Kind::Conflict, format!("the create of machine \"{name}\" did not end"))
+                    .hint(format!("remove what it left with `rmachine rm -y {name}`, then create it again")))
+            }
+        }
+    }
+}
+
+/// The machine of `record` as provider calls name it.
+fn machine_ref(record: &Record) -> MachineRef<'_> {
+    MachineRef {
+        name: &record.name,
+        owner: &record.owner,
+        token: &record.token,
+        instance: record.instance.as_ref(),
+        plan: record.plan.as_ref(),
+        engine_port: record.engine_port,
+    }
+}
+
+/// Runs `work` on a thread where blocking is fine.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::new(Kind::Failure, "a worker thread ended early").source(e))?
+}
+
+/// Runs `work` for every name at once and answers the results in the order of the names.
+pub async fn for_each<'a, T, F: Future<Output = Result<T>>>(
+    names: &'a [String],
+    work: impl Fn(&'a str) -> F,
+) -> Vec<(&'a str, Result<T>)> {
+    let results = futures::future::join_all(names.iter().map(|name| work(name))).await;
+    names.iter().map(String::as_str).zip(results).collect()
+}
+
+/// What a provider has to say, under another voice; keeps `Arc` out of signatures.
+fn voice(notify: &Arc<dyn Notify>) -> &dyn Notify {
+    notify.as_ref()
+}

@@ -1,0 +1,238 @@
+//! From a host that answers to an engine that speaks mTLS, over one SSH session.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rmachine_provider_api::{HostTrust, Notify};
+use time::OffsetDateTime;
+
+use super::{Core, authority::Authority, blocking, create::wants_engine, voice};
+use crate::{
+    bootstrap::{self, HostFacts, ServerTls},
+    certs::{self, Sans},
+    engine::{self, Endpoint, EngineVersion, TlsFiles},
+    error::{Error, Kind, Result},
+    ssh::Session,
+    store::{HostRecord, Phase, Record, file},
+};
+
+/// How long a new host may take from its address to its first SSH answer.
+const BOOT: Duration = Duration::from_secs(300);
+/// How long an engine that was just started may take to answer.
+const ENGINE_START: Duration = Duration::from_secs(60);
+/// Time-out of one try.
+const ENGINE_TRY: Duration = Duration::from_secs(5);
+/// Oldest API that current docker clients accept (docker 29 speaks 1.44 and newer).
+const OLDEST_API: (u32, u32) = (1, 44);
+
+impl Core {
+    /// The first session to a new host: host keys, engine, certificates, proof.
+    pub(super) async fn first_session(
+        &self,
+        record: &mut Record,
+        authority: &Authority,
+        at_boot: bool,
+        notify: &Arc<dyn Notify>,
+    ) -> Result<()> {
+        notify.progress("waiting for SSH");
+        self.trust_host(record).await?;
+        let target = self.target(record)?;
+        let seeded = record.plan.as_ref().is_some_and(|p| matches!(p.host_trust, HostTrust::Seeded));
+        let session = if at_boot {
+            self.wait_for_ssh(record, &target, BOOT, seeded, voice(notify)).await?
+        } else {
+            self.connect(record, &target, Duration::from_secs(30)).await?
+        };
+        if record.ssh.host_keys.is_empty() {
+            record.ssh.host_keys = vec![session.host_key().to_owned()];
+        }
+        self.enter(record, Phase::Provisioning)?;
+        let result = self.provision_over(record, &session, authority, at_boot, seeded, notify).await;
+        session.close().await;
+        result
+    }
+
+    /// Provisions machine `name` again: what it should be by its record, changing only what differs.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Ssh`], [`Kind::Engine`]; the machine keeps what it had.
+    pub async fn provision(&self, name: &str) -> Result<()> {
+        let _lock = self.lock(name).await?;
+        let mut record = self.store.load(name)?;
+        self.require_managed(&record, "provision")?;
+        if !matches!(record.phase, Phase::Booting) {
+            self.require_ready(&record)?;
+        }
+        let notify = self.talk.about(name);
+        let authority = self.load_authority(false).await?;
+        let target = self.target(&record)?;
+        let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
+        self.enter(&mut record, Phase::Provisioning)?;
+        let at_boot = record.plan.as_ref().is_some_and(|p| p.boot_data.is_some());
+        self.provision_over(&mut record, &session, &authority, at_boot, false, &notify).await?;
+        session.close().await;
+        self.finish_provision(&mut record, authority).await
+    }
+
+    pub(super) async fn finish_provision(&self, record: &mut Record, authority: Authority) -> Result<()> {
+        let (store, copy) = (self.store.clone(), record.clone());
+        blocking(move || Self::copy_client_files(&store, &copy, &authority)).await?;
+        self.enter(record, Phase::Ready)
+    }
+
+    pub(super) async fn load_authority(&self, renew_client: bool) -> Result<Authority> {
+        let store = self.store.clone();
+        blocking(move || Self::authority(&store, renew_client)).await
+    }
+
+    pub(super) fn require_managed(&self, record: &Record, what: &str) -> Result<()> {
+        if self.driver(record)?.info().capabilities.engine {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Failure,
+            format!("the driver \"{}\" cannot {what} machine \"{}\"", record.driver, record.name),
+        )
+        .hint("rmachine only knows the URL of this engine; it does not manage it"))
+    }
+
+    async fn provision_over(
+        &self,
+        record: &mut Record,
+        session: &Session,
+        authority: &Authority,
+        at_boot: bool,
+        rotate: bool,
+        notify: &Arc<dyn Notify>,
+    ) -> Result<()> {
+        notify.progress("looking at the host");
+        let facts = bootstrap::probe(session).await?;
+        record.host = Some(host_record(&facts, ""));
+        if rotate {
+            self.rotate_host_key(record, session).await?;
+        } else {
+            self.save(record)?;
+        }
+        if !wants_engine(record) {
+            return Ok(());
+        }
+        let server = self.issue_server(record, authority)?;
+        let tls =
+            ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
+        let done = bootstrap::provision(session, &facts, &record.engine, &tls, at_boot, voice(notify)).await?;
+        for warning in &done.warnings {
+            notify.warn(warning);
+        }
+        self.save_server(record, &server)?;
+        notify.progress("checking the engine over TLS");
+        let version = self.await_engine(record, authority).await?;
+        if too_old(&version.api_version) {
+            notify.warn(&format!(
+                "the engine {} speaks API {}, which current docker clients refuse (they want {}.{}); \
+                 choose another with --engine-source docker",
+                version.version, version.api_version, OLDEST_API.0, OLDEST_API.1
+            ));
+        }
+        record.host = Some(host_record(&facts, &version.version));
+        Ok(())
+    }
+
+    /// Gives the host a key of its own, in two phases, so that there is never a moment when a crash
+    /// would lock us out: both keys are pinned while the change is under way.
+    async fn rotate_host_key(&self, record: &mut Record, session: &Session) -> Result<()> {
+        let new = bootstrap::generate_host_key(session).await?;
+        if !record.ssh.host_keys.contains(&new) {
+            record.ssh.host_keys.push(new.clone());
+        }
+        self.save(record)?;
+        bootstrap::install_host_key(session).await?;
+        Ok(())
+    }
+
+    /// Issues the server's certificate for all that the machine is known by.
+    pub(super) fn issue_server(&self, record: &Record, authority: &Authority) -> Result<certs::Identity> {
+        Ok(certs::issue_server(&authority.ca, &sans(record)?, OffsetDateTime::now_utc())?)
+    }
+
+    pub(super) fn save_server(&self, record: &Record, server: &certs::Identity) -> Result<()> {
+        self.store.write(&self.store.machine_file(&record.name, file::SERVER_KEY), server.key_pem.as_bytes())?;
+        self.store.write(&self.store.machine_file(&record.name, file::SERVER_CERT), server.cert_pem.as_bytes())
+    }
+
+    /// Waits until the engine answers over mTLS.
+    pub(super) async fn await_engine(&self, record: &Record, authority: &Authority) -> Result<EngineVersion> {
+        let host = record.address().unwrap_or_default().to_owned();
+        let endpoint = Endpoint { host, port: record.engine_port };
+        let tls = TlsFiles {
+            ca_pem: &authority.ca.cert_pem,
+            cert_pem: &authority.client.cert_pem,
+            key_pem: &authority.client.key_pem,
+        };
+        let deadline = Instant::now() + ENGINE_START;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match engine::check(&endpoint, &tls, ENGINE_TRY).await {
+                Ok(version) => return Ok(version),
+                Err(error) if error.may_pass() && Instant::now() < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                Err(error) => {
+                    let error = Error::from(error).context(format!("the engine of machine \"{}\" does not answer over TLS", record.name));
+                    return Err(self.explain(record, error).await);
+                }
+            }
+        }
+    }
+}
+
+/// Every name and address that clients may dial.
+pub(super) fn sans(record: &Record) -> Result<Sans> {
+    let mut names: BTreeSet<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    names.insert(record.name.clone());
+    names.extend(record.extra_sans.iter().cloned());
+    if let Some(instance) = &record.instance {
+        let addresses = &instance.addresses;
+        names.extend(addresses.dial.iter().cloned());
+        names.extend(addresses.public.iter().chain(&addresses.private).map(ToString::to_string));
+        names.extend(addresses.names.iter().cloned());
+    }
+    if let Some(host) = &record.host {
+        names.extend(host.addresses.iter().map(ToString::to_string));
+    }
+    Ok(Sans::parse(names)?)
+}
+
+/// What the record keeps of a host.
+pub(super) fn host_record(facts: &HostFacts, engine_version: &str) -> HostRecord {
+    HostRecord {
+        os: facts.os_pretty.clone(),
+        arch: facts.arch.clone(),
+        boot_id: facts.boot_id.clone(),
+        engine_version: engine_version.to_owned(),
+        addresses: facts.addresses.clone(),
+    }
+}
+
+fn too_old(api: &str) -> bool {
+    let mut parts = api.split('.').map_while(|part| part.parse::<u32>().ok());
+    match (parts.next(), parts.next()) {
+        (Some(major), Some(minor)) => (major, minor) < OLDEST_API,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_old;
+
+    #[test]
+    fn api_versions_compare_as_numbers() {
+        assert!(too_old("1.41") && too_old("1.9"));
+        assert!(!too_old("1.44") && !too_old("1.100") && !too_old("2.0") && !too_old("?"));
+    }
+}

@@ -1,0 +1,148 @@
+//! Sessions: how a record becomes an SSH target, and what to say when the host does not answer.
+
+use std::{path::PathBuf, time::Duration};
+
+use rmachine_provider_api::{HostTrust, LoginKey, Notify};
+
+use super::{Core, machine_ref};
+use crate::{
+    error::{Error, Kind, Result},
+    ssh::{self, HostKeys, Session, Target},
+    store::Record,
+};
+
+/// How long a host that should be up may take to answer.
+const CONNECT: Duration = Duration::from_secs(15);
+
+impl Core {
+    /// Opens a session to machine `name` for the user.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when it is not usable, [`Kind::Ssh`] when it does not answer.
+    pub async fn ssh(&self, name: &str) -> Result<Session> {
+        let record = self.store.load(name)?;
+        if !self.driver(&record)?.info().capabilities.ssh {
+            return Err(Error::new(
+                Kind::Failure,
+                format!("the driver \"{}\" knows no way to log in to machine \"{name}\"", record.driver),
+            ));
+        }
+        if record.instance.is_none() {
+            self.require_ready(&record)?;
+        }
+        let target = self.target(&record)?;
+        self.connect(&record, &target, CONNECT).await
+    }
+
+    /// The SSH target of `record`.
+    pub(super) fn target(&self, record: &Record) -> Result<Target> {
+        let host = record.address().ok_or_else(|| no_address(record))?.to_owned();
+        let keys = if record.ssh.key_file.is_empty() {
+            default_keys()
+        } else {
+            vec![self.store.machine_file(&record.name, &record.ssh.key_file)]
+        };
+        let trust = record.plan.as_ref().map(|plan| &plan.host_trust);
+        let host_keys = match trust {
+            _ if !record.ssh.host_keys.is_empty() => HostKeys::Pinned(record.ssh.host_keys.clone()),
+            Some(HostTrust::Given(key)) if key.starts_with("SHA256:") => HostKeys::Fingerprint(key.clone()),
+            Some(HostTrust::Given(key)) => HostKeys::Pinned(vec![key.clone()]),
+            Some(HostTrust::KnownHosts | HostTrust::Seeded) | None => HostKeys::KnownHosts(known_hosts_files()),
+        };
+        Ok(Target { host, port: record.ssh.port, user: record.ssh.user.clone(), keys, host_keys })
+    }
+
+    /// Connects to a host that should be up; a time-out is explained by the provider where it can.
+    pub(super) async fn connect(&self, record: &Record, target: &Target, timeout: Duration) -> Result<Session> {
+        match Session::connect(target, timeout).await {
+            Ok(session) => Ok(session),
+            Err(error) => Err(self.explain(record, Error::from(error)).await),
+        }
+    }
+
+    /// Waits for a host that is booting.
+    pub(super) async fn wait_for_ssh(
+        &self,
+        record: &Record,
+        target: &Target,
+        patience: Duration,
+        booting: bool,
+        notify: &dyn Notify,
+    ) -> Result<Session> {
+        match Session::wait(target, &ssh::WaitPolicy::new(patience, booting), notify).await {
+            Ok(session) => Ok(session),
+            Err(error) => Err(self.explain(record, Error::from(error)).await),
+        }
+    }
+
+    /// Adds what the provider knows of why a host does not answer.
+    pub(super) async fn explain(&self, record: &Record, error: Error) -> Error {
+        let provider = match self.provider(record).await {
+            Ok(provider) => provider,
+            Err(e) => return error.hint(format!("the provider could not be asked why: {e}")),
+        };
+        match provider.diagnose(&machine_ref(record)).await {
+            Some((reason, hint)) => error.hint(format!("{reason}: {hint}")),
+            None => error,
+        }
+    }
+
+    /// For hosts that we did not make: pins the key that a known_hosts file, a fingerprint or the
+    /// user's word vouches for. Nothing is sent to a host before.
+    pub(super) async fn trust_host(&self, record: &mut Record) -> Result<()> {
+        let trusted_elsewhere = record
+            .plan
+            .as_ref()
+            .is_some_and(|plan| !matches!(plan.host_trust, HostTrust::KnownHosts));
+        if !record.ssh.host_keys.is_empty() || trusted_elsewhere {
+            return Ok(());
+        }
+        let host = record.address().ok_or_else(|| no_address(record))?.to_owned();
+        let port = record.ssh.port;
+        let shown = match ssh::scan_host_key(&host, port, CONNECT).await {
+            Ok(shown) => shown,
+            Err(error) => return Err(self.explain(record, Error::from(error)).await),
+        };
+        if ssh::known_hosts_knows(&known_hosts_files(), &host, port)? {
+            return Ok(());
+        }
+        let fingerprint = ssh::fingerprint(&shown)?;
+        let question = format!("the host {host} shows the key {fingerprint}, which no known_hosts file has; trust it?");
+        match self.talk.confirm(&question) {
+            Some(true) => {
+                record.ssh.host_keys = vec![shown];
+                Ok(())
+            }
+            Some(false) => Err(Error::new(Kind::Ssh, format!("the key of host {host} was not accepted"))),
+            None => Err(Error::new(Kind::Ssh, format!("the key of host {host} is not known"))
+                .hint(format!("it shows {fingerprint}; compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"))
+                .hint(format!("then give it with --{}-ssh-host-key, or add it to ~/.ssh/known_hosts", record.driver))),
+        }
+    }
+}
+
+fn no_address(record: &Record) -> Error {
+    Error::new(Kind::Conflict, format!("machine \"{}\" has no address", record.name))
+        .hint(format!("`rmachine status {0}` shows its state, `rmachine start {0}` starts it", record.name))
+}
+
+/// Whether the user's default keys (OpenSSH's names) are meant.
+pub(super) fn uses_default_keys(key: &LoginKey) -> bool {
+    matches!(key, LoginKey::Default)
+}
+
+fn home_ssh() -> Option<PathBuf> {
+    directories::BaseDirs::new().map(|dirs| dirs.home_dir().join(".ssh"))
+}
+
+fn default_keys() -> Vec<PathBuf> {
+    let Some(directory) = home_ssh() else { return Vec::new() };
+    ["id_ed25519", "id_ecdsa", "id_rsa"].iter().map(|name| directory.join(name)).filter(|p| p.exists()).collect()
+}
+
+fn known_hosts_files() -> Vec<PathBuf> {
+    let mut files = vec![PathBuf::from("/etc/ssh/ssh_known_hosts")];
+    files.extend(home_ssh().map(|directory| directory.join("known_hosts")));
+    files
+}

@@ -1,0 +1,31 @@
+//! The core's voice: it never prints by itself.
+
+use std::sync::Arc;
+
+use rmachine_provider_api::{Notify, Silent};
+
+/// Takes what the core has to say and asks what it has to ask.
+pub trait Talk: Send + Sync {
+    /// The voice for one machine.
+    fn about(&self, machine: &str) -> Arc<dyn Notify>;
+
+    /// Asks a yes/no question; `None` when nobody can answer (no terminal).
+    fn confirm(&self, question: &str) -> Option<bool>;
+}
+
+/// A question that a machine may need an answer to.
+pub type Ask<'a> = &'a (dyn Fn(&str) -> Option<bool> + Sync);
+
+/// Says nothing and cannot be asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Talk for Quiet {
+    fn about(&self, _: &str) -> Arc<dyn Notify> {
+        Arc::new(Silent)
+    }
+
+    fn confirm(&self, _: &str) -> Option<bool> {
+        None
+    }
+}
