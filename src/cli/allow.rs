@@ -35,6 +35,8 @@ fn network(text: &str) -> Result<IpNet> {
         return Ok(network.trunc());
     }
     text.parse::<std::net::IpAddr>().map(IpNet::from).map_err(|e| {
-        Error::usage(format!("invalid network {text:?}")).source(e).hint("a network is 192.0.2.0/24, 192.0.2.7 or 2001:db8::/48")
+        Error::usage(format!("invalid network {text:?}"))
+            .source(e)
+            .hint("a network is 192.0.2.0/24, 192.0.2.7 or 2001:db8::/48")
     })
 }

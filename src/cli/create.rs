@@ -64,8 +64,9 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
     let drivers = &context.core.drivers;
     let Some(driver_name) = args.driver.filter(|name| !name.is_empty()) else {
         let names: Vec<&str> = drivers.iter().map(|d| d.info().name).collect();
-        return Err(Error::usage("no driver was named")
-            .hint(format!("add --driver NAME; this build has {}", names.join(", "))));
+        return Err(
+            Error::usage("no driver was named").hint(format!("add --driver NAME; this build has {}", names.join(", ")))
+        );
     };
     let driver = drivers.get(&driver_name)?;
     refuse_foreign_flags(drivers, driver.as_ref(), matches)?;
@@ -127,7 +128,10 @@ pub(super) fn with_driver_flags(mut create: clap::Command, drivers: &Drivers, ch
         }
     }
     let list: Vec<String> = drivers.iter().map(|d| format!("  {:<12}{}", d.info().name, d.info().summary)).collect();
-    create.before_help(format!("Drivers of this build (`create --driver NAME --help` shows their flags):\n{}", list.join("\n")))
+    create.before_help(format!(
+        "Drivers of this build (`create --driver NAME --help` shows their flags):\n{}",
+        list.join("\n")
+    ))
 }
 
 fn argument(flag: &'static Flag, driver: &'static str, shown: bool) -> Arg {

@@ -33,8 +33,48 @@ pub struct Args {
     check: bool,
 }
 
+const VARIABLES: [&str; 4] = ["DOCKER_TLS_VERIFY", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME"];
+
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let _ = (context, args, Duration::ZERO, program_probes);
-    let _ = Error::usage;
-    todo_env(context, args)
+    let shell = match &args.shell {
+        Some(name) => Shell::parse(name)?,
+        None => Shell::detect(),
+    };
+    let plan = if args.unset { unset(context, args) } else { set(context, args)? };
+    ui::print(&env::render(shell, &plan))
+}
+
+fn unset(context: &Context, args: &Args) -> EnvPlan {
+    let mut unset = VARIABLES.to_vec();
+    if args.no_proxy {
+        unset.extend(["NO_PROXY", "no_proxy"]);
+    }
+    EnvPlan { set: Vec::new(), unset, command: format!("{} env -u{}", context.program, shell_flag(args)) }
+}
+
+fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
+    let name = &args.name.name;
+    let access = context.core.access(name)?;
+    if args.check || program_probes(&context.program) {
+        context.run(context.core.check(&access, Duration::from_secs(10)))?;
+    }
+    let cert_path = access.cert_path.to_str().ok_or_else(|| {
+        Error::usage(format!("the path {} is not UTF-8", access.cert_path.display()))
+            .hint("keep the store at another place with --storage-path")
+    })?;
+    let values = ["1".to_owned(), access.url.clone(), cert_path.to_owned(), name.clone()];
+    let mut set: Vec<(&'static str, String)> = VARIABLES.into_iter().zip(values).collect();
+    if args.no_proxy {
+        set.push(env::no_proxy(&access.host, |name| std::env::var(name).ok()));
+    }
+    let no_proxy = if args.no_proxy { " --no-proxy" } else { "" };
+    Ok(EnvPlan {
+        set,
+        unset: Vec::new(),
+        command: format!("{} env{no_proxy}{} {name}", context.program, shell_flag(args)),
+    })
+}
+
+fn shell_flag(args: &Args) -> String {
+    args.shell.as_ref().map(|shell| format!(" --shell {shell}")).unwrap_or_default()
 }

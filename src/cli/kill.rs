@@ -1,6 +1,9 @@
 //! `rmachine kill`.
 
-use super::{Context, names::{self, Names}};
+use super::{
+    Context,
+    names::{self, Names},
+};
 use crate::error::Result;
 use rmachine_provider_api::StopMode;
 

@@ -12,11 +12,14 @@ use crate::{
 
 /// List machines
 #[derive(Debug, clap::Args)]
-#[command(visible_alias = "list", after_help = "\
+#[command(
+    visible_alias = "list",
+    after_help = "\
 Examples:
   rmachine ls                              all machines, with their states and engines
   rmachine ls -q --filter driver=generic   names only, without asking anybody
-  rmachine ls --filter state=Running --json")]
+  rmachine ls --filter state=Running --json"
+)]
 pub struct Args {
     /// Print names only
     #[arg(short, long)]
@@ -59,7 +62,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 
 fn table(lines: &[Listed]) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "DOCKER", "ERRORS"]);
     for line in lines {
         table.add_row([

@@ -165,8 +165,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// The whole command with the flags of every driver; only those of the chosen one are shown.
 pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
     let chosen = create::chosen_driver(arguments);
-    Cli::command()
-        .mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen.as_deref()))
+    Cli::command().mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen.as_deref()))
 }
 
 fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
@@ -204,7 +203,8 @@ fn store_root(cli: &Cli, program: &str) -> Result<PathBuf> {
             .map_err(|e| Error::usage(format!("invalid --storage-path {}", path.display())).source(e));
     }
     let no_home = || {
-        Error::new(Kind::Store, "there is no home directory to keep the store in").hint("choose one with --storage-path DIR")
+        Error::new(Kind::Store, "there is no home directory to keep the store in")
+            .hint("choose one with --storage-path DIR")
     };
     if program == "docker-machine" {
         let dirs = directories::BaseDirs::new().ok_or_else(no_home)?;

@@ -1,6 +1,9 @@
 //! `rmachine provision`.
 
-use super::{Context, names::{self, Names}};
+use super::{
+    Context,
+    names::{self, Names},
+};
 use crate::error::Result;
 
 /// Bring machines to what their records say: engine, options, certificates

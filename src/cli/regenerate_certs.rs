@@ -1,6 +1,9 @@
 //! `rmachine regenerate-certs`.
 
-use super::{Context, names::{self, Names}};
+use super::{
+    Context,
+    names::{self, Names},
+};
 use crate::{
     error::Result,
     machine::{Regenerate, Regenerated},
@@ -29,8 +32,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     for (name, done) in names::each(context, &names, |name| context.core.regenerate_certificates(name, what))? {
         context.terminal.say(&match done {
             Regenerated::NothingToDo => format!("The certificate of machine \"{name}\" is good; nothing was changed."),
-            Regenerated::ContainersKept => format!("Machine \"{name}\" has a new certificate; its containers kept running."),
-            Regenerated::EngineRestarted => format!("Machine \"{name}\" has a new certificate; its engine was restarted."),
+            Regenerated::ContainersKept => {
+                format!("Machine \"{name}\" has a new certificate; its containers kept running.")
+            }
+            Regenerated::EngineRestarted => {
+                format!("Machine \"{name}\" has a new certificate; its engine was restarted.")
+            }
         });
     }
     Ok(())

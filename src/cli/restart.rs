@@ -1,6 +1,9 @@
 //! `rmachine restart`.
 
-use super::{Context, names::{self, Names}};
+use super::{
+    Context,
+    names::{self, Names},
+};
 use crate::error::Result;
 
 /// Reboot machines and wait until their engines answer again

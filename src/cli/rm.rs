@@ -38,7 +38,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             Some(true) => {}
             Some(false) => return Err(Error::usage("nothing was removed: not confirmed")),
             None => {
-                return Err(Error::usage("nothing was removed: there is no terminal to confirm on").hint("add -y to remove without a question"));
+                return Err(Error::usage("nothing was removed: there is no terminal to confirm on")
+                    .hint("add -y to remove without a question"));
             }
         }
     }

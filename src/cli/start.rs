@@ -1,6 +1,9 @@
 //! `rmachine start`.
 
-use super::{Context, names::{self, Names}};
+use super::{
+    Context,
+    names::{self, Names},
+};
 use crate::error::Result;
 
 /// Start machines, and make them usable at their new addresses

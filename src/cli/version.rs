@@ -7,7 +7,9 @@ use crate::error::Result;
 
 /// Print the version of rmachine, or of a machine's engine
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  rmachine version             the program's\n  rmachine version aws-test    the engine's on that machine")]
+#[command(
+    after_help = "Examples:\n  rmachine version             the program's\n  rmachine version aws-test    the engine's on that machine"
+)]
 pub struct Args {
     /// Machine whose engine is asked
     #[arg(value_name = "NAME")]

@@ -3,7 +3,12 @@
 use rmachine_provider_api::Notify;
 use time::OffsetDateTime;
 
-use super::{Core, authority::Authority, provision::{host_record, sans}, voice};
+use super::{
+    Core,
+    authority::Authority,
+    provision::{host_record, sans},
+    voice,
+};
 use crate::{
     bootstrap::{self, ServerTls},
     certs,
@@ -93,8 +98,7 @@ impl Core {
                 self.issue_server(record, authority)?
             }
         };
-        let tls =
-            ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
+        let tls = ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let renewed = bootstrap::replace_certificates(session, &facts, &tls, force, notify).await?;
         self.save_server(record, &server)?;
         if renewed.swarm && renewed.restarted {

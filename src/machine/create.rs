@@ -181,10 +181,8 @@ impl Core {
         let key_file = match &plan.login.key {
             LoginKey::Generate => {
                 let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
-                self.store.write(
-                    &self.store.machine_file(&name, file::LOGIN_KEY),
-                    pair.private_openssh().as_bytes(),
-                )?;
+                self.store
+                    .write(&self.store.machine_file(&name, file::LOGIN_KEY), pair.private_openssh().as_bytes())?;
                 self.store.write(
                     &self.store.machine_file(&name, file::LOGIN_KEY_PUBLIC),
                     format!("{}\n", pair.public_openssh()).as_bytes(),
@@ -194,9 +192,8 @@ impl Core {
             }
             LoginKey::File(path) => {
                 crate::ssh::load_private_key(path)?;
-                let key = std::fs::read(path).map_err(|e| {
-                    Error::usage(format!("cannot read the SSH key {}", path.display())).source(e)
-                })?;
+                let key = std::fs::read(path)
+                    .map_err(|e| Error::usage(format!("cannot read the SSH key {}", path.display())).source(e))?;
                 self.store.write(&self.store.machine_file(&name, file::COPIED_KEY), &key)?;
                 file::COPIED_KEY
             }

@@ -116,9 +116,11 @@ impl Filter {
                 "state" => parsed.states.push(value.to_owned()),
                 "label" => parsed.labels.push(value.to_owned()),
                 "swarm" => parsed.swarms.push(value.to_owned()),
-                "name" => parsed.names.push(Regex::new(value).map_err(|e| {
-                    Error::usage(format!("the filter {filter:?} is no regular expression")).source(e)
-                })?),
+                "name" => {
+                    parsed.names.push(Regex::new(value).map_err(|e| {
+                        Error::usage(format!("the filter {filter:?} is no regular expression")).source(e)
+                    })?)
+                }
                 _ => return Err(Error::usage(format!("unknown filter \"{key}\"")).hint(FILTER_HINT)),
             }
         }
@@ -166,9 +168,7 @@ impl Core {
     pub async fn list(&self, filter: &Filter, timeout: Duration) -> Result<Vec<Listed>> {
         let mut lines = self.list_recorded(filter)?;
         self.observe_lines(&mut lines, timeout).await;
-        stream::iter(lines.iter_mut())
-            .for_each_concurrent(AT_ONCE, |line| self.probe_engine(line, timeout))
-            .await;
+        stream::iter(lines.iter_mut()).for_each_concurrent(AT_ONCE, |line| self.probe_engine(line, timeout)).await;
         lines.retain(|line| filter.admits_state(line.state));
         Ok(lines)
     }

@@ -113,7 +113,7 @@ impl Core {
         let facts = bootstrap::probe(session).await?;
         record.host = Some(host_record(&facts, ""));
         if rotate {
-            self.rotate_host_key(record, session).await?;
+            self.rotate_host_key(record, session, &facts).await?;
         } else {
             self.save(record)?;
         }
@@ -121,8 +121,7 @@ impl Core {
             return Ok(());
         }
         let server = self.issue_server(record, authority)?;
-        let tls =
-            ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
+        let tls = ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let done = bootstrap::provision(session, &facts, &record.engine, &tls, at_boot, voice(notify)).await?;
         for warning in &done.warnings {
             notify.warn(warning);
@@ -143,13 +142,13 @@ impl Core {
 
     /// Gives the host a key of its own, in two phases, so that there is never a moment when a crash
     /// would lock us out: both keys are pinned while the change is under way.
-    async fn rotate_host_key(&self, record: &mut Record, session: &Session) -> Result<()> {
-        let new = bootstrap::generate_host_key(session).await?;
+    async fn rotate_host_key(&self, record: &mut Record, session: &Session, facts: &HostFacts) -> Result<()> {
+        let new = bootstrap::generate_host_key(session, facts).await?;
         if !record.ssh.host_keys.contains(&new) {
             record.ssh.host_keys.push(new.clone());
         }
         self.save(record)?;
-        bootstrap::install_host_key(session).await?;
+        bootstrap::install_host_key(session, facts).await?;
         Ok(())
     }
 
@@ -182,7 +181,8 @@ impl Core {
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
                 Err(error) => {
-                    let error = Error::from(error).context(format!("the engine of machine \"{}\" does not answer over TLS", record.name));
+                    let error = Error::from(error)
+                        .context(format!("the engine of machine \"{}\" does not answer over TLS", record.name));
                     return Err(self.explain(record, error).await);
                 }
             }

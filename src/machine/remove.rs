@@ -25,9 +25,11 @@ impl Core {
     /// [`Kind::NoSuchMachine`], [`Kind::Provider`] when something is left: repeat it.
     pub async fn remove(&self, name: &str, mode: RemoveMode) -> Result<()> {
         if !self.store.exists(name) {
-            return Err(self.store.load(name).err().unwrap_or_else(|| {
-                Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"))
-            }));
+            return Err(self
+                .store
+                .load(name)
+                .err()
+                .unwrap_or_else(|| Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"))));
         }
         let _lock = self.lock(name).await?;
         let notify = self.talk.about(name);

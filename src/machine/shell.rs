@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use rmachine_provider_api::{HostTrust, LoginKey, Notify};
+use rmachine_provider_api::{HostTrust, Notify};
 
 use super::{Core, machine_ref};
 use crate::{
@@ -91,10 +91,8 @@ impl Core {
     /// For hosts that we did not make: pins the key that a known_hosts file, a fingerprint or the
     /// user's word vouches for. Nothing is sent to a host before.
     pub(super) async fn trust_host(&self, record: &mut Record) -> Result<()> {
-        let trusted_elsewhere = record
-            .plan
-            .as_ref()
-            .is_some_and(|plan| !matches!(plan.host_trust, HostTrust::KnownHosts));
+        let trusted_elsewhere =
+            record.plan.as_ref().is_some_and(|plan| !matches!(plan.host_trust, HostTrust::KnownHosts));
         if !record.ssh.host_keys.is_empty() || trusted_elsewhere {
             return Ok(());
         }
@@ -125,11 +123,6 @@ impl Core {
 fn no_address(record: &Record) -> Error {
     Error::new(Kind::Conflict, format!("machine \"{}\" has no address", record.name))
         .hint(format!("`rmachine status {0}` shows its state, `rmachine start {0}` starts it", record.name))
-}
-
-/// Whether the user's default keys (OpenSSH's names) are meant.
-pub(super) fn uses_default_keys(key: &LoginKey) -> bool {
-    matches!(key, LoginKey::Default)
 }
 
 fn home_ssh() -> Option<PathBuf> {

@@ -22,10 +22,8 @@ const PRIVATE_DIRECTORY: u32 = 0o700;
 /// When a step fails; the temporary file is removed.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(directory)?;
+    let mut file =
+        tempfile::Builder::new().prefix(".tmp-").permissions(Permissions::from_mode(mode)).tempfile_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;

@@ -337,8 +337,10 @@ impl Store {
         let directory = self.root.join("locks");
         atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
         Lock::acquire(&directory.join(format!("{what}.lock")), PATIENCE, on_wait).map_err(|e| match e {
-            LockError::Busy(_) => Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
-                .hint("wait for it to end, or end it"),
+            LockError::Busy(_) => {
+                Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
+                    .hint("wait for it to end, or end it")
+            }
             LockError::Io(path, source) => Error::new(Kind::Store, format!("cannot lock {}", path.display()))
                 .source(source)
                 .hint("the store needs a file system with locks; choose another place with --storage-path"),
@@ -391,6 +393,3 @@ fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static
         .source(error)
         .hint("restore the file from a backup, or remove the machine with `rmachine rm -f NAME`")
 }
-
-#[cfg(test)]
-mod tests;

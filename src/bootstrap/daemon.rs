@@ -1,0 +1,229 @@
+//! `daemon.json`: the options of the engine, merged into what the host has.
+//!
+//! Keys and types: docs.docker.com/reference/cli/dockerd, "Daemon configuration file".
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::{EngineSpec, Error, HostFacts, Result, UnitFacts};
+
+/// The files that `templates/apply.sh` puts in place.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    /// The final daemon.json.
+    pub(super) daemon_json: String,
+    /// The same with live-restore on, for the moment of a restart; empty: containers cannot be kept.
+    pub(super) daemon_json_live: String,
+    /// The drop-in; empty: only certificates are replaced.
+    pub(super) drop_in: String,
+}
+
+/// How dockerd's configuration file spells an option of the command line, and its type.
+enum Form {
+    Text,
+    Bool,
+    Integer,
+    /// A list under another key.
+    List(&'static str),
+    /// An object of strings under another key.
+    Map(&'static str),
+}
+
+fn form(option: &str) -> Form {
+    match option {
+        "allow-nondistributable-artifacts" => Form::List("allow-nondistributable-artifacts"),
+        "authorization-plugin" => Form::List("authorization-plugins"),
+        "cdi-spec-dir" => Form::List("cdi-spec-dirs"),
+        "dns" => Form::List("dns"),
+        "dns-opt" => Form::List("dns-opts"),
+        "dns-search" => Form::List("dns-search"),
+        "exec-opt" => Form::List("exec-opts"),
+        "insecure-registry" => Form::List("insecure-registries"),
+        "label" => Form::List("labels"),
+        "node-generic-resource" => Form::List("node-generic-resources"),
+        "registry-mirror" => Form::List("registry-mirrors"),
+        "storage-opt" => Form::List("storage-opts"),
+        "log-opt" => Form::Map("log-opts"),
+        "mtu"
+        | "max-concurrent-downloads"
+        | "max-concurrent-uploads"
+        | "max-download-attempts"
+        | "shutdown-timeout"
+        | "network-control-plane-mtu"
+        | "oom-score-adjust" => Form::Integer,
+        "debug" | "experimental" | "icc" | "init" | "ip-forward" | "ip-masq" | "ip6tables" | "iptables" | "ipv6"
+        | "live-restore" | "no-new-privileges" | "raw-logs" | "selinux-enabled" | "userland-proxy" => Form::Bool,
+        _ => Form::Text,
+    }
+}
+
+/// Options that would take the machine away from us.
+const OURS: [&str; 8] = ["H", "host", "hosts", "tls", "tlsverify", "tlscacert", "tlscert", "tlskey"];
+
+/// Checks the form of `--engine-opt`.
+pub(super) fn check_options(spec: &EngineSpec) -> Result<()> {
+    options(spec).map(|_| ())
+}
+
+/// The options of `spec` as keys of daemon.json.
+fn options(spec: &EngineSpec) -> Result<Map<String, Value>> {
+    let mut map = Map::new();
+    for opt in &spec.opts {
+        let (key, value) = opt.split_once('=').unwrap_or((opt, ""));
+        let key = key.trim_start_matches('-');
+        let bad = |what: &str| Error::Invalid(format!("--engine-opt {key} takes {what}"));
+        if key.is_empty() || key.contains(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.')) {
+            return Err(Error::Invalid(format!("--engine-opt takes KEY=VALUE or KEY, not one that begins {key:?}")));
+        }
+        if OURS.contains(&key) || key == "config-file" {
+            return Err(Error::Invalid(format!("--engine-opt {key} is set by rmachine and cannot be given")));
+        }
+        match form(key) {
+            Form::List(name) => push(&mut map, name, json!(value)),
+            Form::Map(name) => {
+                let (inner, value) = value.split_once('=').ok_or_else(|| bad("KEY=VALUE"))?;
+                let object = map.entry(name).or_insert_with(|| json!({}));
+                object[inner] = json!(value);
+            }
+            Form::Integer => {
+                let number: i64 = value.parse().map_err(|_| bad("a whole number"))?;
+                map.insert(key.to_owned(), json!(number));
+            }
+            Form::Bool => {
+                let on = match value {
+                    "" | "true" | "1" => true,
+                    "false" | "0" => false,
+                    _ => return Err(bad("true or false")),
+                };
+                map.insert(key.to_owned(), json!(on));
+            }
+            Form::Text if !opt.contains('=') => {
+                map.insert(key.to_owned(), json!(true));
+            }
+            Form::Text => match value {
+                "true" | "false" => {
+                    map.insert(key.to_owned(), json!(value == "true"));
+                }
+                _ => {
+                    map.insert(key.to_owned(), json!(value));
+                }
+            },
+        }
+    }
+    if let Some(driver) = &spec.storage_driver {
+        map.insert("storage-driver".to_owned(), json!(driver));
+    }
+    spec.insecure_registries.iter().for_each(|r| push(&mut map, "insecure-registries", json!(r)));
+    spec.registry_mirrors.iter().for_each(|m| push(&mut map, "registry-mirrors", json!(m)));
+    spec.labels.iter().for_each(|l| push(&mut map, "labels", json!(l)));
+    if let Some(provider) = &spec.provider_label {
+        if !spec.labels.iter().any(|label| label.starts_with("provider=")) {
+            push(&mut map, "labels", json!(format!("provider={provider}")));
+        }
+    }
+    Ok(map)
+}
+
+fn push(map: &mut Map<String, Value>, key: &str, value: Value) {
+    match map.entry(key).or_insert_with(|| json!([])) {
+        Value::Array(items) if !items.contains(&value) => items.push(value),
+        _ => {}
+    }
+}
+
+fn read(text: &str) -> Result<Map<String, Value>> {
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(text)
+        .map_err(|e| Error::Invalid(format!("/etc/docker/daemon.json on the host is no JSON object: {e}")))
+}
+
+/// Names of command-line options that `daemon` settles, singular forms included.
+fn settled(daemon: &Map<String, Value>) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = daemon.keys().cloned().collect();
+    for option in ["label", "dns-opt", "exec-opt", "insecure-registry", "registry-mirror", "storage-opt", "log-opt"] {
+        if let Form::List(key) | Form::Map(key) = form(option) {
+            if daemon.contains_key(key) {
+                names.insert(option.to_owned());
+            }
+        }
+    }
+    if daemon.contains_key("storage-driver") {
+        names.insert("s".to_owned());
+    }
+    names
+}
+
+/// The files for a full provision: the host's own daemon.json with the options of `spec` over it.
+pub(super) fn files(spec: &EngineSpec, unit: &UnitFacts, facts: &HostFacts, keep: bool) -> Result<Files> {
+    let mut daemon = read(&unit.daemon_json)?;
+    for ours in OURS {
+        daemon.remove(ours);
+    }
+    for (key, value) in options(spec)? {
+        daemon.insert(key, value);
+    }
+    let drop_in = unit.drop_in(facts, spec.port, &settled(&daemon), &spec.env);
+    Ok(Files { daemon_json_live: live(&mut daemon, keep), daemon_json: pretty(&daemon), drop_in })
+}
+
+/// The files for a renewal: the host's daemon.json as it is.
+pub(super) fn for_renewal(facts: &HostFacts) -> Result<Files> {
+    let mut daemon = read(&facts.daemon_json)?;
+    let daemon_json_live = live(&mut daemon, !facts.swarm);
+    Ok(Files { daemon_json_live, daemon_json: pretty(&daemon), drop_in: String::new() })
+}
+
+/// Settles `live-restore` (off, unless the host or the user has it on: a swarm cannot start with it),
+/// and answers the text that has it on for the moment of a restart.
+fn live(daemon: &mut Map<String, Value>, keep: bool) -> String {
+    daemon.entry("live-restore").or_insert(json!(false));
+    if !keep {
+        return String::new();
+    }
+    let mut live = daemon.clone();
+    live.insert("live-restore".to_owned(), json!(true));
+    pretty(&live)
+}
+
+fn pretty(daemon: &Map<String, Value>) -> String {
+    format!("{:#}", Value::Object(daemon.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(opts: &[&str]) -> EngineSpec {
+        EngineSpec { opts: opts.iter().map(|o| (*o).to_owned()).collect(), ..EngineSpec::default() }
+    }
+
+    #[test]
+    fn options_get_their_types() {
+        let mut spec =
+            spec(&["dns=1.1.1.1", "dns=9.9.9.9", "mtu=1400", "debug", "log-opt=max-size=10m", "bip=10.9.0.1/16"]);
+        spec.labels = vec!["tier=ci".into()];
+        spec.provider_label = Some("generic".into());
+        let options = options(&spec).unwrap();
+        assert_eq!(
+            Value::Object(options),
+            json!({"dns": ["1.1.1.1", "9.9.9.9"], "mtu": 1400, "debug": true, "log-opts": {"max-size": "10m"},
+                   "bip": "10.9.0.1/16", "labels": ["tier=ci", "provider=generic"]})
+        );
+        assert!(super::options(&self::spec(&["mtu=big"])).is_err());
+        assert!(super::options(&self::spec(&["tlsverify=false"])).is_err());
+    }
+
+    #[test]
+    fn the_hosts_own_settings_stay() {
+        let mut daemon = read(r#"{"data-root": "/data", "hosts": ["fd://"]}"#).unwrap();
+        assert!(live(&mut daemon, true).contains("\"live-restore\": true"));
+        assert_eq!(daemon["live-restore"], json!(false));
+        let mut chosen = read(r#"{"live-restore": true}"#).unwrap();
+        live(&mut chosen, false);
+        assert_eq!(chosen["live-restore"], json!(true));
+        assert!(read("[1").is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! What is asked of the engine.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Result};
+
+/// Where the engine comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineSource {
+    /// One that is there, else Docker's repository or the distribution's package, as fits the system.
+    #[default]
+    Auto,
+    /// One that is there; none is an error.
+    Existing,
+    /// Docker's repository.
+    Docker,
+    /// The distribution's package.
+    Distro,
+    /// A script at a URL.
+    Url,
+    /// No engine at all.
+    None,
+}
+
+impl EngineSource {
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Existing => "existing",
+            Self::Docker => "docker",
+            Self::Distro => "distro",
+            Self::Url => "url",
+            Self::None => "none",
+        }
+    }
+}
+
+impl FromStr for EngineSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Auto, Self::Existing, Self::Docker, Self::Distro, Self::Url, Self::None]
+            .into_iter()
+            .find(|source| source.word() == text)
+            .ok_or_else(|| "it is one of auto, existing, docker, distro, url and none".to_owned())
+    }
+}
+
+/// What is asked of the engine, as typed. `opts` and `env` may hold secrets: this goes to a file of
+/// its own and over SSH, never into the first-boot data.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineSpec {
+    /// Where it comes from.
+    pub source: EngineSource,
+    /// URL of the install script, with [`EngineSource::Url`].
+    pub install_url: Option<String>,
+    /// Storage driver.
+    pub storage_driver: Option<String>,
+    /// Registries without TLS, `HOST[:PORT]` or CIDR.
+    pub insecure_registries: Vec<String>,
+    /// Mirrors of Docker Hub, URLs.
+    pub registry_mirrors: Vec<String>,
+    /// Labels, `KEY=VALUE`.
+    pub labels: Vec<String>,
+    /// Other options, `KEY=VALUE` or `KEY`.
+    pub opts: Vec<String>,
+    /// Variables of its environment, `KEY=VALUE`.
+    pub env: Vec<String>,
+    /// TCP port to listen on.
+    pub port: u16,
+    /// Value of the label `provider`, as docker-machine sets it.
+    pub provider_label: Option<String>,
+}
+
+impl EngineSpec {
+    /// Checks the form of everything, before anything is made.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] that names the option.
+    pub fn validate(&self) -> Result<()> {
+        let invalid = |text: String| Err(Error::Invalid(text));
+        for label in &self.labels {
+            if !label.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty()) {
+                return invalid(format!("--engine-label takes KEY=VALUE, not {label:?}"));
+            }
+        }
+        for variable in &self.env {
+            let good = variable.split_once('=').is_some_and(|(key, value)| {
+                !key.is_empty()
+                    && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                    && !value.contains(['\n', '\0'])
+            });
+            if !good {
+                let key = variable.split('=').next().unwrap_or_default();
+                return invalid(format!("--engine-env takes KEY=VALUE in one line, not {key:?}"));
+            }
+        }
+        for mirror in &self.registry_mirrors {
+            if !is_web_url(mirror) {
+                return invalid(format!("--engine-registry-mirror takes an http(s) URL, not {mirror:?}"));
+            }
+        }
+        for registry in &self.insecure_registries {
+            if registry.is_empty() || registry.contains("://") || registry.contains(char::is_whitespace) {
+                return invalid(format!("--engine-insecure-registry takes HOST[:PORT] or a CIDR, not {registry:?}"));
+            }
+        }
+        match (self.source, &self.install_url) {
+            (EngineSource::Url, None) => return invalid("--engine-source url needs --engine-install-url".to_owned()),
+            (EngineSource::Url, Some(url)) if !is_web_url(url) => {
+                return invalid(format!("--engine-install-url takes an http(s) URL, not {url:?}"));
+            }
+            (EngineSource::Url, Some(_)) | (_, None) => {}
+            (source, Some(_)) => {
+                return invalid(format!("--engine-install-url contradicts --engine-source {}", source.word()));
+            }
+        }
+        super::daemon::check_options(self)
+    }
+
+    /// Whether the boot may know what the install needs: a URL with a password in it may not be in the first-boot data.
+    pub(super) fn may_install_at_boot(&self) -> bool {
+        self.source != EngineSource::None && !self.install_url.as_ref().is_some_and(|url| url.contains('@'))
+    }
+}
+
+fn is_web_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut EngineSpec)) -> Result<()> {
+        let mut spec = EngineSpec::default();
+        change(&mut spec);
+        spec.validate()
+    }
+
+    #[test]
+    fn options_are_checked_before_anything_is_made() {
+        assert!(check(|_| {}).is_ok());
+        assert!(check(|s| s.labels = vec!["a=b c".into()]).is_ok());
+        assert!(check(|s| s.labels = vec!["ab".into()]).is_err());
+        assert!(check(|s| s.env = vec!["A B=1".into()]).is_err());
+        assert!(check(|s| s.registry_mirrors = vec!["mirror".into()]).is_err());
+        assert!(check(|s| s.insecure_registries = vec!["http://r".into()]).is_err());
+        assert!(check(|s| s.source = EngineSource::Url).is_err());
+        assert!(check(|s| s.opts = vec!["host=tcp://0.0.0.0".into()]).is_err());
+        assert!(check(|s| s.opts = vec!["debug".into(), "mtu=1400".into()]).is_ok());
+    }
+
+    #[test]
+    fn a_secret_is_not_repeated_in_an_error() {
+        let error = check(|s| s.env = vec!["A-B=secret".into()]).unwrap_err();
+        assert!(!error.to_string().contains("secret"));
+    }
+}

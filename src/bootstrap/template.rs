@@ -1,0 +1,90 @@
+//! The scripts of `templates/`, and the one way to put values into them.
+
+use minijinja::{Environment, Error as RenderError, ErrorKind, UndefinedBehavior, Value};
+
+use super::{EngineSpec, Error, Result};
+
+pub(super) const PROBE: &str = include_str!("../../templates/probe.sh");
+pub(super) const UNIT: &str = include_str!("../../templates/unit.sh");
+pub(super) const HOST_KEY_GENERATE: &str = include_str!("../../templates/host-key-generate.sh");
+pub(super) const HOST_KEY_INSTALL: &str = include_str!("../../templates/host-key-install.sh");
+pub(super) const LOG: &str = include_str!("../../templates/log.sh");
+pub(super) const REBOOT: &str = include_str!("../../templates/reboot.sh");
+pub(super) const APPLY: &str = include_str!("../../templates/apply.sh");
+pub(super) const BOOT: &str = include_str!("../../templates/boot.sh");
+pub(super) const CLOUD_CONFIG: &str = include_str!("../../templates/cloud-config.yaml");
+const INSTALL: &str = include_str!("../../templates/install.sh");
+
+/// Fingerprint of the key that signs Docker's apt repositories
+/// (docs.docker.com/engine/install/debian, "Docker Release (CE deb) <docker@docker.com>").
+const APT_FINGERPRINT: &str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88";
+/// Fingerprint of the key that signs Docker's rpm packages (docs.docker.com/engine/install/fedora).
+const RPM_FINGERPRINT: &str = "060A61C51B558A7F742B77AAC52FEB6B621E9F35";
+/// Docker's package repositories.
+const REPOSITORY: &str = "https://download.docker.com";
+
+/// Fills `template`; a value that is missing is an error, never an empty string.
+pub(super) fn render(template: &str, values: Value) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_filter("sh", quote);
+    environment.add_filter("yaml", yaml);
+    let failed = |e: RenderError| match e.kind() {
+        ErrorKind::InvalidOperation => Error::Invalid(e.detail().unwrap_or("a value cannot be quoted").to_owned()),
+        _ => Error::Script(format!("a template does not render: {e:#}")),
+    };
+    environment.render_str(template, values).map_err(failed)
+}
+
+/// Quotes for a POSIX shell. A NUL cannot be quoted: refused.
+fn quote(value: &str) -> Result<String, RenderError> {
+    shlex::try_quote(value).map(std::borrow::Cow::into_owned).map_err(|_| {
+        RenderError::new(ErrorKind::InvalidOperation, "a value with a NUL character cannot be given to a shell")
+    })
+}
+
+/// A YAML scalar; JSON strings are YAML (YAML 1.2, section 10.2).
+fn yaml(value: &str) -> String {
+    Value::from(value).to_string();
+    serde_json::Value::from(value).to_string()
+}
+
+/// The install script for `spec`.
+pub(super) fn install(spec: &EngineSpec) -> Result<String> {
+    let repository = std::env::var("RMACHINE_DOCKER_REPOSITORY").ok().filter(|url| !url.is_empty());
+    render(
+        INSTALL,
+        minijinja::context! {
+            source => spec.source.word(),
+            install_url => spec.install_url.as_deref().unwrap_or_default(),
+            repository => repository.as_deref().unwrap_or(REPOSITORY).trim_end_matches('/'),
+            apt_fingerprint => APT_FINGERPRINT,
+            rpm_fingerprint => RPM_FINGERPRINT,
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn a_real_shell_reads_back_any_value(value in "[^\u{0}]{0,60}") {
+            let script = render("printf '%s.' {{ v | sh }}", minijinja::context! { v => value }).unwrap();
+            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+            prop_assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{value}."));
+        }
+    }
+
+    #[test]
+    fn a_nul_and_a_missing_value_are_refused() {
+        assert!(matches!(render("{{ v | sh }}", minijinja::context! { v => "a\0b" }), Err(Error::Invalid(_))));
+        assert!(render("{{ w }}", minijinja::context! { v => 1 }).is_err());
+    }
+}

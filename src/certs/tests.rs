@@ -1,0 +1,63 @@
+use super::*;
+
+fn authority() -> (Identity, OffsetDateTime) {
+    let now = OffsetDateTime::now_utc();
+    (new_ca("0123456789abcdef", now).unwrap(), now)
+}
+
+#[test]
+fn a_leaf_belongs_to_its_ca_and_key_and_to_no_other() {
+    let (ca, now) = authority();
+    let (other, _) = authority();
+    let sans = Sans::parse(["10.0.0.1", "::1", "m.example"]).unwrap();
+    let leaf = issue_server(&ca, &sans, now).unwrap();
+    assert!(signed_by(&leaf.cert_pem, &ca.cert_pem).unwrap());
+    assert!(!signed_by(&leaf.cert_pem, &other.cert_pem).unwrap());
+    assert!(key_matches(&leaf.cert_pem, &leaf.key_pem).unwrap());
+    assert!(!key_matches(&leaf.cert_pem, &other.key_pem).unwrap());
+    let info = inspect(&leaf.cert_pem).unwrap();
+    assert_eq!(info.sans, sans);
+    assert!(covers(&info, &Sans::parse(["10.0.0.1"]).unwrap()));
+    assert!(!covers(&info, &Sans::parse(["10.0.0.2"]).unwrap()));
+    assert!(inspect(&ca.cert_pem).unwrap().is_ca && !info.is_ca);
+}
+
+#[test]
+fn health_follows_the_clock() {
+    let (ca, now) = authority();
+    let info = inspect(&issue_client(&ca, now).unwrap().cert_pem).unwrap();
+    assert_eq!(health(&info, now), Health::Good);
+    assert_eq!(health(&info, now - Duration::days(2)), Health::NotYetValid);
+    assert_eq!(health(&info, now + Duration::days(800)), Health::RenewDue);
+    assert_eq!(health(&info, now + Duration::days(1100)), Health::Expired);
+}
+
+#[test]
+fn a_leaf_never_outlives_its_ca() {
+    let (ca, now) = authority();
+    let late = now + Duration::days(3000);
+    let leaf = inspect(&issue_client(&ca, late).unwrap().cert_pem).unwrap();
+    assert_eq!(leaf.not_after, inspect(&ca.cert_pem).unwrap().not_after);
+}
+
+/// The strictest verifier at hand: OpenSSL with all of RFC 5280's rules (what Python 3.13 turns on).
+#[test]
+fn openssl_accepts_the_chain_in_strict_mode() {
+    let (ca, now) = authority();
+    let dir = tempfile::tempdir().unwrap();
+    let server = issue_server(&ca, &Sans::parse(["10.0.0.1"]).unwrap(), now).unwrap();
+    let client = issue_client(&ca, now).unwrap();
+    let ca_path = dir.path().join("ca.pem");
+    std::fs::write(&ca_path, &ca.cert_pem).unwrap();
+    for (identity, purpose) in [(&server, "sslserver"), (&client, "sslclient")] {
+        let path = dir.path().join("leaf.pem");
+        std::fs::write(&path, &identity.cert_pem).unwrap();
+        let run = std::process::Command::new("openssl")
+            .args(["verify", "-x509_strict", "-purpose", purpose, "-CAfile"])
+            .arg(&ca_path)
+            .arg(&path)
+            .output()
+            .expect("the test command installs openssl");
+        assert!(run.status.success(), "{purpose}: {}", String::from_utf8_lossy(&run.stderr));
+    }
+}

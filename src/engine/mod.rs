@@ -1,0 +1,74 @@
+//! Client of the Docker Engine API over mutual TLS, trusting our CA and nothing else.
+
+mod error;
+mod transport;
+
+use std::time::Duration;
+
+pub use self::error::Error;
+
+/// Where an engine listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// `HOST:PORT`, with brackets around an IPv6 address (RFC 3986, section 3.2.2).
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The value of `DOCKER_HOST`.
+    pub fn url(&self) -> String {
+        format!("tcp://{}", self.authority())
+    }
+}
+
+/// What the client proves itself with, and whom it trusts; PEM texts.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsFiles<'a> {
+    /// The one CA that is trusted.
+    pub ca_pem: &'a str,
+    /// The client's certificate.
+    pub cert_pem: &'a str,
+    /// Its key.
+    pub key_pem: &'a str,
+}
+
+/// What an engine says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineVersion {
+    /// Version of the engine, such as `26.1.5`.
+    pub version: String,
+    /// Newest API that it speaks, such as `1.45`.
+    pub api_version: String,
+    /// Architecture in Docker's words.
+    pub arch: String,
+}
+
+/// Asks the engine at `endpoint` for its version, over mTLS, in `timeout` at most.
+///
+/// # Errors
+///
+/// [`Error`], which says the part that failed: connection, its certificate, ours, or the answer.
+pub async fn check(endpoint: &Endpoint, tls: &TlsFiles<'_>, timeout: Duration) -> Result<EngineVersion, Error> {
+    let work = async {
+        let docker = transport::connect(endpoint, tls).await?;
+        let docker = docker.negotiate_version().await.map_err(|e| Error::from_bollard(endpoint, e))?;
+        let version = docker.version().await.map_err(|e| Error::from_bollard(endpoint, e))?;
+        let arch = version.arch.unwrap_or_default();
+        let (Some(version), Some(api_version)) = (version.version, version.api_version) else {
+            return Err(Error::NotDocker(endpoint.url()));
+        };
+        Ok(EngineVersion { version, api_version, arch })
+    };
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Error::TimedOut(endpoint.url(), timeout)))
+}

@@ -1,0 +1,115 @@
+//! Why a session cannot be had.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use crate::error::{self, Kind};
+
+/// A failed SSH operation.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No TCP connection.
+    #[error("{host} does not accept SSH connections on port {port}")]
+    Unreachable {
+        /// Where to.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing came back in time.
+    #[error("{host} did not answer on port {port} in {after:?}")]
+    TimedOut {
+        /// Where to.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// Another key than the known ones: nothing was sent.
+    #[error("the host key of {host} is not the one that is known: it shows {shown}, expected {expected}")]
+    HostKey {
+        /// Which host.
+        host: String,
+        /// Fingerprint of the key that it shows.
+        shown: String,
+        /// Fingerprints that are known.
+        expected: String,
+    },
+    /// No key is known for the host.
+    #[error("the host key of {host} is not known")]
+    UnknownHost {
+        /// Which host.
+        host: String,
+    },
+    /// None of the keys was accepted.
+    #[error("{host} refuses the login of \"{user}\" with {tried}")]
+    AuthRefused {
+        /// Which host.
+        host: String,
+        /// Login name.
+        user: String,
+        /// What was tried.
+        tried: String,
+    },
+    /// A private key does not read.
+    #[error("the SSH key {} cannot be used", .0.display())]
+    Key(PathBuf, #[source] io::Error),
+    /// A public key does not read.
+    #[error("not an SSH public key: {0:?}")]
+    PublicKey(String),
+    /// The SSH protocol failed.
+    #[error("the SSH session with {host} failed")]
+    Protocol {
+        /// Which host.
+        host: String,
+        /// Why.
+        #[source]
+        source: russh::Error,
+    },
+    /// The local side of a pipe or terminal failed.
+    #[error("the local input or output of the session failed")]
+    Local(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether a host that boots may show this for a while.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Protocol { .. })
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } => {
+                "`rmachine status NAME` shows its state; `rmachine allow NAME` lets you in when your address has changed"
+            }
+            Self::HostKey { .. } => {
+                "somebody may be in between; if you changed the host yourself, remove the machine and create it again"
+            }
+            Self::UnknownHost { .. } => {
+                "add its key to ~/.ssh/known_hosts, or give its fingerprint by a flag of the driver"
+            }
+            Self::AuthRefused { .. } => {
+                "check the login name and the key; the key's public half has to be in the user's authorized_keys"
+            }
+            Self::Key(..) => "it has to be a private key without passphrase: OpenSSH, or PEM of RSA or ECDSA",
+            Self::PublicKey(_) | Self::Protocol { .. } | Self::Local(_) => return None,
+        })
+    }
+}
+
+impl From<Error> for error::Error {
+    fn from(e: Error) -> Self {
+        let kind = if matches!(e, Error::Key(..) | Error::PublicKey(_)) { Kind::Usage } else { Kind::Ssh };
+        let mut error = Self::new(kind, e.to_string());
+        if let Some(hint) = e.hint() {
+            error = error.hint(hint);
+        }
+        match std::error::Error::source(&e) {
+            Some(source) => error.source(source.to_string()),
+            None => error,
+        }
+    }
+}

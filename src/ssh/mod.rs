@@ -1,0 +1,50 @@
+//! SSH client on russh: one connection, several channels, pinned host keys only.
+
+mod error;
+mod keys;
+mod session;
+mod terminal;
+mod trust;
+mod wait;
+
+use std::path::PathBuf;
+
+pub use self::{
+    error::Error,
+    keys::{KeyPair, fingerprint, load_private_key, same_key},
+    session::{Exit, Output, Session, Stream},
+    trust::{known_hosts_knows, scan_host_key},
+    wait::WaitPolicy,
+};
+
+/// Result of this module's calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where to log in, with what, and how the host is known.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Name or address; an IPv6 address without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Login name.
+    pub user: String,
+    /// Private keys, tried in this order.
+    pub keys: Vec<PathBuf>,
+    /// How the host is known.
+    pub host_keys: HostKeys,
+}
+
+/// How a host is known. There is no way to accept any key.
+#[derive(Debug, Clone)]
+pub enum HostKeys {
+    /// By one of these OpenSSH public keys.
+    Pinned(Vec<String>),
+    /// By the fingerprint of its key, `SHA256:…`.
+    Fingerprint(String),
+    /// By an entry in one of these known_hosts files.
+    KnownHosts(Vec<PathBuf>),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! A connection and its channels.
+
+use std::{
+    fmt, io,
+    pin::pin,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use russh::{
+    ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect, Preferred,
+    client::{self, AuthResult, Handle, Msg},
+    keys::PrivateKeyWithHashAlg,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{
+    Error, Result, Target, keys,
+    trust::{Shown, Trusted, Verifier},
+};
+
+/// A silent peer is asked for a sign of life this often …
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// … and given up after this many without an answer. A silent command is never cut off.
+const KEEPALIVE_MAX: usize = 4;
+
+/// How a remote command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// With this code.
+    Code(u32),
+    /// By this signal (without `SIG`).
+    Signal(String),
+    /// Not known: the connection broke.
+    Lost,
+}
+
+impl Exit {
+    /// Whether it is code 0.
+    pub fn is_success(&self) -> bool {
+        *self == Self::Code(0)
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(name) => write!(f, "signal {name}"),
+            Self::Lost => f.write_str("a lost connection"),
+        }
+    }
+}
+
+/// What a remote command wrote, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// How it ended.
+    pub exit: Exit,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: Vec<u8>,
+}
+
+/// Which of a command's outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One connection to a host, logged in.
+pub struct Session {
+    handle: Handle<Verifier>,
+    host: String,
+    user: String,
+    host_key: String,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// Connects and exchanges keys, with the host key types that are trusted and no others.
+pub(super) async fn handshake(
+    host: &str,
+    port: u16,
+    verifier: Verifier,
+    timeout: Duration,
+) -> Result<Handle<Verifier>> {
+    let config = client::Config {
+        preferred: Preferred { key: verifier.trusted.algorithms(), ..Preferred::default() },
+        keepalive_interval: Some(KEEPALIVE),
+        keepalive_max: KEEPALIVE_MAX,
+        ..client::Config::default()
+    };
+    let work = async {
+        let unreachable = |source| Error::Unreachable { host: host.to_owned(), port, source };
+        let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        client::connect_stream(Arc::new(config), stream, verifier)
+            .await
+            .map_err(|source| Error::Protocol { host: host.to_owned(), source })
+    };
+    tokio::time::timeout(timeout, work)
+        .await
+        .unwrap_or_else(|_| Err(Error::TimedOut { host: host.to_owned(), port, after: timeout }))
+}
+
+impl Session {
+    /// Connects, checks the host's key and logs in, in `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which tells an unreachable host, a wrong host key and a refused login apart.
+    pub async fn connect(target: &Target, timeout: Duration) -> Result<Self> {
+        let trusted = Trusted::of(target)?;
+        let expected = trusted.describe();
+        let shown = Shown::default();
+        let verifier = Verifier { trusted, shown: shown.clone() };
+        let result = handshake(&target.host, target.port, verifier, timeout).await;
+        let key = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut handle = match (result, &key) {
+            (Ok(handle), _) => handle,
+            (Err(Error::Protocol { source: russh::Error::UnknownKey, .. }), Some(key)) => {
+                let shown = keys::fingerprint_of(key);
+                return Err(Error::HostKey { host: target.host.clone(), shown, expected });
+            }
+            (
+                Err(Error::Protocol {
+                    source: russh::Error::NoCommonAlgo { kind: russh::AlgorithmKind::Key, .. }, ..
+                }),
+                _,
+            ) => {
+                let shown = "no key of a known type".to_owned();
+                return Err(Error::HostKey { host: target.host.clone(), shown, expected });
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let login = login(&mut handle, target);
+        tokio::time::timeout(timeout, login).await.unwrap_or_else(|_| {
+            Err(Error::TimedOut { host: target.host.clone(), port: target.port, after: timeout })
+        })?;
+        let host_key = key.and_then(|key| key.to_openssh().ok()).unwrap_or_default();
+        Ok(Self { handle, host: target.host.clone(), user: target.user.clone(), host_key })
+    }
+
+    /// The key that the host has proved to hold, as an OpenSSH line.
+    pub fn host_key(&self) -> &str {
+        &self.host_key
+    }
+
+    /// Who is logged in.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Runs `command`, gives it `stdin`, and collects what it writes.
+    ///
+    /// # Errors
+    ///
+    /// When the session fails; a command that fails is no error.
+    pub async fn run(&self, command: &str, stdin: &[u8]) -> Result<Output> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let exit = self.pipe(command, stdin, &mut stdout, &mut stderr).await?;
+        Ok(Output { exit, stdout, stderr })
+    }
+
+    /// Runs `command` and hands over its output line by line while it runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::run`].
+    pub async fn stream(
+        &self,
+        command: &str,
+        stdin: &[u8],
+        on_line: &mut (dyn FnMut(Stream, &str) + Send),
+    ) -> Result<Exit> {
+        let on_line = std::sync::Mutex::new(on_line);
+        let mut stdout = LineWriter { stream: Stream::Stdout, rest: Vec::new(), on_line: &on_line };
+        let mut stderr = LineWriter { stream: Stream::Stderr, rest: Vec::new(), on_line: &on_line };
+        let exit = self.pipe(command, stdin, &mut stdout, &mut stderr).await?;
+        stdout.end();
+        stderr.end();
+        Ok(exit)
+    }
+
+    /// Runs `command` with these for its input and outputs, byte for byte. Ends when the command
+    /// does, also when `stdin` has not.
+    ///
+    /// # Errors
+    ///
+    /// When the session or one of the local ends fails.
+    pub async fn pipe<R, W, E>(&self, command: &str, stdin: R, mut stdout: W, mut stderr: E) -> Result<Exit>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+        E: AsyncWrite + Unpin,
+    {
+        let channel = self.handle.channel_open_session().await.map_err(|e| self.failed(e))?;
+        channel.exec(true, command).await.map_err(|e| self.failed(e))?;
+        let (reader, writer) = channel.split();
+        self.transfer(reader, &writer, stdin, &mut stdout, &mut stderr).await
+    }
+
+    pub(super) async fn channel(&self) -> Result<russh::Channel<Msg>> {
+        self.handle.channel_open_session().await.map_err(|e| self.failed(e))
+    }
+
+    pub(super) async fn transfer<R, W, E>(
+        &self,
+        mut reader: ChannelReadHalf,
+        writer: &ChannelWriteHalf<Msg>,
+        stdin: R,
+        stdout: &mut W,
+        stderr: &mut E,
+    ) -> Result<Exit>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+        E: AsyncWrite + Unpin,
+    {
+        let mut feed = pin!(async {
+            // A command that ends without reading its input closes the channel: no error of ours.
+            if writer.data(stdin).await.is_ok() {
+                let _ = writer.eof().await;
+            }
+        });
+        let mut feeding = true;
+        let mut exit = Exit::Lost;
+        loop {
+            let message = tokio::select! {
+                message = reader.wait() => message,
+                () = &mut feed, if feeding => { feeding = false; continue }
+            };
+            match message {
+                Some(ChannelMsg::Data { data }) => stdout.write_all(&data).await.map_err(Error::Local)?,
+                Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
+                    stderr.write_all(&data).await.map_err(Error::Local)?;
+                }
+                Some(ChannelMsg::ExitStatus { exit_status }) => exit = Exit::Code(exit_status),
+                Some(ChannelMsg::ExitSignal { signal_name, .. }) => exit = Exit::Signal(signal_text(&signal_name)),
+                Some(ChannelMsg::Failure) => {
+                    return Err(self.failed(russh::Error::RequestDenied));
+                }
+                Some(ChannelMsg::Close) | None => break,
+                Some(_) => {}
+            }
+            if matches!(exit, Exit::Lost) {
+                stdout.flush().await.map_err(Error::Local)?;
+            }
+        }
+        stdout.flush().await.map_err(Error::Local)?;
+        stderr.flush().await.map_err(Error::Local)?;
+        Ok(exit)
+    }
+
+    /// Opens a TCP connection from the host to `host:port` (RFC 4254, section 7.2).
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses.
+    pub async fn forward(&self, host: &str, port: u16) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+        let channel = self
+            .handle
+            .channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0)
+            .await
+            .map_err(|e| self.failed(e))?;
+        Ok(channel.into_stream())
+    }
+
+    /// Says goodbye; a session that is dropped without it ends as well.
+    pub async fn close(self) {
+        let bye = self.handle.disconnect(Disconnect::ByApplication, "", "");
+        if let Err(error) = bye.await {
+            tracing::debug!(host = self.host, "the session was gone already: {error}");
+        }
+    }
+
+    pub(super) fn failed(&self, source: russh::Error) -> Error {
+        Error::Protocol { host: self.host.clone(), source }
+    }
+}
+
+async fn login(handle: &mut Handle<Verifier>, target: &Target) -> Result<()> {
+    let failed = |source| Error::Protocol { host: target.host.clone(), source };
+    let mut tried = Vec::new();
+    for path in &target.keys {
+        let key = keys::load_private_key(path)?;
+        let hash = if key.algorithm().is_rsa() {
+            handle.best_supported_rsa_hash().await.map_err(failed)?.flatten().or(Some(russh::keys::HashAlg::Sha512))
+        } else {
+            None
+        };
+        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+        match handle.authenticate_publickey(target.user.clone(), key).await.map_err(failed)? {
+            AuthResult::Success => return Ok(()),
+            AuthResult::Failure { .. } => tried.push(path.display().to_string()),
+        }
+    }
+    let tried = if tried.is_empty() { "no key at all".to_owned() } else { format!("the key {}", tried.join(", ")) };
+    Err(Error::AuthRefused { host: target.host.clone(), user: target.user.clone(), tried })
+}
+
+fn signal_text(signal: &russh::Sig) -> String {
+    match signal {
+        russh::Sig::Custom(name) => name.clone(),
+        known => format!("{known:?}"),
+    }
+}
+
+type OnLine<'a, 'b> = std::sync::Mutex<&'a mut (dyn FnMut(Stream, &str) + Send + 'b)>;
+
+/// Cuts what is written to it into lines.
+struct LineWriter<'a, 'b, 'c> {
+    stream: Stream,
+    rest: Vec<u8>,
+    on_line: &'a OnLine<'b, 'c>,
+}
+
+impl LineWriter<'_, '_, '_> {
+    fn emit(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let mut on_line = self.on_line.lock().unwrap_or_else(PoisonError::into_inner);
+        on_line(self.stream, text.trim_end_matches('\r'));
+    }
+
+    fn end(&mut self) {
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            self.emit(&rest);
+        }
+    }
+}
+
+impl AsyncWrite for LineWriter<'_, '_, '_> {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        self.rest.extend_from_slice(bytes);
+        while let Some(end) = self.rest.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            self.emit(&line[..end]);
+        }
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,143 @@
+//! Host keys: which are trusted, and the check of the one that is shown.
+
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use russh::{
+    client,
+    keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate, known_hosts::known_host_keys_path},
+};
+
+use super::{Error, HostKeys, Result, Target, keys, session};
+
+/// Key types for hosts that we make: ed25519, and ECDSA for images in FIPS mode.
+const MODERN: [Algorithm; 4] = [
+    Algorithm::Ed25519,
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
+];
+
+/// RSA with SHA-2 (RFC 8332), for hosts that others made; never ssh-rsa.
+const RSA: [Algorithm; 2] =
+    [Algorithm::Rsa { hash: Some(HashAlg::Sha512) }, Algorithm::Rsa { hash: Some(HashAlg::Sha256) }];
+
+/// What is trusted for one connection.
+#[derive(Debug, Clone)]
+pub(super) enum Trusted {
+    Keys(Vec<PublicKey>),
+    Fingerprint(String),
+    /// Nothing: the key is looked at, and the connection ends there.
+    Nothing,
+}
+
+impl Trusted {
+    /// Reads what `target` says of its host.
+    pub(super) fn of(target: &Target) -> Result<Self> {
+        match &target.host_keys {
+            HostKeys::Pinned(lines) => {
+                lines.iter().map(|line| keys::parse_public_key(line)).collect::<Result<_>>().map(Self::Keys)
+            }
+            HostKeys::Fingerprint(fingerprint) => Ok(Self::Fingerprint(fingerprint.clone())),
+            HostKeys::KnownHosts(files) => {
+                let known = known_keys(files, &target.host, target.port)?;
+                if known.is_empty() {
+                    return Err(Error::UnknownHost { host: target.host.clone() });
+                }
+                Ok(Self::Keys(known))
+            }
+        }
+    }
+
+    /// The host key types to negotiate: those of trusted keys only, so that no other is ever shown.
+    pub(super) fn algorithms(&self) -> Cow<'static, [Algorithm]> {
+        let all = || MODERN.into_iter().chain(RSA);
+        let types: Vec<Algorithm> = match self {
+            Self::Keys(keys) => {
+                all().filter(|algorithm| keys.iter().any(|key| same_type(&key.algorithm(), algorithm))).collect()
+            }
+            Self::Fingerprint(_) | Self::Nothing => all().collect(),
+        };
+        Cow::Owned(types)
+    }
+
+    fn admits(&self, shown: &PublicKey) -> bool {
+        match self {
+            Self::Keys(keys) => keys.iter().any(|key| key.key_data() == shown.key_data()),
+            Self::Fingerprint(fingerprint) => keys::fingerprint_of(shown) == *fingerprint,
+            Self::Nothing => false,
+        }
+    }
+
+    /// For messages.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Keys(keys) => keys.iter().map(keys::fingerprint_of).collect::<Vec<_>>().join(" or "),
+            Self::Fingerprint(fingerprint) => fingerprint.clone(),
+            Self::Nothing => "nothing".to_owned(),
+        }
+    }
+}
+
+fn same_type(one: &Algorithm, other: &Algorithm) -> bool {
+    one == other || matches!((one, other), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }))
+}
+
+/// The key that a host has shown, seen from outside the connection's task.
+pub(super) type Shown = Arc<Mutex<Option<PublicKey>>>;
+
+/// Checks the host's key in the key exchange, before anything of ours is sent.
+pub(super) struct Verifier {
+    pub(super) trusted: Trusted,
+    pub(super) shown: Shown,
+}
+
+impl client::Handler for Verifier {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let PublicKeyOrCertificate::PublicKey { key, .. } = key else { return Ok(false) };
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
+        Ok(self.trusted.admits(key))
+    }
+}
+
+fn known_keys(files: &[PathBuf], host: &str, port: u16) -> Result<Vec<PublicKey>> {
+    let mut known = Vec::new();
+    for file in files.iter().filter(|file| Path::exists(file)) {
+        let found =
+            known_host_keys_path(host, port, file).map_err(|e| Error::Key(file.clone(), std::io::Error::other(e)))?;
+        known.extend(found.into_iter().map(|(_, key)| key));
+    }
+    Ok(known)
+}
+
+/// Whether one of the known_hosts `files` has a key of the host.
+///
+/// # Errors
+///
+/// When a file does not read.
+pub fn known_hosts_knows(files: &[PathBuf], host: &str, port: u16) -> Result<bool> {
+    Ok(!known_keys(files, host, port)?.is_empty())
+}
+
+/// Learns the key that a host shows, without logging in; for a question to the user.
+///
+/// # Errors
+///
+/// [`Error::Unreachable`], [`Error::TimedOut`], [`Error::Protocol`].
+pub async fn scan_host_key(host: &str, port: u16, timeout: Duration) -> Result<String> {
+    let shown = Shown::default();
+    let verifier = Verifier { trusted: Trusted::Nothing, shown: shown.clone() };
+    let result = session::handshake(host, port, verifier, timeout).await;
+    let key = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (key, result) {
+        (Some(key), _) => key.to_openssh().map_err(|_| Error::PublicKey(String::new())),
+        (None, Err(error)) => Err(error),
+        (None, Ok(_)) => Err(Error::UnknownHost { host: host.to_owned() }),
+    }
+}

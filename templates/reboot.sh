@@ -1,0 +1,8 @@
+#!/bin/sh
+# Reboots a moment later, so that the session can end in good order.
+set -eu
+main() {
+    systemd-run --quiet --on-active=1s systemctl reboot
+    printf 'end=yes\n'
+}
+main "$@" </dev/null
