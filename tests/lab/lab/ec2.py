@@ -204,9 +204,8 @@ class Cloud:
         for group in groups.values():
             for rule in group.ingress_rules:
                 first, last = int(rule.from_port or 1), int(rule.to_port or 65535)
-                for source in rule.ip_ranges:
-                    if cidr := source.get("CidrIp"):
-                        found.append(Rule(rule.ip_protocol, max(first, 1), last, cidr))
+                if rule.cidr_ipv4:
+                    found.append(Rule(rule.ip_protocol, max(first, 1), last, rule.cidr_ipv4))
         return found
 
     def refresh_rules(self) -> None:

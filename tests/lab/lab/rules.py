@@ -110,7 +110,7 @@ def _group_is_free(form: dict[str, str], backend: Any, instances: dict[str, Any]
     for instance in list(instances.values()):
         used = used or (instance._state.name != "terminated" and group.id in [g.id for g in instance.security_groups])
     for other in [g for groups in list(backend.groups.values()) for g in list(groups.values()) if g.id != group.id]:
-        used = used or any(p.get("GroupId") == group.id for r in other.ingress_rules for p in r.source_groups)
+        used = used or any(r.source_group.get("GroupId") == group.id for r in other.ingress_rules)
     if used:
         raise Refused("DependencyViolation", f"resource {group.id} has a dependent object")
 
@@ -119,9 +119,8 @@ def _new_rules(form: dict[str, str], backend: Any) -> None:
     """All of a call or nothing: moto would keep what comes before a refused rule."""
     group = _named_group(form, backend)
     have = {
-        (r.ip_protocol, _port(r.from_port), _port(r.to_port), source.get("CidrIp") or source.get("CidrIpv6"))
+        (r.ip_protocol, _port(r.from_port), _port(r.to_port), r.cidr_ipv4 or r.cidr_ipv6)
         for r in group.ingress_rules
-        for source in r.ip_ranges
     }
     permissions = structures(form, "IpPermissions")
     if form.get("CidrIp"):
