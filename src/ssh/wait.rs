@@ -13,7 +13,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a booting host may show other keys than ours, or refuse ours: sshd may be up before
-/// cloud-init has put them in. Nothing is sent to it in that time.
+/// cloud-init has put them in, or before logins are allowed. Nothing is sent to it in that time.
 const SETTLE: Duration = Duration::from_secs(60);
 
 /// How to wait.
@@ -37,7 +37,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// That of the last try. A wrong host key or a refused login is final, after a while on a first boot.
+    /// That of the last try. A refused login is final after a while, a wrong host key at once but on a first boot.
     pub async fn wait(target: &Target, policy: &WaitPolicy, notify: &dyn Notify) -> Result<Self> {
         let deadline = Instant::now() + policy.patience;
         let mut settle_until: Option<Instant> = None;
@@ -49,12 +49,15 @@ impl Session {
                 Err(error) => error,
             };
             tracing::debug!(host = target.host, "not yet: {error}");
-            let settling = matches!(error, Error::HostKey { .. } | Error::AuthRefused { .. });
+            let settling = match error {
+                // Only a first boot installs host keys: later, another key is another host.
+                Error::HostKey { .. } => policy.first_boot,
+                // pam_nologin(8): while a system goes down or is not up yet, only root is let in.
+                Error::AuthRefused { .. } => true,
+                _ => false,
+            };
             if settling {
-                if !policy.first_boot {
-                    return Err(error);
-                }
-                notify.progress("waiting for SSH (the host is still installing its keys)");
+                notify.progress("waiting for SSH (the host answers, but lets nobody in yet)");
                 if Instant::now() >= *settle_until.get_or_insert_with(|| Instant::now() + SETTLE) {
                     return Err(error);
                 }
