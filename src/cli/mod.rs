@@ -117,6 +117,7 @@ async fn watch_ctrl_c(interrupt: crate::machine::Interrupt, terminal: Arc<ui::Te
     while tokio::signal::ctrl_c().await.is_ok() {
         if seen {
             terminal.finish();
+            #[allow(clippy::exit, reason = "the user asked twice; the record says how far the work is")]
             std::process::exit(i32::from(Kind::Interrupted.exit_code()));
         }
         seen = true;

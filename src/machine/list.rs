@@ -119,7 +119,7 @@ impl Filter {
                 "name" => {
                     parsed.names.push(Regex::new(value).map_err(|e| {
                         Error::usage(format!("the filter {filter:?} is no regular expression")).source(e)
-                    })?)
+                    })?);
                 }
                 _ => return Err(Error::usage(format!("unknown filter \"{key}\"")).hint(FILTER_HINT)),
             }
