@@ -90,7 +90,22 @@ impl Account {
 
     /// Terminates an instance behind everybody's back, as from the cloud's console.
     pub fn lose(&self, id: &str) {
-        self.cloud().held.retain(|h| h.resource.id != id);
+        let mut cloud = self.cloud();
+        let instance = cloud.held.iter().find(|h| h.resource.id == id);
+        let token = instance.and_then(|h| h.resource.token.clone());
+        cloud.held.retain(|h| {
+            let its_volume = h.resource.kind == ResourceKind::Volume && h.resource.token == token;
+            h.resource.id != id && !its_volume
+        });
+    }
+
+    /// Gives a running instance another address, as a stop and start from the console do.
+    pub fn move_to(&self, id: &str, address: &str) {
+        let mut cloud = self.cloud();
+        for held in cloud.held.iter_mut().filter(|h| h.resource.id == id) {
+            held.addresses.dial = Some(address.to_owned());
+            held.addresses.public = address.parse().into_iter().collect();
+        }
     }
 
     /// Puts a thing in that is none of ours.
