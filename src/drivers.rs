@@ -13,7 +13,12 @@ pub struct Drivers(Vec<Arc<dyn Driver>>);
 impl Drivers {
     /// All that are compiled in.
     pub fn compiled_in() -> Self {
-        Self(vec![Arc::new(rmachine_provider_generic::Generic), Arc::new(rmachine_provider_none::NoneDriver)])
+        Self(vec![
+            #[cfg(feature = "amazonec2")]
+            Arc::new(rmachine_provider_amazonec2::AmazonEc2),
+            Arc::new(rmachine_provider_generic::Generic),
+            Arc::new(rmachine_provider_none::NoneDriver),
+        ])
     }
 
     /// These drivers; for tests and for programs that embed the core.

@@ -22,6 +22,6 @@ impl Core {
         }
         let provider = self.provider(&record).await?;
         let sources = (!sources.is_empty()).then_some(sources);
-        Ok(provider.allow(&machine_ref(&record), sources).await?)
+        Ok(provider.allow(&machine_ref(&record, None), sources).await?)
     }
 }

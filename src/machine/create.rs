@@ -43,7 +43,8 @@ pub struct Created {
 
 /// Keys that exist only while the machine is made.
 struct Keys {
-    login: Option<KeyPair>,
+    /// Public half of the login key, where we know it.
+    login: Option<String>,
     seed: Option<KeyPair>,
 }
 
@@ -138,7 +139,7 @@ impl Core {
             attempt: record.attempt.clone().unwrap_or_else(|| AttemptToken(random_id())),
             plan,
             user_data,
-            public_key: keys.login.as_ref().map(KeyPair::public_openssh),
+            public_key: keys.login.clone(),
             engine_port: record.engine_port,
         };
         let instance = self.make_instance(record, provider.as_ref(), &request, notify.clone()).await?;
@@ -187,11 +188,11 @@ impl Core {
                     &self.store.machine_file(&name, file::LOGIN_KEY_PUBLIC),
                     format!("{}\n", pair.public_openssh()).as_bytes(),
                 )?;
-                login = Some(pair);
+                login = Some(pair.public_openssh());
                 file::LOGIN_KEY
             }
             LoginKey::File(path) => {
-                crate::ssh::load_private_key(path)?;
+                login = Some(crate::ssh::public_half(path)?);
                 let key = std::fs::read(path)
                     .map_err(|e| Error::usage(format!("cannot read the SSH key {}", path.display())).source(e))?;
                 self.store.write(&self.store.machine_file(&name, file::COPIED_KEY), &key)?;
@@ -215,11 +216,10 @@ impl Core {
     /// Renders the first-boot data and saves it, so that a repeat sends the same bytes.
     fn prepare_boot_data(&self, record: &Record, plan: &Plan, keys: &Keys) -> Result<Option<Vec<u8>>> {
         let Some(boot) = &plan.boot_data else { return Ok(None) };
-        let login_public_key = keys.login.as_ref().map(KeyPair::public_openssh);
         let data = bootstrap::user_data(&BootSpec {
             hostname: &record.name,
             login_user: &plan.login.user,
-            login_public_key: login_public_key.as_deref(),
+            login_public_key: keys.login.as_deref(),
             seed_host_key: keys.seed.as_ref(),
             engine: &record.engine,
             user_supplied: boot.user_supplied.as_deref(),

@@ -23,7 +23,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rmachine_provider_api::{Driver, MachineRef, Notify, Provider};
+use rmachine_provider_api::{CreateRequest, Driver, MachineRef, Notify, Provider};
 
 pub use self::{
     access::{Access, program_probes},
@@ -133,8 +133,8 @@ impl Core {
     }
 }
 
-/// The machine of `record` as provider calls name it.
-fn machine_ref(record: &Record) -> MachineRef<'_> {
+/// The machine of `record` as provider calls name it; `unanswered` is for [`Provider::destroy`].
+fn machine_ref<'a>(record: &'a Record, unanswered: Option<&'a CreateRequest>) -> MachineRef<'a> {
     MachineRef {
         name: &record.name,
         owner: &record.owner,
@@ -142,6 +142,8 @@ fn machine_ref(record: &Record) -> MachineRef<'_> {
         instance: record.instance.as_ref(),
         plan: record.plan.as_ref(),
         engine_port: record.engine_port,
+        intents: &record.intents,
+        unanswered,
     }
 }
 

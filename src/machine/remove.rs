@@ -1,11 +1,11 @@
 //! `rm`: ends with nothing, or says what is left and stays repeatable.
 
-use rmachine_provider_api::Notify;
+use rmachine_provider_api::{CreateRequest, Notify, ResourceKind};
 
 use super::{Core, machine_ref, voice};
 use crate::{
     error::{Error, Kind, Result},
-    store::{Phase, Record},
+    store::{Phase, Record, file},
 };
 
 /// How hard to try.
@@ -58,9 +58,28 @@ impl Core {
                 self.enter(record, Phase::Removing)?;
             }
             let provider = self.provider(record).await?;
-            provider.destroy(&machine_ref(record), notify).await?;
+            let unanswered = self.unanswered(record)?;
+            provider.destroy(&machine_ref(record, unanswered.as_ref()), notify).await?;
         }
         self.store.remove(&record.name)
+    }
+
+    /// The request of a create that ended before its instance was recorded, as it was saved.
+    fn unanswered(&self, record: &Record) -> Result<Option<CreateRequest>> {
+        let known = record.instance.is_some() || record.resources.iter().any(|r| r.kind == ResourceKind::Instance);
+        let (false, Some(plan), Some(attempt)) = (known, &record.plan, &record.attempt) else { return Ok(None) };
+        let saved = |name| self.store.read_bytes(&self.store.machine_file(&record.name, name));
+        let public_key = saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned());
+        Ok(Some(CreateRequest {
+            name: record.name.clone(),
+            owner: record.owner.clone(),
+            token: record.token.clone(),
+            attempt: attempt.clone(),
+            plan: plan.clone(),
+            user_data: saved(file::USER_DATA)?,
+            public_key,
+            engine_port: record.engine_port,
+        }))
     }
 
     fn forget_unreadable(&self, name: &str, error: Error, notify: &dyn Notify) -> Result<()> {

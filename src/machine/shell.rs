@@ -82,7 +82,7 @@ impl Core {
             Ok(provider) => provider,
             Err(e) => return error.hint(format!("the provider could not be asked why: {e}")),
         };
-        match provider.diagnose(&machine_ref(record)).await {
+        match provider.diagnose(&machine_ref(record, None)).await {
             Some((reason, hint)) => error.hint(format!("{reason}: {hint}")),
             None => error,
         }

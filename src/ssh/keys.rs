@@ -59,7 +59,7 @@ impl KeyPair {
 /// # Errors
 ///
 /// [`Error::Key`] when it does not read or has a passphrase.
-pub fn load_private_key(path: &Path) -> Result<PrivateKey> {
+pub(super) fn load_private_key(path: &Path) -> Result<PrivateKey> {
     let failed = |e: io::Error| Error::Key(path.to_owned(), e);
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
     let key = decode_secret_key(&text, None).map_err(|e| failed(io::Error::other(e)))?;
@@ -67,6 +67,16 @@ pub fn load_private_key(path: &Path) -> Result<PrivateKey> {
         return Err(failed(io::Error::other("it has a passphrase")));
     }
     Ok(key)
+}
+
+/// The public half of the private key in the file `path`, as one OpenSSH line.
+///
+/// # Errors
+///
+/// [`Error::Key`] when it does not read or has a passphrase.
+pub fn public_half(path: &Path) -> Result<String> {
+    let key = load_private_key(path)?;
+    key.public_key().to_openssh().map_err(|e| Error::Key(path.to_owned(), io::Error::other(e)))
 }
 
 /// Reads one line of an authorized_keys, `.pub` or known_hosts kind: `TYPE BASE64 [COMMENT]`.

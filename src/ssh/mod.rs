@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 pub use self::{
     error::Error,
-    keys::{KeyPair, fingerprint, load_private_key, same_key},
+    keys::{KeyPair, fingerprint, public_half, same_key},
     session::{Exit, Output, Session, Stream},
     trust::{known_hosts_knows, scan_host_key},
     wait::WaitPolicy,

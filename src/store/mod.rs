@@ -282,6 +282,15 @@ impl Store {
         atomic::write(path, bytes, atomic::PRIVATE).map_err(|e| cannot("write", path, e))
     }
 
+    /// Reads a file under the store; `None` when it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn read_bytes(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        read_optional(path)
+    }
+
     /// Reads a text file under the store; `None` when it is missing.
     ///
     /// # Errors

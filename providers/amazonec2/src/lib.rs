@@ -1,1 +1,183 @@
-//! stub
+//! The `amazonec2` driver: instances on Amazon EC2.
+//!
+//! Everything that it makes carries the owner's and the machine's tag from the call that makes it,
+//! so that it can be found and removed whatever happens. The SDK sits behind `client`.
+
+mod access;
+mod client;
+mod config;
+mod create;
+mod errors;
+mod flags;
+mod image;
+mod ingress;
+mod instance;
+mod inventory;
+mod network;
+mod plan;
+mod power;
+mod remove;
+mod tags;
+mod watch;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+use rmachine_provider_api::{
+    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Instance, InstanceId, Journal, MachineRef,
+    MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values,
+};
+use serde_json::{Map, Value, json};
+
+use self::{
+    client::Aws,
+    config::{Config, Reach},
+    create::Details,
+    plan::Resolved,
+    watch::Watch,
+};
+
+static INFO: DriverInfo = DriverInfo {
+    name: "amazonec2",
+    summary: "instances on Amazon EC2",
+    flags: flags::FLAGS,
+    capabilities: Capabilities { ssh: true, engine: true, power: true, ingress: true },
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AmazonEc2;
+
+#[async_trait]
+impl Driver for AmazonEc2 {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    fn configure(&self, values: &Values) -> Result<Configured> {
+        config::configure(values)
+    }
+
+    fn scope(&self, config: &Value) -> String {
+        Config::read(config).map(|config| config.scope()).unwrap_or_default()
+    }
+
+    async fn connect(&self, config: &Value, secrets: &Secrets, notify: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
+        let config = Config::read(config)?;
+        let reach = config.reach;
+        let aws = Aws::connect(config, secrets, notify).await?;
+        Ok(Arc::new(Ec2 { aws, watch: Watch::default(), reach }))
+    }
+
+    fn legacy_fields(&self, config: &Value, plan: Option<&Plan>, instance: Option<&Instance>) -> Map<String, Value> {
+        let Ok(config) = Config::read(config) else { return Map::new() };
+        legacy(&config, plan.and_then(|plan| Resolved::read(plan).ok()).as_ref(), instance)
+    }
+}
+
+/// The fields of docker-machine's amazonec2 driver (drivers/amazonec2/amazonec2.go), keys left empty.
+fn legacy(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instance>) -> Map<String, Value> {
+    let details = instance.map(|instance| Details::read(&instance.details)).unwrap_or_default();
+    let of_plan = |text: fn(&Resolved) -> &str| resolved.map(text).unwrap_or_default().to_owned();
+    let zone = of_plan(|resolved| &resolved.zone);
+    let tags: Vec<String> = config.tags.iter().map(|(key, value)| format!("{key},{value}")).collect();
+    let ports: Vec<String> = config.open_ports.iter().map(|port| format!("{}/{}", port.first, port.protocol)).collect();
+    let fields = json!({
+        "Id": "", "AccessKey": "", "SecretKey": "", "SessionToken": "",
+        "Region": config.region,
+        "AMI": of_plan(|resolved| &resolved.image),
+        "SSHKeyID": 0,
+        "ExistingKey": config.key_pair.is_some(),
+        "KeyName": config.key_pair.as_deref().unwrap_or_default(),
+        "InstanceId": instance.map(|instance| instance.id.as_str()).unwrap_or_default(),
+        "InstanceType": config.instance_type,
+        "PrivateIPAddress": details.private_address.unwrap_or_default(),
+        "SecurityGroupId": details.groups.first().cloned().unwrap_or_default(),
+        "SecurityGroupIds": details.groups,
+        "SecurityGroupReadOnly": config.groups_readonly,
+        "OpenPorts": ports,
+        "Tags": tags.join(","),
+        "ReservationId": "",
+        "DeviceName": of_plan(|resolved| &resolved.device),
+        "RootSize": resolved.map_or(0, |resolved| resolved.root_size),
+        "VolumeType": config.volume_type,
+        "IamInstanceProfile": config.iam_profile.as_deref().unwrap_or_default(),
+        "VpcId": of_plan(|resolved| &resolved.vpc),
+        "SubnetId": of_plan(|resolved| &resolved.subnet),
+        "Zone": zone.strip_prefix(&config.region).unwrap_or(&zone),
+        "RequestSpotInstance": config.spot.is_some(),
+        "SpotPrice": config.spot.as_ref().and_then(|spot| spot.price.as_deref()).unwrap_or_default(),
+        "BlockDurationMinutes": 0,
+        "PrivateIPOnly": config.reach == Reach::PrivateOnly,
+        "UsePrivateIP": config.reach == Reach::Private,
+        "UseEbsOptimizedInstance": config.ebs_optimized,
+        "Monitoring": config.monitoring,
+        "SSHPrivateKeyPath": config.key_path.as_ref().map(|path| path.to_string_lossy()).unwrap_or_default(),
+        "RetryCount": config.retries,
+        "Endpoint": config.endpoint.as_deref().unwrap_or_default(),
+        "DisableSSL": config.plain_http,
+        "UserDataFile": config.user_data.as_ref().map(|path| path.to_string_lossy()).unwrap_or_default(),
+    });
+    match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// One account and region.
+#[derive(Debug)]
+struct Ec2 {
+    aws: Aws,
+    watch: Watch,
+    reach: Reach,
+}
+
+#[async_trait]
+impl Provider for Ec2 {
+    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+        plan::preflight(&self.aws, spec).await
+    }
+
+    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
+        create::create(&self.aws, &self.watch, request, journal).await
+    }
+
+    async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
+        power::observe(&self.aws, ids, self.reach).await
+    }
+
+    async fn start(&self, id: &InstanceId, _: &dyn Notify) -> Result<Observed> {
+        power::start(&self.aws, &self.watch, id, self.reach).await
+    }
+
+    async fn stop(&self, id: &InstanceId, mode: StopMode, _: &dyn Notify) -> Result<()> {
+        power::stop(&self.aws, &self.watch, id, mode).await
+    }
+
+    async fn reboot(&self, id: &InstanceId) -> Result<()> {
+        power::reboot(&self.aws, id).await
+    }
+
+    async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
+        inventory::find(&self.aws, owner).await
+    }
+
+    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+        remove::destroy(&self.aws, &self.watch, machine, notify).await
+    }
+
+    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
+        access::allow(&self.aws, machine, sources).await
+    }
+
+    async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {
+        match access::diagnose(&self.aws, machine).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!("no diagnosis: {error}");
+                None
+            }
+        }
+    }
+}

@@ -234,6 +234,11 @@ pub struct MachineRef<'a> {
     pub plan: Option<&'a Plan>,
     /// TCP port of the engine.
     pub engine_port: u16,
+    /// Side effects that its create was about to have, as told to [`crate::Journal::intend`].
+    pub intents: &'a [String],
+    /// The saved request of a create whose instance was never recorded: when it was sent, the same
+    /// request answers the same instance.
+    pub unanswered: Option<&'a CreateRequest>,
 }
 
 /// A kind of thing that costs money or blocks a name.

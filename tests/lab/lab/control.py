@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Callable, Iterable
@@ -12,14 +13,15 @@ from moto.ec2.models import ec2_backends
 from . import images
 from .ec2 import Cloud, Delays
 from .hosts import Hosts
+from .services import Services
 from .strict import ACCOUNT, REGIONS, Strict
 
 
 class Control:
     """Routes /_lab/… here and everything else to EC2."""
 
-    def __init__(self, strict: Strict, cloud: Cloud, hosts: Hosts | None) -> None:
-        self.strict, self.cloud, self.hosts = strict, cloud, hosts
+    def __init__(self, strict: Strict, cloud: Cloud, hosts: Hosts | None, services: Services | None = None) -> None:
+        self.strict, self.cloud, self.hosts, self.services = strict, cloud, hosts, services
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -34,8 +36,9 @@ class Control:
             status = "200 OK"
         except Exception as error:  # noqa: BLE001 - a test has to see it
             value, status = {"error": f"{type(error).__name__}: {error}"}, "500 Failed"
-        start(status, [("Content-Type", "application/json")])
-        return [json.dumps(value).encode()]
+        text = json.dumps(value).encode()
+        start(status, [("Content-Type", "application/json"), ("Content-Length", str(len(text)))])
+        return [text]
 
     def _route(self, method: str, path: list[str], body: dict[str, Any]) -> Any:
         match method, path:
@@ -44,11 +47,13 @@ class Control:
             case "DELETE", ["calls"]:
                 self.strict.calls.clear()
             case "GET", ["faults"]:
-                return self.strict.faults
+                return self.strict.faults.list
             case "POST", ["faults"]:
-                self.strict.faults.append(body)
+                self.strict.faults.add(body)
             case "DELETE", ["faults"]:
                 self.strict.faults.clear()
+            case "GET", ["delays"]:
+                return {name: value for name, value in vars(Delays).items() if isinstance(value, float)}
             case "POST", ["delays"]:
                 for name, seconds in body.items():
                     if not hasattr(Delays, name):
@@ -67,11 +72,15 @@ class Control:
             case "POST", ["hosts", id, "pause" | "unpause" as what]:
                 self._hosts.pause(id, what == "pause")
             case "POST", ["hosts", id, "stop"]:
-                self._hosts.stop(id)
+                self._hosts.stop(id, force=bool(body.get("force")))
+            case "POST", ["hosts", id, "reboot"]:
+                self._hosts.reboot(id)
             case "POST", ["hosts", id, "start"]:
                 host = self._hosts.hosts[id]
                 self._hosts.boot(host)
                 return {"address": host.address}
+            case "POST", ["registry"]:
+                return {"address": self._services.registry()}
             case _:
                 raise LookupError(f"{method} {'/'.join(path)}")
         return {}
@@ -82,6 +91,12 @@ class Control:
             raise LookupError("this lab was started without hosts")
         return self.hosts
 
+    @property
+    def _services(self) -> Services:
+        if not self.services:
+            raise LookupError("this lab was started without hosts")
+        return self.services
+
     def _new_host(self, body: dict[str, Any]) -> dict[str, Any]:
         image = body.get("image", "debian13")
         if image not in images.IMAGES:
@@ -89,8 +104,8 @@ class Control:
         id = f"host-{uuid.uuid4().hex[:8]}"
         data = body.get("user_data")
         host = self._hosts.launch(
-            id, image, body.get("user", "debian"), id, data.encode() if data else None,
-            body.get("authorized_keys", []), sudo=body.get("sudo", True),
+            id, image, body.get("user", "debian"), id, base64.b64decode(body["user_data_base64"]) if "user_data_base64" in body else data.encode() if data else None,
+            body.get("authorized_keys", []), sudo=body.get("sudo", True), public=body.get("public", True),
         )  # fmt: skip
         return {"id": id, "address": host.address, "private": host.private, "port": 22, "host_keys": self._hosts.host_keys(id)}
 
@@ -104,9 +119,9 @@ class Control:
                 "instances": [i.id for r in reservations for i in r.instances if i._state.name != "terminated"],
                 "volumes": list(backend.volumes),
                 "interfaces": list(backend.enis),
-                "addresses": [a.allocation_id for pool in backend.addresses.values() for a in (pool if isinstance(pool, list) else [pool])],
+                "addresses": list(backend.addresses),
                 "groups": [g.id for groups in backend.groups.values() for g in groups.values() if g.name != "default"],
-                "keys": list(backend.keypairs),
+                "keys": list(backend.key_pairs),
             }
             for kind, ids in found.items():
                 held.setdefault(kind, []).extend(ids)

@@ -1,24 +1,25 @@
-"""moto's EC2 with hosts behind its instances, and with EC2's delays.
+"""The link between moto's instances and the lab's hosts, with EC2's delays.
 
-Hooks moto's instance model: a started instance is a booted host, its states last as on EC2, its
-public address is the host's and changes over stop and start.
+A started instance is a booted host; its states last as on EC2; its public address is the host's and
+changes over stop and start.
 """
 
 from __future__ import annotations
 
 import base64
+import random
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from moto.ec2.exceptions import InvalidInstanceIdError
-from moto.ec2.models import elastic_network_interfaces, instances
+from moto.ec2.models import instances
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
-from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState
+from moto.ec2.models.instances import Instance
 
 from . import amis
 from .cache import say
+from .faults import Faults
 from .hosts import Hosts
 from .net import Rule
 
@@ -32,50 +33,161 @@ class Delays:
     pending = 1.0
     stopping = 0.5
     shutting_down = 1.5
+    spot_reopen = 3.0
+    group_visible = 0.0
+
+
+class Asking(threading.local):
+    """What the API call of this thread may see; the lab's own threads see everything."""
+
+    outside = False
 
 
 class Cloud:
-    """The link between moto's instances and the lab's hosts."""
+    """All instances, and what happens to them."""
 
-    def __init__(self, hosts: Hosts | None) -> None:
+    def __init__(self, hosts: Hosts | None, faults: Faults) -> None:
         self.hosts = hosts
+        self.faults = faults
         self.instances: dict[str, Instance] = {}
-        self.lock = threading.RLock()
-        self._install()
+        self.asking = Asking()
+        if hosts:
+            hosts.ended = self._ended_inside
 
     # --- states ---------------------------------------------------------------------------------
 
     @staticmethod
-    def state(instance: Instance, name: str) -> None:
-        instance._state.name, instance._state.code = name, CODES[name]
+    def state(instance: Instance, name: str, only_from: str | None = None) -> None:
+        """Sets a state; with `only_from`, unless another call has changed it since."""
+        if only_from in (None, instance._state.name):
+            instance._state.name, instance._state.code = name, CODES[name]
 
-    def _later(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, daemon=True).start()
-
-    def _launch(self, instance: Instance) -> None:
-        began = time.monotonic()
-        nic = instance.nics[0]
-        try:
-            image, user = amis.HOSTS.get(instance.image_id, (None, None))
-            if self.hosts and image and user:
-                data = base64.b64decode(instance.user_data._encoded_string) if instance.user_data else None
-                keys = []
-                if instance.key_name:
-                    pairs = instance.ec2_backend.describe_key_pairs(key_names=[instance.key_name])
-                    keys = [pair.material_public.decode() if isinstance(pair.material_public, bytes) else pair.material_public for pair in pairs]
-                host = self.hosts.launch(instance.id, image, user, f"ip-{instance.id[-8:]}", data, keys, self.rules(instance))
-                self._addresses(nic, host.address, host.private)
-            time.sleep(max(0.0, Delays.pending - (time.monotonic() - began)))
-            with self.lock:
-                if instance._state.name == "pending":
-                    self.state(instance, "running")
-        except Exception as error:  # noqa: BLE001 - whatever it was, the API has to show it
-            say(f"instance {instance.id} does not boot: {error}")
-            instance.state_reason = instances.StateReason(f"Server.InternalError: {error}", "Server.InternalError")
-            self.state(instance, "terminated")
+    def visible(self, instance: Instance) -> bool:
+        """Whether the call of this thread is shown the instance: not at once, as EC2 is eventually consistent."""
+        return not self.asking.outside or time.monotonic() >= getattr(instance, "lab_visible", 0)
 
     @staticmethod
-    def _addresses(nic: NetworkInterface, public: str | None, private: str | None) -> None:
+    def later(work: Callable[[], None]) -> None:
+        """Does `work` behind the caller's back."""
+        threading.Thread(target=work, daemon=True).start()
+
+    def _within(self, instance: Instance, seconds: float, work: Callable[[], None]) -> None:
+        """Does `work`, one at a time for an instance, and lets it last `seconds` at least."""
+        began = time.monotonic()
+        with instance.lab_lock:  # type: ignore[attr-defined]
+            work()
+            time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+
+    # --- the five transitions -----------------------------------------------------------------------
+
+    def launch(self, instance: Instance) -> None:
+        """Boots a new instance in the background."""
+        instance.lab_lock = threading.RLock()  # type: ignore[attr-defined]
+        instance.lab_visible = time.monotonic() + Delays.visible  # type: ignore[attr-defined]
+        self.state(instance, "pending")
+        self.instances[instance.id] = instance
+
+        def work() -> None:
+            if fault := self.faults.take("@launch"):
+                raise LaunchFailed(fault.get("error", "Server.InternalError"), fault.get("message", "by order of the test"))
+            image, user = amis.HOSTS.get(instance.image_id, (None, None))
+            if not (self.hosts and image and user):
+                self._addresses(instance, stand_in() if wants_public(instance) else None, None)
+                return
+            data = base64.b64decode(instance.user_data._encoded_string) if instance.user_data else None
+            keys = []
+            if instance.key_name:
+                pairs = instance.ec2_backend.describe_key_pairs(key_names=[instance.key_name])
+                keys = [k.decode() if isinstance(k, bytes) else k for k in (pair.material_public for pair in pairs)]
+            host = self.hosts.launch(
+                instance.id, image, user, f"ip-{instance.id[-8:]}", data, keys, self.rules(instance), public=wants_public(instance)
+            )
+            self._addresses(instance, host.address, host.private)
+
+        def run() -> None:
+            try:
+                self._within(instance, Delays.pending, work)
+                self.state(instance, "running", only_from="pending")
+            except Exception as error:  # noqa: BLE001 - whatever it was, the API has to show it
+                say(f"instance {instance.id} does not boot: {error}")
+                code = error.code if isinstance(error, LaunchFailed) else "Server.InternalError"
+                if self.hosts:
+                    self.hosts.remove(instance.id)
+                self._gone(instance, instances.StateReason(f"{code}: {error}", code))
+
+        self.later(run)
+
+    def start(self, instance: Instance) -> None:
+        """Boots a stopped instance, at a new public address."""
+        self.state(instance, "pending")
+
+        def work() -> None:
+            if self.hosts and (host := self.hosts.hosts.get(instance.id)):
+                host.rules = self.rules(instance)
+                self.hosts.boot(host)
+                self._addresses(instance, host.address, host.private)
+            else:
+                self._addresses(instance, stand_in() if wants_public(instance) else None, None)
+
+        def run() -> None:
+            self._within(instance, Delays.pending, work)
+            self.state(instance, "running", only_from="pending")
+
+        self.later(run)
+
+    def stop(self, instance: Instance, force: bool = False, code: str = "Client.UserInitiatedShutdown") -> None:
+        """Shuts an instance down; its disk stays, its public address goes."""
+        self.state(instance, "stopping")
+
+        def work() -> None:
+            if self.hosts and instance.id in self.hosts.hosts:
+                self.hosts.stop(instance.id, force=force)
+            instance.nics[0].public_ip = None
+
+        def run() -> None:
+            self._within(instance, Delays.stopping, work)
+            instance.state_reason = instances.StateReason(f"{code}: shutdown", code)
+            self.state(instance, "stopped", only_from="stopping")
+
+        self.later(run)
+
+    def terminate(self, instance: Instance, code: str = "Client.UserInitiatedShutdown") -> None:
+        """Deletes an instance; its interface and volumes go when it is terminated, not before."""
+        self.state(instance, "shutting-down")
+
+        def work() -> None:
+            if self.hosts:
+                self.hosts.remove(instance.id)
+
+        def run() -> None:
+            self._within(instance, Delays.shutting_down, work)
+            self._gone(instance, instances.StateReason(f"{code}: shutdown", code))
+
+        self.later(run)
+
+    def reboot(self, instance: Instance) -> None:
+        """Boots an instance anew, at the same address."""
+        if self.hosts and instance.id in self.hosts.hosts:
+            hosts = self.hosts
+            self.later(lambda: self._within(instance, 0, lambda: hosts.reboot(instance.id)))
+
+    def _gone(self, instance: Instance, reason: instances.StateReason) -> None:
+        instance.nics[0].public_ip = None
+        instance.lab_terminate()  # type: ignore[attr-defined] # moto's own: volumes, interface
+        instance.state_reason = reason
+
+    def _ended_inside(self, id: str) -> None:
+        """A host was shut down from within (`shutdown -h`)."""
+        instance = self.instances.get(id)
+        if instance and instance._state.name == "running":
+            act = self.terminate if instance.instance_initiated_shutdown_behavior == "terminate" else self.stop
+            act(instance, code="Client.InstanceInitiatedShutdown")
+
+    # --- addresses and rules ----------------------------------------------------------------------------
+
+    @staticmethod
+    def _addresses(instance: Instance, public: str | None, private: str | None) -> None:
+        nic = instance.nics[0]
         nic.public_ip = public
         if private:
             nic.private_ip_address = private
@@ -92,8 +204,8 @@ class Cloud:
         for group in groups.values():
             for rule in group.ingress_rules:
                 first, last = int(rule.from_port or 1), int(rule.to_port or 65535)
-                for source in rule.ip_ranges:
-                    found.append(Rule(rule.ip_protocol, max(first, 1), last, source["CidrIp"]))
+                if rule.cidr_ipv4:
+                    found.append(Rule(rule.ip_protocol, max(first, 1), last, rule.cidr_ipv4))
         return found
 
     def refresh_rules(self) -> None:
@@ -109,121 +221,21 @@ class Cloud:
         if changed:
             self.hosts.publish()
 
-    # --- moto's model -----------------------------------------------------------------------------
 
-    def _install(self) -> None:
-        cloud = self
-        make, terminate = Instance.__init__, Instance.terminate
-        listed, by_id = InstanceBackend.all_reservations, InstanceBackend.get_multi_instances_by_id
+class LaunchFailed(Exception):
+    """An instance that EC2 gives up while it is pending."""
 
-        def init(self: Instance, *arguments: Any, **kwargs: Any) -> None:
-            make(self, *arguments, **kwargs)
-            spec = kwargs.get("nics") or [{}]
-            for nic in self.nics.values():
-                nic.delete_on_termination = spec[0].get("DeleteOnTermination") is not False
-                nic.add_tags(kwargs.get("lab_nic_tags") or {})
-                nic.public_ip = None
-            self.lab_visible = time.monotonic() + Delays.visible
-            cloud.state(self, "pending")
-            cloud.instances[self.id] = self
-            cloud._later(lambda: cloud._launch(self))
-
-        def change(self: Instance, name: str) -> InstanceState:
-            previous = InstanceState(self._state.name, self._state.code)
-            cloud.state(self, name)
-            return previous
-
-        def start(self: Instance) -> InstanceState:
-            if self._state.name in ("running", "pending"):
-                return InstanceState(self._state.name, self._state.code)
-            if self._state.name != "stopped":
-                raise IncorrectState(self.id)
-            previous = change(self, "pending")
-
-            def work() -> None:
-                began = time.monotonic()
-                if cloud.hosts and self.id in cloud.hosts.hosts:
-                    host = cloud.hosts.hosts[self.id]
-                    host.rules = cloud.rules(self)
-                    cloud.hosts.boot(host)
-                    cloud._addresses(self.nics[0], host.address, host.private)
-                time.sleep(max(0.0, Delays.pending - (time.monotonic() - began)))
-                cloud.state(self, "running")
-
-            cloud._later(work)
-            return previous
-
-        def stop(self: Instance) -> InstanceState:
-            if self._state.name in ("stopped", "stopping"):
-                return InstanceState(self._state.name, self._state.code)
-            if getattr(self, "spot_instance_request_id", None) and not getattr(self, "lab_persistent", False):
-                raise UnsupportedOperation(f"You can't stop the Spot Instance '{self.id}' because it is associated with a one-time Spot Instance request.")
-            previous = change(self, "stopping")
-
-            def work() -> None:
-                began = time.monotonic()
-                if cloud.hosts and self.id in cloud.hosts.hosts:
-                    cloud.hosts.stop(self.id, force=getattr(self, "lab_force", False))
-                self.nics[0].public_ip = None
-                time.sleep(max(0.0, Delays.stopping - (time.monotonic() - began)))
-                cloud.state(self, "stopped")
-
-            cloud._later(work)
-            return previous
-
-        def end(self: Instance) -> InstanceState:
-            if self._state.name in ("shutting-down", "terminated"):
-                return InstanceState(self._state.name, self._state.code)
-            previous = change(self, "shutting-down")
-
-            def work() -> None:
-                began = time.monotonic()
-                if cloud.hosts:
-                    cloud.hosts.remove(self.id)
-                time.sleep(max(0.0, Delays.shutting_down - (time.monotonic() - began)))
-                self.nics[0].public_ip = None
-                terminate(self)
-
-            cloud._later(work)
-            return previous
-
-        def reboot(self: Instance) -> None:
-            if cloud.hosts and self.id in cloud.hosts.hosts:
-                cloud._later(lambda: cloud.hosts.reboot(self.id))  # type: ignore[union-attr]
-
-        def visible(instance: Instance) -> bool:
-            return time.monotonic() >= getattr(instance, "lab_visible", 0)
-
-        def reservations(self: InstanceBackend, filters: Any = None) -> Any:
-            found = listed(self, filters)
-            for reservation in found:
-                reservation.instances = [i for i in reservation.instances if visible(i)]
-            return [reservation for reservation in found if reservation.instances]
-
-        def instances_by_id(self: InstanceBackend, ids: list[str], *arguments: Any, **kwargs: Any) -> Any:
-            hidden = [id for id in ids or [] if id in cloud.instances and not visible(cloud.instances[id])]
-            if hidden:
-                raise InvalidInstanceIdError(hidden)
-            return by_id(self, ids, *arguments, **kwargs)
-
-        def nic_start(self: NetworkInterface) -> None:
-            """moto would hand out a stranger's address here; nothing may ever dial one."""
-
-        Instance.__init__, Instance.start, Instance.stop = init, start, stop  # type: ignore[method-assign]
-        Instance.terminate, Instance.reboot = end, reboot  # type: ignore[method-assign]
-        InstanceBackend.all_reservations = reservations  # type: ignore[method-assign]
-        InstanceBackend.get_multi_instances_by_id = instances_by_id  # type: ignore[method-assign]
-        NetworkInterface.start = nic_start  # type: ignore[method-assign]
-        elastic_network_interfaces.random_public_ip = lambda: None  # type: ignore[assignment]
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-def IncorrectState(id: str) -> Exception:  # noqa: N802 - EC2's name
-    from moto.ec2.exceptions import EC2ClientError
+def wants_public(instance: Instance) -> bool:
+    """Whether the instance is to have a public address."""
+    nic: NetworkInterface = instance.nics[0]
+    return bool(nic.public_ip_auto_assign)
 
-    return EC2ClientError("IncorrectInstanceState", f"The instance '{id}' is not in a state from which it can be started.")
 
-
-def UnsupportedOperation(message: str) -> Exception:  # noqa: N802 - EC2's name
-    from moto.ec2.exceptions import EC2ClientError
-
-    return EC2ClientError("UnsupportedOperation", message)
+def stand_in() -> str:
+    """A loopback address for an instance without a host; nothing answers there, and nothing may ever dial a stranger."""
+    return f"127.{random.randint(251, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"

@@ -1,10 +1,13 @@
-"""A private Docker Engine: its own data, socket, bridge and process id, so that it can be removed whole."""
+"""A private Docker Engine: its own data, socket and process id, so that it can be removed whole.
+
+It has no network of its own (net.py does that) and touches no packet rule: a second dockerd on one
+machine would clear the first one's chains.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import ipaddress
-import json
 import os
 import signal
 import subprocess
@@ -13,68 +16,70 @@ from pathlib import Path
 
 from . import cache, images
 
+SLOTS = 8  # engines that keep their images between labs; a further lab imports its own
+
 
 class Engine:
     """One dockerd; all its traces are below `state` but for the images, which the cache keeps."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, data: Path | None = None) -> None:
         self.state = state
         self.socket = state / "docker.sock"
         self.docker = images.client_tools() / "usr/bin/docker"
-        self.pidfile = state / "docker.pid"
-        self.lock_file = None
+        self.tags: dict[str, str] = {}
+        self.lock_fds: list[int] = []
+        self.data = data or self._data()
+
+    def _data(self) -> Path:
+        """A directory for images that no running engine has: a cached one, or one of our own."""
+        for slot in range(SLOTS):
+            name = f"{slot or ''}"
+            lock = open(cache.root() / f".lab-engine{name}.lock", "w")  # noqa: SIM115 - held while dockerd lives
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            # dockerd inherits the lock: where we are killed, it still has the directory.
+            self.lock_fds = [lock.fileno()]
+            self.lock_file = lock
+            return cache.root() / f"lab-engine-{images.image_key()}{'-' * bool(name)}{name}"
+        return self.state / "engine"
 
     def start(self) -> None:
-        """Starts dockerd with a bridge and a subnet that nothing else has."""
-        shared = cache.root() / f"lab-engine-{images.image_key()}"
-        self.lock_file = open(cache.root() / ".lab-engine.lock", "w")  # noqa: SIM115 - held while we live
-        try:
-            fcntl.flock(self.lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            data = shared
-        except BlockingIOError:
-            data = self.state / "engine"  # another lab has the cached one
-        data.mkdir(parents=True, exist_ok=True)
-        self.bridge, self.subnet = self._free_network()
-        gateway = next(self.subnet.hosts())
-        cache.run("ip", "link", "add", self.bridge, "type", "bridge")
-        cache.run("ip", "addr", "add", f"{gateway}/{self.subnet.prefixlen}", "dev", self.bridge)
-        cache.run("ip", "link", "set", self.bridge, "up")
-        Path(f"/proc/sys/net/ipv4/conf/{self.bridge}/route_localnet").write_text("1")
-        command = [
-            "dockerd", "--config-file", str(self.state / "daemon.json"), "--data-root", str(data),
-            "--exec-root", str(self.state / "exec"), "-H", f"unix://{self.socket}",
-            "--pidfile", str(self.pidfile), "--bridge", self.bridge, "--mtu", str(_mtu()),
-            "--userland-proxy=false", "--storage-driver", "overlay2", "--log-level", "warn",
-        ]  # fmt: skip
+        """Starts dockerd, and clears what a killed lab left in it."""
+        self.data.mkdir(parents=True, exist_ok=True)
         (self.state / "daemon.json").write_text("{}")
-        log = open(self.state / "dockerd.log", "ab")  # noqa: SIM115
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        for _ in range(300):
+        command = [
+            "dockerd", "--config-file", str(self.state / "daemon.json"), "--data-root", str(self.data),
+            "--exec-root", str(self.state / "exec"), "-H", f"unix://{self.socket}",
+            "--pidfile", str(self.state / "docker.pid"), "--bridge", "none", "--iptables=false", "--ip6tables=false",
+            "--cgroup-parent", f"/{cgroup(self.state)}", "--ip-masq=false", "--userland-proxy=false", "--storage-driver", "overlay2", "--log-level", "warn",
+        ]  # fmt: skip
+        with open(self.state / "dockerd.log", "ab") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, pass_fds=self.lock_fds
+            )
+        for _ in range(600):
             if self.socket.exists() and self.call("version", check=False).returncode == 0:
                 break
-            if self.process.poll() is not None:
-                raise RuntimeError(f"dockerd ended: see {self.state}/dockerd.log")
+            if process.poll() is not None:
+                raise RuntimeError(f"dockerd ended: {(self.state / 'dockerd.log').read_text()[-2000:]}")
             time.sleep(0.1)
         else:
-            raise RuntimeError(f"dockerd did not answer: see {self.state}/dockerd.log")
-        stale = self.call("ps", "-aq").stdout.split()
-        if stale:  # a lab that used these images before us was killed
-            self.call("rm", "-fv", *stale)
+            raise RuntimeError(f"dockerd did not answer: {(self.state / 'dockerd.log').read_text()[-2000:]}")
+        self.clear()
 
-    def _free_network(self) -> tuple[str, ipaddress.IPv4Network]:
-        taken = {a["local"].rsplit(".", 2)[0] for link in json.loads(cache.run("ip", "-j", "-4", "addr").stdout)
-                 for a in link["addr_info"]}  # fmt: skip
-        for number in range(100, 250):
-            bridge = f"rmlab{number}"
-            if f"10.{number}" not in taken and not Path(f"/sys/class/net/{bridge}").exists():
-                return bridge, ipaddress.ip_network(f"10.{number}.0.0/24")
-        raise RuntimeError("no free network for the lab's bridge")
+    def clear(self) -> None:
+        """Removes all containers with their volumes."""
+        if stale := self.call("ps", "-aq", check=False).stdout.split():
+            self.call("rm", "-fv", *stale, check=False)
 
     def call(self, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs the docker client against this engine."""
         done = subprocess.run(
             [str(self.docker), "-H", f"unix://{self.socket}", *arguments],
-            capture_output=True, text=True, input=stdin or "",
+            capture_output=True, text=True, errors="replace", input=stdin or "",
         )  # fmt: skip
         if check and done.returncode != 0:
             raise RuntimeError(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
@@ -82,46 +87,88 @@ class Engine:
 
     def image(self, name: str) -> str:
         """The image of host `name`, imported when the engine does not have it."""
-        tag = f"lab/{name}:{images.image_key()}"
-        if self.call("image", "inspect", tag, check=False).returncode != 0:
-            cache.say(f"importing the host image {name}")
-            self.call("import", str(images.rootfs(name)), tag)
-        return tag
+        if name not in self.tags:
+            tag = f"lab/{name}:{images.image_key()}"
+            if self.call("image", "inspect", tag, check=False).returncode != 0:
+                cache.say(f"importing the host image {name}")
+                self.call("import", str(images.rootfs(name)), tag)
+            self.tags[name] = tag
+        return self.tags[name]
 
     def stop(self) -> None:
-        """Removes all containers and ends dockerd and the bridge."""
-        remove(self.state, self.socket, self.docker, self.bridge)
+        """Removes all containers and ends dockerd."""
+        remove(self.state, self.data)
 
 
-def remove(state: Path, socket: Path, docker: Path, bridge: str) -> None:
-    """Removes an engine by what it left in `state`; missing parts are fine."""
-    call = [str(docker), "-H", f"unix://{socket}"]
-    if socket.exists():
-        listed = subprocess.run([*call, "ps", "-aq"], capture_output=True, text=True)
-        if ids := listed.stdout.split():
-            subprocess.run([*call, "rm", "-fv", *ids], capture_output=True)
+def cgroup(state: Path) -> str:
+    """The control group above this lab's hosts."""
+    return f"rmlab-{cache.key(str(state))[:8]}"
+
+
+def alive(pid: int, word: str) -> bool:
+    """Whether process `pid` runs and has `word` in its command line."""
+    try:
+        return word in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def end(pid: int, word: str, patience: float = 20) -> None:
+    """Ends a process of ours, kindly first."""
+    for kind, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
+        deadline = time.monotonic() + seconds
+        while alive(pid, word) and time.monotonic() < deadline:
+            try:
+                os.kill(pid, kind)
+            except ProcessLookupError:
+                return
+            wait = time.monotonic() + 1
+            while alive(pid, word) and time.monotonic() < wait:
+                time.sleep(0.05)
+
+
+def remove(state: Path, data: Path) -> None:
+    """Removes an engine by what it left in `state`, dead or alive; missing parts are fine."""
     pidfile = state / "docker.pid"
-    if pidfile.exists():
+    pid = int(pidfile.read_text()) if pidfile.exists() else 0
+    engine = Engine(state, data)
+    if pid and alive(pid, str(state)):
+        engine.clear()
+    elif (state / "exec").exists():
+        # dockerd was killed too: its shims and the hosts live on. A new one finds and removes them.
+        _kill_orphans(state)
+        pidfile.unlink(missing_ok=True)
+        engine.start()
         pid = int(pidfile.read_text())
-        try:
-            if "dockerd" in Path(f"/proc/{pid}/cmdline").read_text():
-                os.kill(pid, signal.SIGTERM)
-                for _ in range(200):
-                    if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                        break
-                    time.sleep(0.1)
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    subprocess.run(["ip", "link", "del", bridge], capture_output=True)
-    for mount in sorted(
-        (line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if line.split()[1].startswith(f"{state}/")),
-        reverse=True,
-    ):
+    if pid:
+        end(pid, str(state))
+    _kill_orphans(state)
+    roots = (f"{state}/", f"{data}/")
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in sorted((m for m in mounts if m.startswith(roots)), reverse=True):
         subprocess.run(["umount", "-l", mount], capture_output=True)
+    for group in Path("/sys/fs/cgroup").glob(f"**/{cgroup(state)}"):
+        for directory in sorted([group, *(p for p in group.glob("**/") if p != group)], key=lambda p: -len(p.parts)):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
 
 
-def _mtu() -> int:
-    """The smallest MTU on the way out: what is larger is lost where ICMP is filtered."""
-    routes = json.loads(cache.run("ip", "-j", "route", "show", "default").stdout)
-    names = [route["dev"] for route in routes]
-    return min([int(Path(f"/sys/class/net/{name}/mtu").read_text()) for name in names] or [1500])
+def _kill_orphans(state: Path) -> None:
+    """Kills what runs by this engine's exec-root: containerd, the shims, and the hosts below the shims."""
+    mine = [int(p.name) for p in Path("/proc").glob("[0-9]*") if alive(int(p.name), f"{state}/exec")]
+    for pid in mine:
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in path.read_text().split():
+                _kill(int(child))
+        _kill(pid)
+    for _ in range(100):
+        if not any(alive(pid, f"{state}/exec") for pid in mine):
+            break
+        time.sleep(0.05)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

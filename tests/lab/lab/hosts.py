@@ -10,12 +10,15 @@ import base64
 import dataclasses
 import json
 import shutil
+import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from .cache import say
 from .engine import Engine
-from .net import Network, Rule
+from .net import Network, Plug, Rule
 
 CAPABILITIES = (
     "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID "
@@ -24,7 +27,17 @@ CAPABILITIES = (
     "SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_TIME SYS_TTY_CONFIG WAKE_ALARM"
 ).split()
 
-ANYWHERE = [Rule("tcp", 1, 65535, "0.0.0.0/0")]
+ANYWHERE = [Rule("tcp", 1, 65535, "0.0.0.0/0"), Rule("udp", 1, 65535, "0.0.0.0/0")]
+
+# What a kernel would do: every boot has an id of its own (a container shows this machine's), and the
+# network card is there when systemd starts.
+BOOT = """\
+cat /proc/sys/kernel/random/uuid >/run/lab-boot-id && chmod 0444 /run/lab-boot-id &&
+    mount --bind /run/lab-boot-id /proc/sys/kernel/random/boot_id || exit 1
+until grep -q '^eth0' /proc/net/route; do sleep 0.02; done
+exec /lib/systemd/systemd "$@"
+"""
+REBOOT_CODE = 129  # reboot(2) in a pid namespace ends its init by SIGHUP, power-off by SIGINT
 
 
 @dataclasses.dataclass
@@ -32,11 +45,12 @@ class Host:
     """One host; `address` is where it is reached from this machine, None while it is stopped."""
 
     id: str
-    container: str
     image: str
+    private: str
+    public: bool = True
     address: str | None = None
-    private: str | None = None
     rules: list[Rule] = dataclasses.field(default_factory=lambda: list(ANYWHERE))
+    ours: bool = False  # the lab is stopping or restarting it: not to be taken for a shutdown from within
 
 
 class Hosts:
@@ -48,6 +62,9 @@ class Hosts:
         self.state = state
         self.hosts: dict[str, Host] = {}
         self.lock = threading.RLock()
+        self.ended: Callable[[str], None] = lambda id: None
+        self.events: subprocess.Popen[str] | None = None
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def launch(
         self,
@@ -59,22 +76,15 @@ class Hosts:
         public_keys: list[str] | None = None,
         rules: list[Rule] | None = None,
         sudo: bool = True,
+        public: bool = True,
     ) -> Host:
         """Boots a new host with a NoCloud seed: the user-data byte for byte, keys as metadata."""
-        seed = self.state / "seed" / id
-        seed.mkdir(parents=True)
-        (seed / "meta-data").write_text(
-            json.dumps({"instance-id": id, "local-hostname": hostname, "public-keys": public_keys or []})
-        )
-        (seed / "user-data").write_bytes(user_data or b"")
-        (seed / "vendor-data").write_text("")
-        default_user: dict[str, object] = {"name": user, "lock_passwd": True, "shell": "/bin/bash"}
-        if sudo:
-            default_user["sudo"] = ["ALL=(ALL) NOPASSWD:ALL"]
-        config = seed / "98-user.cfg"
-        config.write_text(json.dumps({"system_info": {"default_user": default_user}, "disable_root": user != "root"}))
+        config = self._seed(id, user, hostname, user_data, public_keys or [], sudo)
+        host = Host(id, image, self.network.private_address(), public, rules=list(ANYWHERE) if rules is None else rules)
+        seed = config.parent
         command = [
-            "create", "--name", id, "--hostname", hostname, "--cgroupns=host", "--network", "bridge",
+            "create", "--name", id, "--hostname", hostname, "--add-host", f"{hostname}:{host.private}",
+            "--cgroupns=host", "--network", "none",
             "--tmpfs", "/run:exec", "--tmpfs", "/run/lock", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
             "-v", "/var/lib/docker", "-v", "/var/lib/containerd",
             "-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", "-v", f"{config}:/etc/cloud/cloud.cfg.d/98-user.cfg:ro",
@@ -90,50 +100,63 @@ class Hosts:
                 value = "1" if name.endswith("FORCE") else "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
                 command += ["-e", f"{name}={value}"]
             arguments = ["systemd.unified_cgroup_hierarchy=0"]
-        container = self.engine.call(*command, self.engine.image(image), "/lib/systemd/systemd", *arguments).stdout.strip()
-        host = Host(id, container, image, rules=list(ANYWHERE) if rules is None else rules)
+        self.engine.call(*command, self.engine.image(image), "/bin/sh", "-c", BOOT, "systemd", *arguments)
         with self.lock:
             self.hosts[id] = host
         self.boot(host)
         return host
 
+    def _seed(self, id: str, user: str, hostname: str, user_data: bytes | None, keys: list[str], sudo: bool) -> Path:
+        seed = self.state / "seed" / id
+        seed.mkdir(parents=True)
+        (seed / "meta-data").write_text(json.dumps({"instance-id": id, "local-hostname": hostname, "public-keys": keys}))
+        (seed / "user-data").write_bytes(user_data or b"")
+        (seed / "vendor-data").write_text("")
+        default_user: dict[str, object] = {"name": user, "lock_passwd": True, "shell": "/bin/bash"}
+        if sudo:
+            default_user["sudo"] = ["ALL=(ALL) NOPASSWD:ALL"]
+        config = seed / "98-user.cfg"
+        config.write_text(json.dumps({"system_info": {"default_user": default_user}, "disable_root": user != "root"}))
+        return config
+
     def boot(self, host: Host) -> None:
-        """Starts a host, at a new address."""
-        self.engine.call("start", host.id)
-        inspected = json.loads(self.engine.call("inspect", host.id).stdout)[0]
+        """Starts a host, at a new public address where it has one."""
+        self._power_on(host)
         with self.lock:
-            host.private = inspected["NetworkSettings"]["IPAddress"]
-            host.address = host.address or self.network.new_address()
+            if host.public:
+                host.address = host.address or self.network.public_address()
             self.publish()
+
+    def _power_on(self, host: Host) -> None:
+        self.engine.call("start", host.id)
+        host.ours = False
+        pid = self.engine.call("inspect", "-f", "{{.State.Pid}}", host.id).stdout.strip()
+        self.network.plug(int(pid), host.private)
 
     def publish(self) -> None:
         """Brings the packet rules in line with the hosts and their rules."""
         with self.lock:
-            self.network.publish(
-                [(h.address, h.private, h.rules) for h in self.hosts.values() if h.address and h.private]
-            )
-
-    def reserve_address(self, host: Host) -> str:
-        """Gives a host that is about to boot the address that it will have."""
-        with self.lock:
-            host.address = self.network.new_address()
-            return host.address
+            self.network.publish([Plug(h.address, h.private, tuple(h.rules)) for h in self.hosts.values()])
 
     def stop(self, id: str, force: bool = False) -> None:
-        """Shuts a host down; its disk stays, its address goes."""
+        """Shuts a host down; its disk stays, its public address goes."""
         host = self.hosts[id]
-        self.engine.call("kill" if force else "stop", *([] if force else ["-t", "15"]), host.id, check=False)
+        host.ours = True
+        self._power_off(id, force)
         with self.lock:
-            host.address = host.private = None
+            host.address = None
             self.publish()
 
+    def _power_off(self, id: str, force: bool = False) -> None:
+        self.engine.call("kill" if force else "stop", *([] if force else ["-t", "15"]), id, check=False)
+        self.engine.call("wait", id, check=False)
+
     def reboot(self, id: str) -> None:
-        """Restarts a host; it keeps its address."""
-        self.engine.call("restart", "-t", "15", id)
-        with self.lock:
-            host = self.hosts[id]
-            host.private = json.loads(self.engine.call("inspect", id).stdout)[0]["NetworkSettings"]["IPAddress"]
-            self.publish()
+        """Restarts a host; it keeps its addresses."""
+        host = self.hosts[id]
+        host.ours = True
+        self._power_off(id)
+        self._power_on(host)
 
     def pause(self, id: str, paused: bool) -> None:
         """Unplugs a host: it answers nothing, and knows nothing of it."""
@@ -145,7 +168,9 @@ class Hosts:
             host = self.hosts.pop(id, None)
             self.publish()
         if host:
+            host.ours = True
             self.engine.call("rm", "-fv", host.id, check=False)
+            self.network.release(host.private)
             shutil.rmtree(self.state / "seed" / id, ignore_errors=True)
 
     def execute(self, id: str, command: str) -> dict[str, object]:
@@ -153,7 +178,7 @@ class Hosts:
         done = self.engine.call("exec", id, "sh", "-c", command, check=False)
         return {"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 
-    def host_keys(self, id: str, patience: float = 30) -> list[str]:
+    def host_keys(self, id: str, patience: float = 60) -> list[str]:
         """The public host keys that sshd has made or been given."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
@@ -163,3 +188,31 @@ class Hosts:
                 return keys
             time.sleep(0.2)
         raise RuntimeError(f"host {id} has no host keys")
+
+    # --- what a host does by itself ---------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Follows hosts that reboot or shut down from within, as the virtual machine under an instance does."""
+        words = ["events", "--filter", "event=die", "--format", "{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}}"]
+        self.events = subprocess.Popen(
+            [str(self.engine.docker), "-H", f"unix://{self.engine.socket}", *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert self.events.stdout
+        for line in self.events.stdout:
+            id, code = line.split()
+            host = self.hosts.get(id)
+            if host and not host.ours:
+                threading.Thread(target=self._died, args=(host, int(code)), daemon=True).start()
+
+    def _died(self, host: Host, code: int) -> None:
+        try:
+            if code == REBOOT_CODE:
+                self._power_on(host)
+            else:
+                with self.lock:
+                    host.address = None
+                    self.publish()
+                self.ended(host.id)
+        except RuntimeError as error:
+            say(f"host {host.id}: {error}")

@@ -105,6 +105,8 @@ pub fn machine_ref<'a>(request: &'a CreateRequest, instance: Option<&'a Instance
         instance,
         plan: Some(&request.plan),
         engine_port: request.engine_port,
+        intents: &[],
+        unanswered: None,
     }
 }
 

@@ -1,0 +1,218 @@
+//! The seam to the SDK: one place that knows credentials, endpoints, retries and proxies.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_ec2::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use aws_smithy_http_client::{
+    Builder, Connector,
+    proxy::ProxyConfig,
+    tls::{Provider as Tls, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        http::SharedHttpClient,
+        interceptors::{Intercept, context::BeforeTransmitInterceptorContextMut, dyn_dispatch_hint},
+        orchestrator::HttpResponse,
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::config_bag::ConfigBag;
+use rmachine_provider_api::{Error, Kind, Notify, Result, Secrets};
+
+use crate::{
+    config::Config,
+    errors::Failure,
+    flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN},
+};
+
+/// Time-out of a connection and of one try of a call; RunInstances may take some seconds.
+const CONNECT: Duration = Duration::from_secs(5);
+const ATTEMPT: Duration = Duration::from_secs(30);
+/// First pause before a repetition; doubled with full jitter, and 20 s at most.
+const FIRST_BACKOFF: Duration = Duration::from_millis(300);
+
+/// The clients of one account and region.
+pub(crate) struct Aws {
+    clients: RwLock<Clients>,
+    /// What to fall back to when the stored keys have expired.
+    chain: Option<SdkConfig>,
+    config: Config,
+    notify: Arc<dyn Notify>,
+}
+
+#[derive(Clone)]
+struct Clients {
+    ec2: Client,
+    ssm: aws_sdk_ssm::Client,
+    /// Whether the keys are other ones than those that were stored.
+    fell_back: bool,
+}
+
+impl std::fmt::Debug for Aws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Aws").field("region", &self.config.region).finish_non_exhaustive()
+    }
+}
+
+impl Aws {
+    /// Loads the SDK's configuration; asks no service yet.
+    pub(crate) async fn connect(config: Config, secrets: &Secrets, notify: Arc<dyn Notify>) -> Result<Self> {
+        let stored = stored_keys(secrets)?;
+        let chain = load(&config, None).await;
+        let (active, chain) = match stored {
+            Some(keys) => (load(&config, Some(keys)).await, Some(chain)),
+            None => (chain, None),
+        };
+        let clients = RwLock::new(Clients::of(&active, &config, false));
+        Ok(Self { clients, chain, config, notify })
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.config.region
+    }
+
+    pub(crate) fn ssm(&self) -> aws_sdk_ssm::Client {
+        self.clients().ssm
+    }
+
+    /// Whether calls are signed by other keys than those that the machine was made with.
+    pub(crate) fn fell_back(&self) -> bool {
+        self.clients().fell_back
+    }
+
+    pub(crate) fn warn(&self, message: &str) {
+        self.notify.warn(message);
+    }
+
+    fn clients(&self) -> Clients {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes one EC2 call; when the stored keys have expired, once more with the chain's.
+    pub(crate) async fn call<T, E, Fut>(
+        &self,
+        what: &'static str,
+        send: impl Fn(Client) -> Fut,
+    ) -> std::result::Result<T, Failure>
+    where
+        Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        tracing::debug!("EC2 {what}");
+        let failure = match send(self.clients().ec2).await {
+            Ok(output) => return Ok(output),
+            Err(error) => Failure::of(what, self.region(), self.config.endpoint.as_deref(), error),
+        };
+        if !(failure.keys_expired() && self.fall_back()) {
+            tracing::debug!("EC2 {what}: {}", failure.summary());
+            return Err(failure);
+        }
+        send(self.clients().ec2).await.map_err(|e| Failure::of(what, self.region(), self.config.endpoint.as_deref(), e))
+    }
+
+    /// Replaces the stored keys by the chain's; answers whether there was something to replace.
+    fn fall_back(&self) -> bool {
+        let Some(chain) = &self.chain else { return false };
+        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        if !clients.fell_back {
+            *clients = Clients::of(chain, &self.config, true);
+            self.notify.warn("the access keys stored for this machine have expired; using those of the environment");
+        }
+        true
+    }
+}
+
+impl Clients {
+    fn of(sdk: &SdkConfig, config: &Config, fell_back: bool) -> Self {
+        let mut ec2 = aws_sdk_ec2::config::Builder::from(sdk);
+        if let Some(endpoint) = &config.endpoint {
+            ec2 = ec2.endpoint_url(endpoint);
+        }
+        if config.plain_http {
+            ec2 = ec2.interceptor(PlainHttp);
+        }
+        Self { ec2: Client::from_conf(ec2.build()), ssm: aws_sdk_ssm::Client::new(sdk), fell_back }
+    }
+}
+
+async fn load(config: &Config, keys: Option<Credentials>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+    let retries = RetryConfig::standard().with_max_attempts(config.retries + 1).with_initial_backoff(FIRST_BACKOFF);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(config.region.clone()))
+        .http_client(http_client())
+        .timeout_config(timeouts)
+        .retry_config(retries);
+    if let Some(profile) = &config.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(keys) = keys {
+        loader = loader.credentials_provider(keys);
+    }
+    loader.load().await
+}
+
+/// The keys that were typed at `create`; a half that was not typed comes from the environment.
+fn stored_keys(secrets: &Secrets) -> Result<Option<Credentials>> {
+    if secrets.0.is_empty() {
+        return Ok(None);
+    }
+    let half = |flag: &str, variable: &str| {
+        secrets.0.get(flag).cloned().or_else(|| std::env::var(variable).ok()).ok_or_else(|| {
+            Error::new(Kind::Credentials, "half of the access keys of this machine is missing")
+                .hint(format!("it was not stored at create; set {variable}"))
+        })
+    };
+    let id = half(ACCESS_KEY, "AWS_ACCESS_KEY_ID")?;
+    let secret = half(SECRET_KEY, "AWS_SECRET_ACCESS_KEY")?;
+    Ok(Some(Credentials::new(id, secret, secrets.0.get(SESSION_TOKEN).cloned(), None, "rmachine")))
+}
+
+/// One connection pool on rustls with ring; proxies are taken from the environment.
+fn http_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut builder = Connector::builder().proxy_config(ProxyConfig::from_env());
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder.tls_provider(Tls::Rustls(CryptoMode::Ring)).build()
+    })
+}
+
+/// A connector for single requests to other than AWS.
+pub(crate) fn connector() -> Connector {
+    Connector::builder().proxy_config(ProxyConfig::from_env()).tls_provider(Tls::Rustls(CryptoMode::Ring)).build()
+}
+
+/// Sends requests without TLS, as `--amazonec2-insecure-transport` asks for.
+#[derive(Debug)]
+struct PlainHttp;
+
+#[dyn_dispatch_hint]
+impl Intercept for PlainHttp {
+    fn name(&self) -> &'static str {
+        "PlainHttp"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        let request = context.request_mut();
+        if let Some(rest) = request.uri().strip_prefix("https://") {
+            let uri = format!("http://{rest}");
+            request.set_uri(uri)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,430 @@
+//! What was asked, checked without asking anybody.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use aws_config::{
+    meta::region::ProvideRegion, profile::region::ProfileFileRegionProvider, provider_config::ProviderConfig,
+};
+use ipnet::IpNet;
+use rmachine_provider_api::{Configured, Error, Result, Secrets, Source, Values};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
+
+/// Region when neither flag, environment nor profile names one, as docker-machine has it.
+const DEFAULT_REGION: &str = "us-east-1";
+/// Most tags that a resource may have (docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html), less our four.
+const MOST_TAGS: usize = 50 - 4;
+
+/// The request as the record keeps it; no secrets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) region: String,
+    pub(crate) profile: Option<String>,
+    /// Digest of the access key that was typed: tells accounts apart without naming the key.
+    pub(crate) key_digest: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) plain_http: bool,
+    pub(crate) retries: u32,
+    pub(crate) image: ImageChoice,
+    pub(crate) instance_type: String,
+    pub(crate) user_data: Option<PathBuf>,
+    pub(crate) iam_profile: Option<String>,
+    pub(crate) monitoring: bool,
+    pub(crate) ebs_optimized: bool,
+    pub(crate) metadata_tokens: String,
+    pub(crate) metadata_endpoint: Option<String>,
+    pub(crate) metadata_hops: Option<i32>,
+    pub(crate) device: Option<String>,
+    pub(crate) root_size: Option<i32>,
+    pub(crate) volume_type: String,
+    pub(crate) volume_iops: Option<i32>,
+    pub(crate) volume_throughput: Option<i32>,
+    pub(crate) encrypt: bool,
+    pub(crate) kms_key: Option<String>,
+    pub(crate) zone: Option<String>,
+    pub(crate) vpc: Option<String>,
+    pub(crate) subnet: Option<String>,
+    pub(crate) reach: Reach,
+    pub(crate) ipv6: bool,
+    pub(crate) groups: Vec<String>,
+    pub(crate) groups_readonly: bool,
+    pub(crate) open_ports: Vec<OpenPort>,
+    pub(crate) ingress: Vec<IpNet>,
+    pub(crate) key_pair: Option<String>,
+    pub(crate) key_path: Option<PathBuf>,
+    pub(crate) ssh_user: Option<String>,
+    pub(crate) ssh_port: u16,
+    pub(crate) spot: Option<Spot>,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// Which image to boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ImageChoice {
+    /// This one.
+    Id(String),
+    /// The one that an SSM parameter names.
+    Parameter(String),
+    /// The newest of this owner and name that fits the instance type.
+    Newest { owner: String, name: String },
+}
+
+/// Which address to dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reach {
+    Public,
+    /// The private one, though there may be a public one.
+    Private,
+    /// The private one, and there is no other.
+    PrivateOnly,
+    Ipv6,
+}
+
+impl Reach {
+    pub(crate) fn is_private(self) -> bool {
+        matches!(self, Self::Private | Self::PrivateOnly)
+    }
+}
+
+/// A port range that is open to all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpenPort {
+    pub(crate) protocol: String,
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
+/// The spot market.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spot {
+    pub(crate) price: Option<String>,
+    pub(crate) persistent: bool,
+}
+
+impl Config {
+    /// Reads a saved config.
+    pub(crate) fn read(value: &Value) -> Result<Self> {
+        Self::deserialize(value).map_err(|e| Error::invalid("the saved config of the machine does not read").source(e))
+    }
+
+    /// Machines of one scope are asked for by one client.
+    pub(crate) fn scope(&self) -> String {
+        let part = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
+        let reach = format!("{:?}", self.reach);
+        [self.region.clone(), part(&self.endpoint), part(&self.profile), part(&self.key_digest), reach].join(" ")
+    }
+}
+
+/// Turns flags into a config and the secrets that were typed.
+pub(crate) fn configure(values: &Values) -> Result<Configured> {
+    let secrets = secrets(values)?;
+    let text = |flag: &str| values.text(flag).map(str::to_owned);
+    let profile = text("amazonec2-profile");
+    let spot = spot(values)?;
+    let config = Config {
+        region: region(values, profile.as_deref())?,
+        key_digest: secrets.0.get(ACCESS_KEY).map(|key| digest(key)),
+        profile,
+        endpoint: endpoint(values)?,
+        plain_http: values.switch("amazonec2-insecure-transport"),
+        retries: number(values, "amazonec2-retries", 0, 100)?.unwrap_or(5) as u32,
+        image: image(values)?,
+        instance_type: text("amazonec2-instance-type").unwrap_or_else(|| "t3.micro".to_owned()),
+        user_data: text("amazonec2-userdata").map(PathBuf::from),
+        iam_profile: text("amazonec2-iam-instance-profile"),
+        monitoring: values.switch("amazonec2-monitoring"),
+        ebs_optimized: values.switch("amazonec2-use-ebs-optimized-instance"),
+        metadata_tokens: one_of(values, "amazonec2-metadata-token", &["required", "optional"])?
+            .unwrap_or_else(|| "required".to_owned()),
+        metadata_endpoint: one_of(values, "amazonec2-http-endpoint", &["enabled", "disabled"])?,
+        metadata_hops: number(values, "amazonec2-metadata-token-response-hop-limit", 1, 64)?,
+        device: text("amazonec2-device-name"),
+        root_size: number(values, "amazonec2-root-size", 1, 65_536)?,
+        volume_type: text("amazonec2-volume-type").unwrap_or_else(|| "gp3".to_owned()),
+        volume_iops: number(values, "amazonec2-volume-iops", 100, 256_000)?,
+        volume_throughput: number(values, "amazonec2-volume-throughput", 125, 2_000)?,
+        encrypt: values.switch("amazonec2-encrypt-ebs-volume"),
+        kms_key: text("amazonec2-kms-key"),
+        zone: text("amazonec2-zone"),
+        vpc: id(values, "amazonec2-vpc-id", "vpc-")?,
+        subnet: id(values, "amazonec2-subnet-id", "subnet-")?,
+        reach: reach(values),
+        ipv6: values.switch("amazonec2-ipv6") || values.switch("amazonec2-use-ipv6-address"),
+        groups: values.list("amazonec2-security-group").to_vec(),
+        groups_readonly: values.switch("amazonec2-security-group-readonly"),
+        open_ports: open_ports(values.list("amazonec2-open-port"))?,
+        ingress: networks(values.list("amazonec2-ingress-cidr"))?,
+        key_pair: text("amazonec2-keypair-name"),
+        key_path: key_path(values)?,
+        ssh_user: text("amazonec2-ssh-user"),
+        ssh_port: number(values, "amazonec2-ssh-port", 1, 65_535)?.unwrap_or(22) as u16,
+        spot,
+        tags: tags(values.text("amazonec2-tags").unwrap_or_default())?,
+    };
+    check_together(&config)?;
+    let config = serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;
+    Ok(Configured { config, secrets, engine_port: None })
+}
+
+fn check_together(config: &Config) -> Result<()> {
+    if config.key_pair.is_some() && config.key_path.is_none() {
+        return Err(Error::invalid("--amazonec2-keypair-name needs the key's private half")
+            .hint("add --amazonec2-ssh-keypath PATH"));
+    }
+    if config.kms_key.is_some() && !config.encrypt {
+        return Err(Error::invalid("--amazonec2-kms-key contradicts --amazonec2-encrypt-ebs-volume=false"));
+    }
+    if let Some(zone) = &config.zone {
+        let letter = zone.strip_prefix(&config.region).unwrap_or(zone);
+        if letter.is_empty() || letter.len() > 24 || !letter.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Err(Error::invalid(format!("invalid zone {zone:?}")).hint("a zone is a letter, or us-east-1a"));
+        }
+    }
+    if let Some(path) = &config.user_data {
+        std::fs::File::open(path).map_err(|e| {
+            Error::invalid(format!("cannot read the user-data {}", path.display()))
+                .source(e)
+                .hint("--amazonec2-userdata takes the path of a file")
+        })?;
+    }
+    Ok(())
+}
+
+/// The keys that were typed. The environment's are left to the SDK's chain and never kept.
+fn secrets(values: &Values) -> Result<Secrets> {
+    let typed = |flag: &str| match values.source(flag) {
+        Some(Source::CommandLine) => values.text(flag).map(str::to_owned),
+        _ => None,
+    };
+    let mut secrets = Secrets::default();
+    for flag in [ACCESS_KEY, SECRET_KEY, SESSION_TOKEN] {
+        if let Some(value) = typed(flag) {
+            secrets.0.insert(flag.to_owned(), value);
+        }
+    }
+    let has = |flag: &str| secrets.0.contains_key(flag) || values.text(flag).is_some();
+    if !secrets.0.is_empty() && !(has(ACCESS_KEY) && has(SECRET_KEY)) {
+        return Err(Error::new(rmachine_provider_api::Kind::InvalidInput, "half of the access keys is missing")
+            .hint(format!("give both --{ACCESS_KEY} and --{SECRET_KEY}, or neither to use the environment's")));
+    }
+    Ok(secrets)
+}
+
+pub(crate) fn digest(key: &str) -> String {
+    Sha256::digest(key.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Flag, else environment (both in `values`), else profile, else us-east-1.
+fn region(values: &Values, profile: Option<&str>) -> Result<String> {
+    let region = match values.text("amazonec2-region") {
+        Some(region) => region.to_owned(),
+        None => profile_region(profile).unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+    };
+    let good = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') && region.len() < 40;
+    if good && region.contains('-') {
+        Ok(region)
+    } else {
+        Err(Error::invalid(format!("invalid region {region:?}")).hint("a region is one like us-east-1 or eu-central-1"))
+    }
+}
+
+/// Reads the profile files; they are local, so waiting for them here is fine.
+fn profile_region(profile: Option<&str>) -> Option<String> {
+    let mut builder = ProfileFileRegionProvider::builder().configure(&ProviderConfig::without_region());
+    if let Some(profile) = profile {
+        builder = builder.profile_name(profile);
+    }
+    let provider = builder.build();
+    futures::executor::block_on(provider.region()).map(|region| region.to_string())
+}
+
+fn endpoint(values: &Values) -> Result<Option<String>> {
+    let Some(endpoint) = values.text("amazonec2-endpoint") else { return Ok(None) };
+    let scheme = if values.switch("amazonec2-insecure-transport") { "http" } else { "https" };
+    let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
+        Some(host) if !host.is_empty() && url.parse::<http::Uri>().is_ok() => Ok(Some(url)),
+        _ => Err(Error::invalid(format!("invalid endpoint {endpoint:?}")).hint("an endpoint is https://HOST[:PORT]")),
+    }
+}
+
+/// Canonical's account and Ubuntu 24.04 LTS (documentation.ubuntu.com/aws, "Find Ubuntu images on AWS").
+const DEFAULT_OWNER: &str = "099720109477";
+const DEFAULT_NAME: &str = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-*-server-*";
+
+fn image(values: &Values) -> Result<ImageChoice> {
+    let (owner, name) = (values.text("amazonec2-ami-owner"), values.text("amazonec2-ami-name"));
+    match (values.text("amazonec2-ami"), owner, name) {
+        (Some(_), Some(_), _) | (Some(_), _, Some(_))
+            if values.source("amazonec2-ami") == Some(Source::CommandLine) =>
+        {
+            Err(Error::invalid("--amazonec2-ami contradicts --amazonec2-ami-owner and --amazonec2-ami-name"))
+        }
+        (Some(ami), None, None) => match ami.strip_prefix("resolve:ssm:") {
+            Some(parameter) if !parameter.is_empty() => Ok(ImageChoice::Parameter(parameter.to_owned())),
+            None if is_id(ami, "ami-") => Ok(ImageChoice::Id(ami.to_owned())),
+            _ => Err(Error::invalid(format!("invalid image {ami:?}"))
+                .hint("--amazonec2-ami takes ami-0123456789abcdef0 or resolve:ssm:/a/parameter")),
+        },
+        (_, Some(_), None) => Err(Error::invalid("--amazonec2-ami-owner needs a name to look for")
+            .hint("add --amazonec2-ami-name 'PATTERN', such as 'debian-13-*'")),
+        (_, owner, name) => Ok(ImageChoice::Newest {
+            owner: owner.unwrap_or(if name.is_some() { "self" } else { DEFAULT_OWNER }).to_owned(),
+            name: name.unwrap_or(DEFAULT_NAME).to_owned(),
+        }),
+    }
+}
+
+/// Whether `text` has the form of an EC2 id: a prefix and 8 or 17 hexadecimal digits.
+fn is_id(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix)
+        .is_some_and(|rest| (8..=17).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn id(values: &Values, flag: &str, prefix: &str) -> Result<Option<String>> {
+    match values.text(flag) {
+        Some(text) if !is_id(text, prefix) => {
+            Err(Error::invalid(format!("--{flag} takes an id like {prefix}0123456789abcdef0, not {text:?}")))
+        }
+        other => Ok(other.map(str::to_owned)),
+    }
+}
+
+fn number(values: &Values, flag: &str, least: i32, most: i32) -> Result<Option<i32>> {
+    let Some(number) = values.integer(flag) else { return Ok(None) };
+    match i32::try_from(number) {
+        Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+        _ => Err(Error::invalid(format!("--{flag} takes a number from {least} to {most}, not {number}"))),
+    }
+}
+
+fn one_of(values: &Values, flag: &str, words: &[&str]) -> Result<Option<String>> {
+    match values.text(flag) {
+        Some(text) if !words.contains(&text) => {
+            Err(Error::invalid(format!("--{flag} takes {}, not {text:?}", words.join(" or "))))
+        }
+        other => Ok(other.map(str::to_owned)),
+    }
+}
+
+fn reach(values: &Values) -> Reach {
+    if values.switch("amazonec2-private-address-only") {
+        Reach::PrivateOnly
+    } else if values.switch("amazonec2-use-private-address") {
+        Reach::Private
+    } else if values.switch("amazonec2-use-ipv6-address") {
+        Reach::Ipv6
+    } else {
+        Reach::Public
+    }
+}
+
+fn key_path(values: &Values) -> Result<Option<PathBuf>> {
+    let Some(path) = values.text("amazonec2-ssh-keypath").map(PathBuf::from) else { return Ok(None) };
+    std::fs::File::open(&path).map_err(|e| {
+        Error::invalid(format!("cannot read the SSH key {}", path.display()))
+            .source(e)
+            .hint("--amazonec2-ssh-keypath takes the path of a private key")
+    })?;
+    Ok(Some(path))
+}
+
+/// Reads `80`, `80/tcp`, `53/udp`, `8000-8010`.
+fn open_ports(ports: &[String]) -> Result<Vec<OpenPort>> {
+    let one = |text: &String| {
+        let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        match (first.parse::<u16>(), last.parse::<u16>()) {
+            (Ok(first), Ok(last)) if first > 0 && first <= last && matches!(protocol, "tcp" | "udp") => {
+                Ok(OpenPort { protocol: protocol.to_owned(), first, last })
+            }
+            _ => Err(Error::invalid(format!("invalid port {text:?}")).hint("a port is 80, 53/udp or 8000-8010/tcp")),
+        }
+    };
+    ports.iter().map(one).collect()
+}
+
+fn networks(texts: &[String]) -> Result<Vec<IpNet>> {
+    let one = |text: &String| {
+        text.parse::<IpNet>()
+            .map(|network| network.trunc())
+            .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+            .map_err(|e| {
+                Error::invalid(format!("invalid network {text:?}")).source(e).hint("a network is 192.0.2.0/24")
+            })
+    };
+    texts.iter().flat_map(|text| text.split(',')).map(|text| one(&text.trim().to_owned())).collect()
+}
+
+fn spot(values: &Values) -> Result<Option<Spot>> {
+    if values.integer("amazonec2-block-duration-minutes").unwrap_or(0) != 0 {
+        return Err(Error::invalid("AWS offers no spot instances of a fixed duration any more")
+            .hint("leave out --amazonec2-block-duration-minutes"));
+    }
+    let kind = one_of(values, "amazonec2-spot-type", &["one-time", "persistent"])?;
+    if !values.switch("amazonec2-request-spot-instance") {
+        return Ok(None);
+    }
+    let price = values.text("amazonec2-spot-price").map(str::to_owned);
+    if let Some(price) = &price {
+        if !price.parse::<f64>().is_ok_and(|p| p.is_finite() && p > 0.0) {
+            return Err(Error::invalid(format!("--amazonec2-spot-price takes US dollars, not {price:?}")));
+        }
+    }
+    Ok(Some(Spot { price, persistent: kind.as_deref() == Some("persistent") }))
+}
+
+/// Reads docker-machine's `key1,value1,key2,value2` and `key1=value1,key2=value2`.
+fn tags(text: &str) -> Result<BTreeMap<String, String>> {
+    let mut tags = BTreeMap::new();
+    if text.trim().is_empty() {
+        return Ok(tags);
+    }
+    let words: Vec<&str> = text.split(',').collect();
+    let pairs: Vec<(&str, &str)> = if words.iter().all(|word| word.contains('=')) {
+        words.iter().filter_map(|word| word.split_once('=')).collect()
+    } else if words.len() % 2 == 0 {
+        words.chunks(2).map(|pair| (pair[0], pair[1])).collect()
+    } else {
+        return Err(Error::invalid("--amazonec2-tags takes pairs, and the last key has no value")
+            .hint("tags are key1,value1,key2,value2 or key1=value1,key2=value2"));
+    };
+    for (key, value) in pairs {
+        let key = key.trim();
+        // Using_Tags.html, "Tag restrictions": 128 and 256 characters, no key that begins with aws:.
+        let reserved = key.to_ascii_lowercase().starts_with("aws:") || key.starts_with("rmachine:");
+        if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 || reserved {
+            return Err(Error::invalid(format!("invalid tag {key:?}"))
+                .hint("a key has 1 to 128 characters and begins neither with aws: nor with rmachine:"));
+        }
+        tags.insert(key.to_owned(), value.trim().to_owned());
+    }
+    if tags.len() > MOST_TAGS {
+        return Err(Error::invalid(format!("{} tags are given, and {MOST_TAGS} are allowed", tags.len())));
+    }
+    Ok(tags)
+}
+
+/// For tests of other modules: the config of the defaults and `given`.
+#[cfg(test)]
+pub(crate) fn for_test(given: &[(&'static str, rmachine_provider_api::Value)]) -> Result<Config> {
+    Config::read(&configured(given)?.config)
+}
+
+#[cfg(test)]
+fn configured(given: &[(&'static str, rmachine_provider_api::Value)]) -> Result<Configured> {
+    let typed = |flag: &'static rmachine_provider_api::Flag| {
+        given.iter().find(|(name, _)| *name == flag.name).map(|(_, value)| value.clone())
+    };
+    configure(&Values::resolve(crate::flags::FLAGS, typed, |name| (name == "AWS_REGION").then(|| "eu-west-1".into()))?)
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,329 @@
+//! Making an instance: its group, then the one RunInstances, all tagged in the call that makes them.
+
+use std::time::Duration;
+
+use aws_sdk_ec2::types::{
+    BlockDeviceMapping, EbsBlockDevice, HttpTokensState, IamInstanceProfileSpecification, InstanceInterruptionBehavior,
+    InstanceMarketOptionsRequest, InstanceMetadataEndpointState, InstanceMetadataOptionsRequest,
+    InstanceNetworkInterfaceSpecification, MarketType, ResourceType, RunInstancesMonitoringEnabled, SpotInstanceType,
+    SpotMarketOptions, Tag, VolumeType,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rmachine_provider_api::{
+    CreateRequest, Error, Instance, InstanceId, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{
+    client::Aws,
+    config::Reach,
+    errors::Failure,
+    ingress, instance as view,
+    plan::Resolved,
+    tags::{self, filter},
+    watch::{Verdict, Watch},
+};
+
+/// How long an instance may take to run; EC2 itself gives up earlier.
+const RUNNING: Duration = Duration::from_secs(300);
+/// How long a group that was just made may be unknown to other calls.
+const SETTLING: Duration = Duration::from_secs(20);
+
+/// The intent of the call that makes the instance.
+pub(crate) const RUN: &str = "RunInstances";
+
+/// What the record keeps of an instance besides its id and addresses.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Details {
+    /// Account that owns the instance.
+    pub(crate) account: Option<String>,
+    pub(crate) zone: String,
+    pub(crate) subnet: String,
+    pub(crate) vpc: String,
+    /// Groups that were made for this machine.
+    pub(crate) own_groups: Vec<String>,
+    /// All of its groups.
+    pub(crate) groups: Vec<String>,
+    pub(crate) spot_request: Option<String>,
+    pub(crate) spot_persistent: bool,
+    pub(crate) private_address: Option<String>,
+}
+
+impl Details {
+    pub(crate) fn read(value: &Value) -> Self {
+        Self::deserialize(value).unwrap_or_default()
+    }
+}
+
+pub(crate) async fn create(
+    aws: &Aws,
+    watch: &Watch,
+    request: &CreateRequest,
+    journal: &dyn Journal,
+) -> Result<Instance> {
+    let resolved = Resolved::read(&request.plan)?;
+    let tags = tags::of(request, &resolved.config.tags);
+    let mut own_groups = Vec::new();
+    if resolved.makes_group() {
+        journal.progress("making a security group");
+        for name in group_names(request, &resolved) {
+            own_groups.push(make_group(aws, request, &resolved, &name, &tags, journal).await?);
+        }
+    }
+    let groups: Vec<String> = resolved.groups.iter().chain(&own_groups).cloned().collect();
+    journal.progress("starting the instance");
+    journal.intend(RUN)?;
+    let started = run_settled(aws, request, &resolved, &groups, &tags).await?;
+    journal.made(&resource(ResourceKind::Instance, &started.id, request, &resolved.zone))?;
+    if let Some(id) = &started.spot_request {
+        journal.made(&resource(ResourceKind::SpotRequest, id, request, aws.region()))?;
+    }
+    let addresses = wait_running(aws, watch, &started.id, resolved.config.reach).await.map_err(|error| {
+        error.left(LeftBehind::Present(own_groups.iter().cloned().chain([started.id.clone()]).collect()))
+    })?;
+    let details = Details {
+        account: started.account.or(resolved.account),
+        zone: resolved.zone,
+        subnet: resolved.subnet,
+        vpc: resolved.vpc,
+        own_groups,
+        groups,
+        spot_persistent: resolved.config.spot.as_ref().is_some_and(|spot| spot.persistent),
+        spot_request: started.spot_request,
+        private_address: addresses.private.first().map(ToString::to_string),
+    };
+    let details =
+        serde_json::to_value(details).map_err(|e| Error::invalid("the instance cannot be recorded").source(e))?;
+    Ok(Instance { id: InstanceId(started.id), addresses, url: None, details })
+}
+
+/// Names of the groups to make: those that the user named and that are absent, or one of our own.
+fn group_names(request: &CreateRequest, resolved: &Resolved) -> Vec<String> {
+    if resolved.config.groups.is_empty() {
+        vec![format!("rmachine-{}-{}", request.name, request.token.as_str().get(..8).unwrap_or_default())]
+    } else {
+        resolved.new_groups.clone()
+    }
+}
+
+fn resource(kind: ResourceKind, id: &str, request: &CreateRequest, location: &str) -> Resource {
+    Resource {
+        kind,
+        id: id.to_owned(),
+        owner: Some(request.owner.clone()),
+        token: Some(request.token.clone()),
+        machine: Some(request.name.clone()),
+        created: Some(OffsetDateTime::now_utc()),
+        location: Some(location.to_owned()),
+    }
+}
+
+async fn make_group(
+    aws: &Aws,
+    request: &CreateRequest,
+    resolved: &Resolved,
+    name: &str,
+    tags: &[Tag],
+    journal: &dyn Journal,
+) -> Result<String> {
+    journal.intend("CreateSecurityGroup")?;
+    let made = aws
+        .call("CreateSecurityGroup", |ec2| {
+            ec2.create_security_group()
+                .group_name(name)
+                .description(format!("rmachine: machine {}", request.name))
+                .vpc_id(&resolved.vpc)
+                .tag_specifications(tags::specification(ResourceType::SecurityGroup, tags))
+                .send()
+        })
+        .await;
+    let id = match made {
+        Ok(answer) => answer.group_id.unwrap_or_default(),
+        Err(failure) if failure.is(&["InvalidGroup.Duplicate"]) => ours(aws, request, resolved, name).await?,
+        Err(failure) => return Err(failure.error(&format!("make the security group {name}"))),
+    };
+    journal.made(&resource(ResourceKind::SecurityGroup, &id, request, aws.region()))?;
+    let ports = [resolved.config.ssh_port, request.engine_port];
+    let rules = ingress::permissions(&ports, &resolved.sources, &resolved.config.open_ports);
+    let allowed = settled(|| {
+        let rules = rules.clone();
+        let id = &id;
+        async move {
+            aws.call("AuthorizeSecurityGroupIngress", |ec2| {
+                ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(Some(rules.clone())).send()
+            })
+            .await
+            .map(|_| ())
+        }
+    })
+    .await;
+    match allowed {
+        Err(failure) if !failure.is(&["InvalidPermission.Duplicate"]) => {
+            Err(failure.error("open the ports of SSH and the engine").left(LeftBehind::Present(vec![id])))
+        }
+        _ => Ok(id),
+    }
+}
+
+/// The group that an earlier try of this create made; another's of this name is a conflict.
+async fn ours(aws: &Aws, request: &CreateRequest, resolved: &Resolved, name: &str) -> Result<String> {
+    let filters =
+        vec![filter("vpc-id", [resolved.vpc.as_str()]), filter("group-name", [name]), tags::by_token(&request.token)];
+    let answer = aws
+        .call("DescribeSecurityGroups", |ec2| ec2.describe_security_groups().set_filters(Some(filters.clone())).send())
+        .await
+        .map_err(|e| e.error("look up the security group"))?;
+    answer.security_groups().first().and_then(|group| group.group_id()).map(str::to_owned).ok_or_else(|| {
+        Error::new(Kind::Conflict, format!("there is a security group {name} already, made by somebody else just now"))
+            .hint("try again; it is used as it is then")
+    })
+}
+
+/// Repeats `work` while EC2 does not know the group yet that was just made: it is eventually consistent
+/// (docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
+async fn settled<T, Fut: Future<Output = Result<T, Failure>>>(work: impl Fn() -> Fut) -> Result<T, Failure> {
+    let began = tokio::time::Instant::now();
+    let mut pause = Duration::from_millis(200);
+    loop {
+        match work().await {
+            Err(failure)
+                if failure.is(&["InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound"])
+                    && began.elapsed() < SETTLING =>
+            {
+                tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
+                pause = (pause * 2).min(Duration::from_secs(3));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// What RunInstances answered.
+pub(crate) struct Started {
+    pub(crate) id: String,
+    pub(crate) spot_request: Option<String>,
+    pub(crate) account: Option<String>,
+}
+
+async fn run_settled(
+    aws: &Aws,
+    request: &CreateRequest,
+    resolved: &Resolved,
+    groups: &[String],
+    tags: &[Tag],
+) -> Result<Started> {
+    settled(|| run(aws, request, resolved, groups, tags)).await.map_err(|e| e.error("start the instance"))
+}
+
+/// Sends the one call that makes the instance. The same request answers the same instance:
+/// docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html.
+pub(crate) async fn run(
+    aws: &Aws,
+    request: &CreateRequest,
+    resolved: &Resolved,
+    groups: &[String],
+    tags: &[Tag],
+) -> Result<Started, Failure> {
+    let config = &resolved.config;
+    let interface = InstanceNetworkInterfaceSpecification::builder()
+        .device_index(0)
+        .subnet_id(&resolved.subnet)
+        .set_groups(Some(groups.to_vec()))
+        .associate_public_ip_address(config.reach != Reach::PrivateOnly)
+        .set_ipv6_address_count(config.ipv6.then_some(1))
+        .delete_on_termination(true)
+        .build();
+    let root = EbsBlockDevice::builder()
+        .volume_size(resolved.root_size)
+        .volume_type(VolumeType::from(config.volume_type.as_str()))
+        .set_iops(config.volume_iops)
+        .set_throughput(config.volume_throughput)
+        .set_encrypted(config.encrypt.then_some(true))
+        .set_kms_key_id(config.kms_key.clone())
+        .delete_on_termination(true)
+        .build();
+    let metadata = InstanceMetadataOptionsRequest::builder()
+        .http_tokens(HttpTokensState::from(config.metadata_tokens.as_str()))
+        .set_http_endpoint(config.metadata_endpoint.as_deref().map(InstanceMetadataEndpointState::from))
+        .set_http_put_response_hop_limit(config.metadata_hops)
+        .build();
+    let profile = config.iam_profile.as_ref().map(|profile| {
+        let builder = IamInstanceProfileSpecification::builder();
+        if profile.starts_with("arn:") { builder.arn(profile) } else { builder.name(profile) }.build()
+    });
+    let mut kinds = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
+    let market = config.spot.as_ref().map(|spot| {
+        kinds.push(ResourceType::SpotInstancesRequest);
+        let kind = if spot.persistent { SpotInstanceType::Persistent } else { SpotInstanceType::OneTime };
+        let options = SpotMarketOptions::builder()
+            .spot_instance_type(kind)
+            .set_max_price(spot.price.clone())
+            .set_instance_interruption_behavior(spot.persistent.then_some(InstanceInterruptionBehavior::Stop))
+            .build();
+        InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(options).build()
+    });
+    let specifications: Vec<_> = kinds.into_iter().map(|kind| tags::specification(kind, tags)).collect();
+    let user_data = request.user_data.as_ref().map(|bytes| STANDARD.encode(bytes));
+    let answer = aws
+        .call("RunInstances", |ec2| {
+            ec2.run_instances()
+                .client_token(request.attempt.as_str())
+                .image_id(&resolved.image)
+                .instance_type(config.instance_type.as_str().into())
+                .min_count(1)
+                .max_count(1)
+                .network_interfaces(interface.clone())
+                .block_device_mappings(
+                    BlockDeviceMapping::builder().device_name(&resolved.device).ebs(root.clone()).build(),
+                )
+                .metadata_options(metadata.clone())
+                .monitoring(RunInstancesMonitoringEnabled::builder().enabled(config.monitoring).build())
+                .set_ebs_optimized(config.ebs_optimized.then_some(true))
+                .set_iam_instance_profile(profile.clone())
+                .set_key_name(config.key_pair.clone())
+                .set_instance_market_options(market.clone())
+                .set_tag_specifications(Some(specifications.clone()))
+                .set_user_data(user_data.clone())
+                .send()
+        })
+        .await?;
+    let account = answer.owner_id().map(str::to_owned);
+    let instance = answer.instances().first();
+    Ok(Started {
+        id: instance.and_then(|i| i.instance_id()).unwrap_or_default().to_owned(),
+        spot_request: instance.and_then(|i| i.spot_instance_request_id()).map(str::to_owned),
+        account,
+    })
+}
+
+/// Waits until the instance runs and has the address to dial.
+pub(crate) async fn wait_running(
+    aws: &Aws,
+    watch: &Watch,
+    id: &str,
+    reach: Reach,
+) -> Result<rmachine_provider_api::Addresses> {
+    watch
+        .until(aws, id, RUNNING, "running", |instance| {
+            // Not listed yet is no bad sign: a new instance shows a moment later.
+            let Some(instance) = instance else { return Verdict::Wait };
+            match view::state(instance) {
+                MachineState::Running => {
+                    let addresses = view::addresses(instance, reach);
+                    if addresses.dial.is_some() { Verdict::Done(addresses) } else { Verdict::Wait }
+                }
+                MachineState::Terminating | MachineState::Terminated => {
+                    let reason = view::reason(instance).unwrap_or_else(|| "EC2 gives no reason".to_owned());
+                    Verdict::Failed(
+                        Error::new(Kind::Other, format!("the instance {id} was ended by EC2 while it started"))
+                            .source(reason)
+                            .hint("check quotas and, with encrypted volumes, the permissions on the KMS key"),
+                    )
+                }
+                _ => Verdict::Wait,
+            }
+        })
+        .await
+}

@@ -1,0 +1,257 @@
+//! `destroy`: ends with nothing, or with an error that says what is left.
+
+use std::time::Duration;
+
+use rmachine_provider_api::{
+    Error, Kind, LeftBehind, MachineRef, MachineState, Notify, Resource, ResourceKind, Result,
+};
+use tokio::time::Instant;
+
+use crate::{
+    client::Aws,
+    create::{self, Details},
+    instance as view, inventory,
+    plan::Resolved,
+    tags::{self, filter},
+    watch::{self, Verdict, Watch},
+};
+
+/// How long all of it may take; a group cannot go before its interface has.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a new instance may be invisible to the calls that look for it.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Deletes all that was made for `machine`.
+pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let resolved = machine.plan.map(Resolved::read).transpose()?;
+    let by_token = || tags::by_token(machine.token);
+    let mut ids: Vec<String> = inventory::instances(aws, by_token()).await?.into_iter().map(|r| r.id).collect();
+    if let Some(id) = unanswered(aws, machine, resolved.as_ref()).await? {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    if let Some(id) = machine.instance.map(|instance| instance.id.to_string()) {
+        if !ids.contains(&id) && is_alive(aws, &id).await? {
+            ids.push(id);
+        }
+    }
+    if resolved.as_ref().is_none_or(|resolved| resolved.config.spot.is_some()) {
+        cancel_spot_requests(aws, machine).await?;
+    }
+    for id in &ids {
+        notify.progress("terminating the instance");
+        terminate(aws, watch, id, deadline).await?;
+    }
+    notify.progress("removing disks and the security group");
+    let found_more = sweep(aws, machine, resolved.as_ref(), notify, deadline).await?;
+    if ids.is_empty() && !found_more {
+        check_account(aws, machine).await?;
+    }
+    Ok(())
+}
+
+/// The instance of an attempt whose answer never came: the same request answers it again, or fails
+/// and so shows that there is none.
+async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resolved>) -> Result<Option<String>> {
+    let (Some(request), Some(resolved)) = (machine.unanswered, resolved) else { return Ok(None) };
+    if !machine.intents.iter().any(|intent| intent == create::RUN) {
+        return Ok(None);
+    }
+    let own: Vec<String> =
+        inventory::groups(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();
+    let groups: Vec<String> = resolved.groups.iter().chain(&own).cloned().collect();
+    let tags = tags::of(request, &resolved.config.tags);
+    match create::run(aws, request, resolved, &groups, &tags).await {
+        Ok(started) => Ok(Some(started.id)),
+        Err(failure) if failure.is(&["IdempotentParameterMismatch"]) => {
+            Err(failure.error("find the instance of an interrupted create").left(LeftBehind::Unknown))
+        }
+        Err(failure) => {
+            let error = failure.error("find the instance of an interrupted create");
+            match error.kind() {
+                // The request itself is refused: nothing came of it.
+                Kind::Capacity | Kind::Quota | Kind::NotFound | Kind::InvalidInput | Kind::Conflict => Ok(None),
+                _ => Err(error.left(LeftBehind::Unknown)),
+            }
+        }
+    }
+}
+
+/// Whether a recorded instance that its tag does not find is there all the same.
+async fn is_alive(aws: &Aws, id: &str) -> Result<bool> {
+    let listed = watch::by_ids(aws, &[id.to_owned()]).await?;
+    Ok(listed.first().is_some_and(|instance| view::state(instance) != MachineState::Terminated))
+}
+
+async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>) -> Result<()> {
+    let mut ids: Vec<String> =
+        inventory::spot_requests(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();
+    let recorded = machine.instance.and_then(|instance| Details::read(&instance.details).spot_request);
+    ids.extend(recorded.filter(|id| !ids.contains(id)));
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let cancelled = aws
+        .call("CancelSpotInstanceRequests", |ec2| {
+            ec2.cancel_spot_instance_requests().set_spot_instance_request_ids(Some(ids.clone())).send()
+        })
+        .await;
+    match cancelled {
+        Err(failure) if !failure.is_not_found() => Err(failure.error("cancel the spot request")),
+        _ => Ok(()),
+    }
+}
+
+/// Terminates `id` and waits until it is gone.
+async fn terminate(aws: &Aws, watch: &Watch, id: &str, deadline: Instant) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        match aws.call("TerminateInstances", |ec2| ec2.terminate_instances().instance_ids(id).send()).await {
+            Ok(_) => break,
+            // A new instance may be unknown for a moment.
+            Err(failure) if failure.is_not_found() && began.elapsed() < GRACE => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(failure) if failure.is_not_found() => return Ok(()),
+            Err(failure) if failure.is(&["OperationNotPermitted"]) => {
+                return Err(failure
+                    .error(&format!("terminate the instance {id}"))
+                    .hint(format!(
+                        "it is protected: `aws ec2 modify-instance-attribute --instance-id {id} --no-disable-api-termination`, then again"
+                    ))
+                    .left(LeftBehind::Present(vec![id.to_owned()])));
+            }
+            Err(failure) => {
+                let error = failure.error(&format!("terminate the instance {id}"));
+                return Err(error.left(LeftBehind::Present(vec![id.to_owned()])));
+            }
+        }
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    watch
+        .until(aws, id, left, "terminated", |instance| match instance.map(view::state) {
+            None | Some(MachineState::Terminated) => Verdict::Done(()),
+            Some(_) => Verdict::Wait,
+        })
+        .await
+        .map_err(|error| error.left(LeftBehind::Present(vec![id.to_owned()])))
+}
+
+/// Deletes what remains besides instances, again and again until nothing does; answers whether
+/// there was anything.
+async fn sweep(
+    aws: &Aws,
+    machine: &MachineRef<'_>,
+    resolved: Option<&Resolved>,
+    notify: &dyn Notify,
+    deadline: Instant,
+) -> Result<bool> {
+    let mut found_any = false;
+    let mut shared: Vec<String> = Vec::new();
+    let mut pause = Duration::from_millis(300);
+    loop {
+        let by_token = || tags::by_token(machine.token);
+        let (volumes, interfaces, groups) = futures::future::try_join3(
+            inventory::volumes(aws, by_token()),
+            inventory::interfaces(aws, by_token()),
+            inventory::groups(aws, by_token()),
+        )
+        .await?;
+        let mut left: Vec<Resource> = Vec::new();
+        for resource in volumes.into_iter().chain(interfaces).chain(groups) {
+            found_any = true;
+            if shared.contains(&resource.id) {
+                continue;
+            }
+            if !delete(aws, &resource).await? {
+                let named = resolved.is_some_and(|resolved| !resolved.config.groups.is_empty());
+                if resource.kind == ResourceKind::SecurityGroup
+                    && named
+                    && is_used_by_others(aws, machine, &resource.id).await?
+                {
+                    notify.warn(&format!("the security group {} is used by others as well, so it stays", resource.id));
+                    shared.push(resource.id);
+                    continue;
+                }
+                left.push(resource);
+            }
+        }
+        if left.is_empty() {
+            return Ok(found_any);
+        }
+        let ids: Vec<String> = left.into_iter().map(|resource| resource.id).collect();
+        if Instant::now() + pause >= deadline {
+            return Err(Error::new(Kind::Timeout, format!("{} could not be deleted yet: in use", ids.join(", ")))
+                .left(LeftBehind::Present(ids)));
+        }
+        notify.progress(&format!("waiting until {} can be deleted", ids.join(", ")));
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
+        pause = (pause * 3 / 2).min(Duration::from_secs(5));
+    }
+}
+
+/// Deletes one thing; `false`: it is still in use.
+async fn delete(aws: &Aws, resource: &Resource) -> Result<bool> {
+    let id = &resource.id;
+    let outcome = match resource.kind {
+        ResourceKind::Volume => {
+            aws.call("DeleteVolume", |ec2| ec2.delete_volume().volume_id(id).send()).await.map(|_| ())
+        }
+        ResourceKind::NetworkInterface => aws
+            .call("DeleteNetworkInterface", |ec2| ec2.delete_network_interface().network_interface_id(id).send())
+            .await
+            .map(|_| ()),
+        ResourceKind::SecurityGroup => {
+            aws.call("DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send()).await.map(|_| ())
+        }
+        _ => return Ok(true),
+    };
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(failure) if failure.is_not_found() => Ok(true),
+        Err(failure)
+            if failure.is(&[
+                "DependencyViolation",
+                "VolumeInUse",
+                "InvalidParameterValue",
+                "InvalidNetworkInterface.InUse",
+                "InvalidGroup.InUse",
+                "IncorrectState",
+            ]) =>
+        {
+            Ok(false)
+        }
+        Err(failure) => Err(failure.error(&format!("delete {id}")).left(LeftBehind::Present(vec![id.clone()]))),
+    }
+}
+
+/// Whether interfaces of other machines are in the group `id`.
+async fn is_used_by_others(aws: &Aws, machine: &MachineRef<'_>, id: &str) -> Result<bool> {
+    let users = inventory::interfaces(aws, filter("group-id", [id])).await?;
+    Ok(users.iter().any(|user| user.token.as_ref() != Some(machine.token)))
+}
+
+/// Nothing was found. That counts only in the account that the machine was made in: with other
+/// credentials nothing would be found either.
+async fn check_account(aws: &Aws, machine: &MachineRef<'_>) -> Result<()> {
+    let recorded = machine.instance.and_then(|instance| Details::read(&instance.details).account);
+    let Some(recorded) = recorded else { return Ok(()) };
+    let answer = aws
+        .call("DescribeSecurityGroups", |ec2| {
+            ec2.describe_security_groups().filters(filter("group-name", ["default"])).send()
+        })
+        .await
+        .map_err(|e| e.error("find out the account"))?;
+    let owners: Vec<&str> = answer.security_groups().iter().filter_map(|group| group.owner_id()).collect();
+    if owners.is_empty() || owners.contains(&recorded.as_str()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Credentials,
+        format!("the machine was made in the account {recorded}, and the credentials are of {}", owners[0]),
+    )
+    .hint("use the credentials of that account (AWS_PROFILE)")
+    .left(LeftBehind::Unknown))
+}
