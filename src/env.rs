@@ -121,7 +121,7 @@ impl Shell {
             ),
             Self::Emacs => {
                 format!(
-                    ";; Run this command to configure your shell: \n;; (eval-region ...) of the output of: {command}\n"
+                    ";; Run this command to configure your shell: \n;; (with-temp-buffer (shell-command \"{command}\" (current-buffer)) (eval-buffer))\n"
                 )
             }
             Self::Nushell if sets => String::new(),

@@ -17,10 +17,11 @@ impl Answer {
 
     /// Takes one line; what is no `KEY=VALUE` (a banner, a shell's greeting) is left out.
     pub(super) fn take(&mut self, line: &str) {
-        if let Some((key, value)) = line.trim_end_matches('\r').split_once('=') {
-            if !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
-                self.0.push((key.to_owned(), value.to_owned()));
-            }
+        if let Some((key, value)) = line.trim_end_matches('\r').split_once('=')
+            && !key.is_empty()
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        {
+            self.0.push((key.to_owned(), value.to_owned()));
         }
     }
 

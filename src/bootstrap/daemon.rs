@@ -117,10 +117,10 @@ fn options(spec: &EngineSpec) -> Result<Map<String, Value>> {
     spec.insecure_registries.iter().for_each(|r| push(&mut map, "insecure-registries", json!(r)));
     spec.registry_mirrors.iter().for_each(|m| push(&mut map, "registry-mirrors", json!(m)));
     spec.labels.iter().for_each(|l| push(&mut map, "labels", json!(l)));
-    if let Some(provider) = &spec.provider_label {
-        if !spec.labels.iter().any(|label| label.starts_with("provider=")) {
-            push(&mut map, "labels", json!(format!("provider={provider}")));
-        }
+    if let Some(provider) = &spec.provider_label
+        && !spec.labels.iter().any(|label| label.starts_with("provider="))
+    {
+        push(&mut map, "labels", json!(format!("provider={provider}")));
     }
     Ok(map)
 }
@@ -144,10 +144,10 @@ fn read(text: &str) -> Result<Map<String, Value>> {
 fn settled(daemon: &Map<String, Value>) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = daemon.keys().cloned().collect();
     for option in ["label", "dns-opt", "exec-opt", "insecure-registry", "registry-mirror", "storage-opt", "log-opt"] {
-        if let Form::List(key) | Form::Map(key) = form(option) {
-            if daemon.contains_key(key) {
-                names.insert(option.to_owned());
-            }
+        if let Form::List(key) | Form::Map(key) = form(option)
+            && daemon.contains_key(key)
+        {
+            names.insert(option.to_owned());
         }
     }
     if daemon.contains_key("storage-driver") {

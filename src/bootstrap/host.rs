@@ -12,6 +12,10 @@ use crate::ssh::Session;
 pub struct HostFacts {
     /// `ID` of os-release, such as `debian`.
     pub os_id: String,
+    /// Whether there is a way to install an engine on it.
+    pub known_os: bool,
+    /// Whether systemd manages its services.
+    pub systemd: bool,
     /// `VERSION_ID` of os-release.
     pub os_version: String,
     /// `PRETTY_NAME` of os-release.
@@ -43,13 +47,21 @@ impl HostFacts {
     pub(super) fn shell(&self) -> String {
         if self.login_user.is_empty() { "sh -s".to_owned() } else { "sudo -n sh -s".to_owned() }
     }
+
+    /// Refuses a host that no engine can be brought up on.
+    pub(super) fn require_engine_host(&self) -> Result<()> {
+        if !self.known_os {
+            return Err(Error::UnsupportedOs(self.os_pretty.clone()));
+        }
+        if self.systemd { Ok(()) } else { Err(Error::NoSystemd) }
+    }
 }
 
 /// Looks at the host.
 ///
 /// # Errors
 ///
-/// [`Error::NoRoot`], [`Error::UnsupportedOs`], [`Error::NoSystemd`].
+/// [`Error::NoRoot`]; [`Error::Script`] when it does not answer as a Linux host does.
 pub async fn probe(session: &Session) -> Result<HostFacts> {
     let output = session.run("sh -s", template::PROBE.as_bytes()).await?;
     let answer = Answer::parse(&output.stdout);
@@ -72,15 +84,11 @@ pub async fn probe(session: &Session) -> Result<HostFacts> {
             return Err(Error::Script(format!("the host gave no facts: {}", words.trim())));
         }
     }
-    if !is_known_os(&answer.text("os_id"), &answer.text("os_like")) {
-        return Err(Error::UnsupportedOs(os_pretty));
-    }
-    if !answer.is("systemd") {
-        return Err(Error::NoSystemd);
-    }
     let answer = answer.complete()?;
     let clock: i64 = answer.text("clock").parse().unwrap_or_default();
     Ok(HostFacts {
+        known_os: is_known_os(&answer.text("os_id"), &answer.text("os_like")),
+        systemd: answer.is("systemd"),
         os_id: answer.text("os_id"),
         os_version: answer.text("os_version"),
         os_pretty,

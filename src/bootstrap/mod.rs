@@ -66,7 +66,8 @@ pub struct Renewed {
 ///
 /// # Errors
 ///
-/// [`Error::Install`] and [`Error::Engine`] with the host's last words; an engine that ran before runs as before then.
+/// [`Error::UnsupportedOs`] and [`Error::NoSystemd`] before anything is changed; [`Error::Install`] and
+/// [`Error::Engine`] with the host's last words; an engine that ran before runs as before then.
 pub async fn provision(
     session: &Session,
     facts: &HostFacts,
@@ -75,6 +76,7 @@ pub async fn provision(
     started_at_boot: bool,
     notify: &dyn Notify,
 ) -> Result<Provisioned> {
+    facts.require_engine_host()?;
     let mut source = "existing".to_owned();
     let mut unit = None;
     if started_at_boot {

@@ -86,7 +86,7 @@ impl EngineSpec {
     pub fn validate(&self) -> Result<()> {
         let invalid = |text: String| Err(Error::Invalid(text));
         for label in &self.labels {
-            if !label.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty()) {
+            if label.split_once('=').is_none_or(|(key, _)| key.trim().is_empty()) {
                 return invalid(format!("--engine-label takes KEY=VALUE, not {label:?}"));
             }
         }

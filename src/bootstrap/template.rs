@@ -76,7 +76,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
         fn a_real_shell_reads_back_any_value(value in "[^\u{0}]{0,60}") {
-            let script = render("printf '%s.' {{ v | sh }}", minijinja::context! { v => value }).unwrap();
+            let script = render("printf '%s.' {{ v | sh }}", minijinja::context! { v => &value }).unwrap();
             let output = Command::new("sh").args(["-c", &script]).output().unwrap();
             prop_assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{value}."));
         }

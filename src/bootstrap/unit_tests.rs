@@ -3,6 +3,8 @@ use super::*;
 fn facts() -> HostFacts {
     HostFacts {
         os_id: "debian".into(),
+        known_os: true,
+        systemd: true,
         os_version: "13".into(),
         os_pretty: "Debian".into(),
         arch: "amd64".into(),

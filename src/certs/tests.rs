@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "a test's own files")]
+
 use super::*;
 
 fn authority() -> (Identity, OffsetDateTime) {

@@ -94,7 +94,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         tls_sans: args.tls_san,
         keep_on_failure: args.keep_on_failure,
     };
-    let created = context.run(context.core.create(options))?;
+    let created = context.run_undoing(context.core.create(options))?;
     let name = &created.record.name;
     context.terminal.say(&match created.record.url() {
         Some(url) => format!("Machine \"{name}\" is ready at {url}."),

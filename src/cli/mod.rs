@@ -94,35 +94,65 @@ struct Context {
 }
 
 impl Context {
-    /// Runs asynchronous work; Ctrl-C asks it to stop, a second one ends the process at once.
+    /// Runs asynchronous work that may end anywhere; Ctrl-C ends it at once.
     fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let interrupt = self.core.interrupt.clone();
+        self.block_on(async {
+            let watch = tokio::spawn(async move {
+                asked_to_stop().await;
+                interrupt.raise();
+            });
+            let result = self.core.interrupt.or(work).await;
+            watch.abort();
+            result
+        })
+    }
+
+    /// Runs asynchronous work that undoes what it did: Ctrl-C asks it to, a second one ends the process.
+    fn run_undoing<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.block_on(async {
+            let watch = tokio::spawn(watch_twice(self.core.interrupt.clone(), self.terminal.clone()));
+            let result = work.await;
+            watch.abort();
+            result
+        })
+    }
+
+    fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|e| Error::new(Kind::Failure, "cannot start the runtime").source(e))?;
-        let result = runtime.block_on(async {
-            let watch = tokio::spawn(watch_ctrl_c(self.core.interrupt.clone(), self.terminal.clone()));
-            let result = work.await;
-            watch.abort();
-            result
-        });
+        let result = runtime.block_on(work);
+        // A read of stdin that is under way cannot be ended otherwise.
         runtime.shutdown_background();
         self.terminal.finish();
         result
     }
 }
 
-async fn watch_ctrl_c(interrupt: crate::machine::Interrupt, terminal: Arc<ui::Terminal>) {
-    let mut seen = false;
-    while tokio::signal::ctrl_c().await.is_ok() {
-        if seen {
-            terminal.finish();
-            std::process::exit(i32::from(Kind::Interrupted.exit_code()));
-        }
-        seen = true;
-        terminal.say("Interrupted: ending the step that is under way (press Ctrl-C again to leave at once)");
-        interrupt.raise();
+/// Returns when the user presses Ctrl-C or the process is told to end (SIGTERM).
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end the process by themselves.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
+}
+
+async fn watch_twice(interrupt: crate::machine::Interrupt, terminal: Arc<ui::Terminal>) {
+    asked_to_stop().await;
+    terminal.say("Interrupted: removing what was made (press Ctrl-C again to leave at once and keep the record)");
+    interrupt.raise();
+    asked_to_stop().await;
+    terminal.finish();
+    #[allow(clippy::exit, reason = "the user asked twice; the record says how far the work is")]
+    std::process::exit(i32::from(Kind::Interrupted.exit_code()));
 }
 
 /// Parses `arguments`, runs the command, prints, and answers the exit code.

@@ -5,11 +5,14 @@ use std::{io::IsTerminal, process::ExitCode};
 use super::{Context, names::DEFAULT};
 use crate::{
     error::{Error, Kind, Result},
-    ssh::Exit,
+    ssh::{self, Exit},
 };
 
 /// Exit code of a session that could not be had or broke, as of OpenSSH's client.
 const NO_SESSION: u8 = 255;
+
+/// Exit code of a program that writes to a closed pipe: 128 and SIGPIPE.
+const READER_GONE: u32 = 141;
 
 /// Log in to a machine, or run a command there with its input, output and exit code
 #[derive(Debug, clap::Args)]
@@ -43,7 +46,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         } else {
             session.pipe(&command, tokio::io::stdin(), tokio::io::stdout(), tokio::io::stderr()).await
         };
-        let exit = exit.map_err(Error::from)?;
+        let exit = match exit {
+            // The reader of our output has gone (`| head`), which a shell shows as SIGPIPE.
+            Err(ssh::Error::Local(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => Exit::Code(READER_GONE),
+            other => other.map_err(Error::from)?,
+        };
         session.close().await;
         Ok(exit)
     });

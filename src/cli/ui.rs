@@ -1,5 +1,7 @@
 //! stdout is data, stderr is talk: progress on a terminal, plain lines elsewhere.
 
+#![allow(clippy::print_stderr, reason = "the one place that talks")]
+
 use std::{
     collections::HashMap,
     io::{self, BufRead, IsTerminal, Write},

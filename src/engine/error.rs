@@ -91,16 +91,15 @@ impl Error {
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired(url),
                 _ => Self::ForeignCertificate(url),
             }),
-            rustls::Error::AlertReceived(alert) => match alert {
+            rustls::Error::AlertReceived(
                 AlertDescription::BadCertificate
                 | AlertDescription::UnknownCA
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateRequired
                 | AlertDescription::UnsupportedCertificate
-                | AlertDescription::AccessDenied => Some(Self::ClientRefused(url, tls.clone())),
-                _ => None,
-            },
+                | AlertDescription::AccessDenied,
+            ) => Some(Self::ClientRefused(url, tls.clone())),
             _ => None,
         }
     }

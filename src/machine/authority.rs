@@ -23,7 +23,7 @@ impl Core {
         let _lock = store.lock_ca()?;
         let now = OffsetDateTime::now_utc();
         let directory = store.certs_directory();
-        let ca = match read(store, &directory, file::CA_CERT, file::CA_KEY)? {
+        let ca = match read_ca(store, &directory)? {
             Some(ca) => ca,
             None => {
                 let owner = store.prepare()?;
@@ -32,13 +32,9 @@ impl Core {
                 ca
             }
         };
-        let known = if renew_client { None } else { read(store, &directory, file::CLIENT_CERT, file::CLIENT_KEY)? };
+        let known = if renew_client { None } else { read_client(store, &directory, &ca, now)? };
         if let Some(client) = known {
-            let good = certs::signed_by(&client.cert_pem, &ca.cert_pem)?
-                && certs::health(&certs::inspect(&client.cert_pem)?, now) == certs::Health::Good;
-            if good {
-                return Ok(Authority { ca, client });
-            }
+            return Ok(Authority { ca, client });
         }
         let client = certs::issue_client(&ca, now)?;
         write(store, &directory, file::CLIENT_CERT, file::CLIENT_KEY, &client)?;
@@ -62,26 +58,54 @@ impl Core {
     }
 }
 
-/// Reads a certificate and its key; `None` when both are missing.
-fn read(store: &Store, directory: &Path, cert: &str, key: &str) -> Result<Option<Identity>> {
-    let (cert_path, key_path) = (directory.join(cert), directory.join(key));
-    match (store.read_text(&cert_path)?, store.read_text(&key_path)?) {
-        (Some(cert_pem), Some(key_pem)) => {
-            if !certs::key_matches(&cert_pem, &key_pem)? {
+/// The CA; `None` when there is none yet. One that machines trust is never replaced by another.
+fn read_ca(store: &Store, directory: &Path) -> Result<Option<Identity>> {
+    let (cert_path, key_path) = (directory.join(file::CA_CERT), directory.join(file::CA_KEY));
+    let cert = store.read_text(&cert_path)?;
+    let Some(key_pem) = store.read_text(&key_path)? else {
+        return match cert {
+            None => Ok(None),
+            Some(_) => Err(Error::new(Kind::Store, format!("the CA's key {} is missing", key_path.display()))
+                .hint("restore it from a backup; without it no machine can get a certificate")),
+        };
+    };
+    let belongs = |cert_pem: &str| certs::key_matches(cert_pem, &key_pem);
+    let cert_pem = match cert {
+        Some(cert_pem) => {
+            if !belongs(&cert_pem)? {
                 return Err(Error::new(
                     Kind::Store,
                     format!("{} and {} do not belong together", cert_path.display(), key_path.display()),
                 )
                 .hint("restore both from one backup; machines trust the CA that made them"));
             }
-            Ok(Some(Identity { cert_pem, key_pem: key_pem.into() }))
+            cert_pem
         }
-        (None, None) => Ok(None),
-        (Some(_), None) if key != file::CA_KEY => Ok(None),
-        (None, Some(_)) => Ok(None),
-        (Some(_), None) => Err(Error::new(Kind::Store, format!("the CA's key {} is missing", key_path.display()))
-            .hint("restore it from a backup; without it no machine can get a certificate")),
-    }
+        None => {
+            // A key alone is a first create that died, or a lost file of which each machine has a copy.
+            let copies = store.names()?.into_iter().map(|name| store.machine_file(&name, file::CA_CERT));
+            let copies = copies.filter_map(|path| store.read_text(&path).ok().flatten());
+            let Some(cert_pem) = copies.into_iter().find(|copy| belongs(copy).unwrap_or(false)) else {
+                return Ok(None);
+            };
+            store.write(&cert_path, cert_pem.as_bytes())?;
+            cert_pem
+        }
+    };
+    Ok(Some(Identity { cert_pem, key_pem: key_pem.into() }))
+}
+
+/// The client's certificate, when it serves; else a new one is issued, which costs nothing.
+fn read_client(store: &Store, directory: &Path, ca: &Identity, now: OffsetDateTime) -> Result<Option<Identity>> {
+    let read = |name| store.read_text(&directory.join(name));
+    let (Some(cert_pem), Some(key_pem)) = (read(file::CLIENT_CERT)?, read(file::CLIENT_KEY)?) else {
+        return Ok(None);
+    };
+    let Ok(info) = certs::inspect(&cert_pem) else { return Ok(None) };
+    let good = certs::health(&info, now) == certs::Health::Good
+        && certs::signed_by(&cert_pem, &ca.cert_pem)?
+        && certs::key_matches(&cert_pem, &key_pem).unwrap_or(false);
+    Ok(good.then(|| Identity { cert_pem, key_pem: key_pem.into() }))
 }
 
 /// Writes the key first: a crash in between leaves a key without certificate, which is made anew.

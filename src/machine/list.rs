@@ -119,7 +119,7 @@ impl Filter {
                 "name" => {
                     parsed.names.push(Regex::new(value).map_err(|e| {
                         Error::usage(format!("the filter {filter:?} is no regular expression")).source(e)
-                    })?)
+                    })?);
                 }
                 _ => return Err(Error::usage(format!("unknown filter \"{key}\"")).hint(FILTER_HINT)),
             }
@@ -243,7 +243,7 @@ impl Core {
             match tokio::time::timeout(timeout, self.observe_group(&group)).await {
                 Ok(Ok(observed)) => {
                     for (line, observed) in group.into_iter().zip(observed) {
-                        self.take_in(line, &observed);
+                        Self::take_in(line, &observed);
                     }
                 }
                 Ok(Err(error)) => fail(group, Status::Error, &error.to_string()),
@@ -260,8 +260,9 @@ impl Core {
         Ok(self.provider(first).await?.observe(&ids).await?)
     }
 
-    /// Takes an observation into a line, and into the record where it tells something new.
-    fn take_in(&self, line: &mut Listed, observed: &Observed) {
+    /// Takes an observation into a line. The record stays as it is: `start` and `regenerate-certs` follow a
+    /// machine that has moved, under its lock.
+    fn take_in(line: &mut Listed, observed: &Observed) {
         line.state = match observed.state {
             MachineState::Running => Status::Running,
             MachineState::Starting => Status::Starting,
@@ -275,8 +276,17 @@ impl Core {
             MachineState::Error => Status::Error,
         };
         line.error.clone_from(&observed.reason);
+        if !matches!(line.state, Status::Running | Status::Unreachable) {
+            line.url = None;
+            line.active = false;
+        }
         if line.state == Status::Missing && line.error.is_none() {
             line.error = Some(format!("the instance {} is gone", observed.id));
+        }
+        let known = line.record.as_ref().and_then(Record::address);
+        let now = observed.addresses.dial.as_deref();
+        if let (Status::Running, Some(now), true) = (line.state, now, known != now) {
+            line.error = Some(format!("it is at {now} now; `rmachine start {}` follows it", line.name));
         }
     }
 
@@ -286,7 +296,9 @@ impl Core {
             return;
         }
         let Some(record) = &line.record else { return };
-        if !super::create::wants_engine(record) {
+        // One that has moved does not answer where the record says.
+        let moved = line.state == Status::Running && line.error.is_some();
+        if moved || !super::create::wants_engine(record) {
             return;
         }
         let result = match self.access(&line.name) {

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// A silent peer is asked for a sign of life this often …
-const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(15) };
 /// … and given up after this many without an answer. A silent command is never cut off.
 const KEEPALIVE_MAX: usize = 4;
 
@@ -122,7 +122,18 @@ impl Session {
     ///
     /// [`Error`], which tells an unreachable host, a wrong host key and a refused login apart.
     pub async fn connect(target: &Target, timeout: Duration) -> Result<Self> {
-        let trusted = Trusted::of(target)?;
+        let mut refused = None;
+        for trusted in Trusted::of(target)? {
+            match Self::connect_trusting(target, trusted, timeout).await {
+                // The first key that was shown says most.
+                Err(error @ Error::HostKey { .. }) => refused = refused.or(Some(error)),
+                result => return result,
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::UnknownHost { host: target.host.clone() }))
+    }
+
+    async fn connect_trusting(target: &Target, trusted: Trusted, timeout: Duration) -> Result<Self> {
         let expected = trusted.describe();
         let shown = Shown::default();
         let verifier = Verifier { trusted, shown: shown.clone() };

@@ -15,7 +15,7 @@ use russh::{
 use super::{Error, HostKeys, Result, Target, keys, session};
 
 /// Key types for hosts that we make: ed25519, and ECDSA for images in FIPS mode.
-const MODERN: [Algorithm; 4] = [
+static MODERN: [Algorithm; 4] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
@@ -23,44 +23,51 @@ const MODERN: [Algorithm; 4] = [
 ];
 
 /// RSA with SHA-2 (RFC 8332), for hosts that others made; never ssh-rsa.
-const RSA: [Algorithm; 2] =
+static RSA: [Algorithm; 2] =
     [Algorithm::Rsa { hash: Some(HashAlg::Sha512) }, Algorithm::Rsa { hash: Some(HashAlg::Sha256) }];
 
 /// What is trusted for one connection.
 #[derive(Debug, Clone)]
 pub(super) enum Trusted {
     Keys(Vec<PublicKey>),
-    Fingerprint(String),
+    /// The fingerprint of a key of one of these types.
+    Fingerprint(String, &'static [Algorithm]),
     /// Nothing: the key is looked at, and the connection ends there.
     Nothing,
 }
 
 impl Trusted {
-    /// Reads what `target` says of its host.
-    pub(super) fn of(target: &Target) -> Result<Self> {
+    /// Reads what `target` says of its host: one thing to try, or several of which one has to fit. A
+    /// fingerprint does not tell its key's type, and a host shows one key only.
+    pub(super) fn of(target: &Target) -> Result<Vec<Self>> {
         match &target.host_keys {
             HostKeys::Pinned(lines) => {
-                lines.iter().map(|line| keys::parse_public_key(line)).collect::<Result<_>>().map(Self::Keys)
+                let keys = lines.iter().map(|line| keys::parse_public_key(line)).collect::<Result<_>>()?;
+                Ok(vec![Self::Keys(keys)])
             }
-            HostKeys::Fingerprint(fingerprint) => Ok(Self::Fingerprint(fingerprint.clone())),
+            HostKeys::Fingerprint(fingerprint) => {
+                let families: [&'static [Algorithm]; 3] = [&MODERN[..1], &MODERN[1..], &RSA];
+                Ok(families.map(|family| Self::Fingerprint(fingerprint.clone(), family)).into())
+            }
             HostKeys::KnownHosts(files) => {
                 let known = known_keys(files, &target.host, target.port)?;
                 if known.is_empty() {
                     return Err(Error::UnknownHost { host: target.host.clone() });
                 }
-                Ok(Self::Keys(known))
+                Ok(vec![Self::Keys(known)])
             }
         }
     }
 
     /// The host key types to negotiate: those of trusted keys only, so that no other is ever shown.
     pub(super) fn algorithms(&self) -> Cow<'static, [Algorithm]> {
-        let all = || MODERN.into_iter().chain(RSA);
+        let all = || MODERN.iter().chain(&RSA).cloned();
         let types: Vec<Algorithm> = match self {
             Self::Keys(keys) => {
                 all().filter(|algorithm| keys.iter().any(|key| same_type(&key.algorithm(), algorithm))).collect()
             }
-            Self::Fingerprint(_) | Self::Nothing => all().collect(),
+            Self::Fingerprint(_, family) => family.to_vec(),
+            Self::Nothing => all().collect(),
         };
         Cow::Owned(types)
     }
@@ -68,7 +75,7 @@ impl Trusted {
     fn admits(&self, shown: &PublicKey) -> bool {
         match self {
             Self::Keys(keys) => keys.iter().any(|key| key.key_data() == shown.key_data()),
-            Self::Fingerprint(fingerprint) => keys::fingerprint_of(shown) == *fingerprint,
+            Self::Fingerprint(fingerprint, _) => keys::fingerprint_of(shown) == *fingerprint,
             Self::Nothing => false,
         }
     }
@@ -77,7 +84,7 @@ impl Trusted {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Keys(keys) => keys.iter().map(keys::fingerprint_of).collect::<Vec<_>>().join(" or "),
-            Self::Fingerprint(fingerprint) => fingerprint.clone(),
+            Self::Fingerprint(fingerprint, _) => fingerprint.clone(),
             Self::Nothing => "nothing".to_owned(),
         }
     }
@@ -107,13 +114,25 @@ impl client::Handler for Verifier {
 }
 
 fn known_keys(files: &[PathBuf], host: &str, port: u16) -> Result<Vec<PublicKey>> {
-    let mut known = Vec::new();
+    let (mut known, mut revoked) = (Vec::new(), Vec::new());
     for file in files.iter().filter(|file| Path::exists(file)) {
         let found =
             known_host_keys_path(host, port, file).map_err(|e| Error::Key(file.clone(), std::io::Error::other(e)))?;
         known.extend(found.into_iter().map(|(_, key)| key));
+        revoked.extend(revoked_keys(file)?);
     }
+    known.retain(|key| !revoked.iter().any(|other| other.key_data() == key.key_data()));
     Ok(known)
+}
+
+/// Keys on `@revoked` lines (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"), of whatever host: none of them is ours.
+fn revoked_keys(file: &Path) -> Result<Vec<PublicKey>> {
+    let text = std::fs::read_to_string(file).map_err(|e| Error::Key(file.to_owned(), e))?;
+    let lines = text.lines().filter_map(|line| line.strip_prefix("@revoked ")).filter_map(|rest| {
+        let (_, key) = rest.trim_start().split_once(' ')?;
+        keys::parse_public_key(key).ok()
+    });
+    Ok(lines.collect())
 }
 
 /// Whether one of the known_hosts `files` has a key of the host.

@@ -36,6 +36,7 @@ impl Lock {
     /// [`LockError`]; a file system without locks is an error, never ignored.
     pub fn acquire(path: &Path, patience: Duration, on_wait: impl FnOnce()) -> Result<Self, LockError> {
         let io = |e| LockError::Io(path.to_owned(), e);
+        #[allow(clippy::disallowed_methods, reason = "an empty file: nothing is written that could be lost")]
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(io)?;
         let deadline = Instant::now() + patience;
         let mut on_wait = Some(on_wait);

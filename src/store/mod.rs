@@ -168,7 +168,7 @@ impl Store {
 
     /// Whether a machine of this name is there, readable or not.
     pub fn exists(&self, name: &str) -> bool {
-        self.machine_directory(name).is_dir()
+        check_name(name).is_ok() && self.machine_directory(name).is_dir()
     }
 
     /// Reads the record of machine `name`.

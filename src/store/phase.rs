@@ -54,7 +54,7 @@ impl Phase {
 
 #[cfg(test)]
 mod tests {
-    use super::Phase::{self, *};
+    use super::Phase::*;
 
     #[test]
     fn every_phase_can_be_removed_and_nothing_comes_back() {
@@ -64,6 +64,6 @@ mod tests {
         for phase in [Reserved, Creating, Booting, Provisioning, Ready] {
             assert!(!Removing.may_become(phase));
         }
-        assert!(!Reserved.may_become(Phase::Booting), "an instance needs a saved request first");
+        assert!(!Reserved.may_become(Booting), "an instance needs a saved request first");
     }
 }

@@ -1,1 +1,16 @@
-//! stub
+//! An in-memory cloud for tests: a driver, a provider, and the account behind them, which a test
+//! can look into and make fail.
+//!
+//! The account behaves as EC2 does where that hurts: things show up late, a security group cannot
+//! go before its instance, a token answers for one request only, addresses change over stop and start.
+
+mod account;
+mod driver;
+mod fault;
+mod provider;
+
+pub use self::{
+    account::{Account, Held},
+    driver::FakeDriver,
+    fault::{Effect, Fault, Operation, When},
+};

@@ -1,1 +1,0 @@
-//! The behaviour that every provider has to show, as functions over `&dyn Provider`.

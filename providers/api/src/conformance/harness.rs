@@ -1,0 +1,127 @@
+//! What the suite asks of a provider's test.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::{
+    CreateRequest, Error, Instance, Journal, Kind, MachineRef, MachineSpec, MachineToken, Notify, Owner, Provider,
+    Resource, Result, Silent,
+};
+
+/// What the machines of a provider can do, as the suite has to expect it.
+#[derive(Debug, Clone, Copy)]
+pub struct Support {
+    /// Makes and deletes things of its own; else it only remembers what runs elsewhere.
+    pub makes: bool,
+    /// `start`, `stop` and `reboot` work.
+    pub power: bool,
+    /// `allow` works.
+    pub ingress: bool,
+}
+
+/// One provider under test.
+#[async_trait]
+pub trait Harness: Sync {
+    /// The provider, of an account that holds nothing of [`Harness::owner`] yet.
+    fn provider(&self) -> &dyn Provider;
+
+    /// What is to be expected.
+    fn support(&self) -> Support;
+
+    /// The owner that all requests carry.
+    fn owner(&self) -> Owner;
+
+    /// What a small machine called `name` is asked for with.
+    fn spec(&self, name: &str) -> MachineSpec;
+
+    /// A whole request for `name`, with a token and an attempt that were never used before.
+    async fn request(&self, name: &str) -> CreateRequest;
+}
+
+/// One entry of a [`Recorder`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// [`Journal::intend`].
+    Intend(String),
+    /// [`Journal::made`].
+    Made(Resource),
+}
+
+/// A journal in memory; can be told to refuse.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    entries: Mutex<Vec<Entry>>,
+    refuses: bool,
+}
+
+impl Recorder {
+    /// A journal that fails every time, as on a full disk.
+    pub fn refusing() -> Self {
+        Self { refuses: true, ..Self::default() }
+    }
+
+    /// What was written so far.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The resources that were made.
+    pub fn made(&self) -> Vec<Resource> {
+        let made = |entry| if let Entry::Made(resource) = entry { Some(resource) } else { None };
+        self.entries().into_iter().filter_map(made).collect()
+    }
+
+    fn push(&self, entry: Entry) -> Result<()> {
+        if self.refuses {
+            return Err(Error::new(Kind::Other, "the disk is full"));
+        }
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        Ok(())
+    }
+}
+
+impl Notify for Recorder {
+    fn progress(&self, _: &str) {}
+    fn warn(&self, _: &str) {}
+}
+
+impl Journal for Recorder {
+    fn intend(&self, what: &str) -> Result<()> {
+        self.push(Entry::Intend(what.to_owned()))
+    }
+
+    fn made(&self, resource: &Resource) -> Result<()> {
+        self.push(Entry::Made(resource.clone()))
+    }
+}
+
+/// The machine of `request` as calls about it name it.
+pub fn machine_ref<'a>(request: &'a CreateRequest, instance: Option<&'a Instance>) -> MachineRef<'a> {
+    MachineRef {
+        name: &request.name,
+        owner: &request.owner,
+        token: &request.token,
+        instance,
+        plan: Some(&request.plan),
+        engine_port: request.engine_port,
+        intents: &[],
+        unanswered: None,
+    }
+}
+
+/// What the provider holds for `token`.
+pub(super) async fn held(harness: &dyn Harness, token: &MachineToken) -> Vec<Resource> {
+    let found = harness.provider().find(Some(&harness.owner())).await.expect("find answers");
+    found.into_iter().filter(|resource| resource.token.as_ref() == Some(token)).collect()
+}
+
+pub(super) async fn made(harness: &dyn Harness, name: &str) -> (CreateRequest, Instance) {
+    let request = harness.request(name).await;
+    let instance = harness.provider().create(&request, &Recorder::default()).await.expect("create makes an instance");
+    (request, instance)
+}
+
+pub(super) async fn destroyed(harness: &dyn Harness, request: &CreateRequest, instance: Option<&Instance>) {
+    harness.provider().destroy(&machine_ref(request, instance), &Silent).await.expect("destroy ends with nothing");
+}

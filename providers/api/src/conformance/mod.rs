@@ -1,0 +1,39 @@
+//! The behaviour that every provider owes, as checks over `&dyn Provider`.
+//!
+//! A provider crate's test implements [`Harness`] and calls [`all`]; each check states one promise
+//! of [`crate::Provider`]'s documentation. A broken promise panics with the promise's words.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a suite of checks: a broken promise has to fail the test that runs it"
+)]
+
+mod create;
+mod harness;
+mod look;
+mod power;
+mod remove;
+
+pub use self::{
+    create::{create_twice_makes_one, journal_comes_first, preflight_makes_nothing},
+    harness::{Entry, Harness, Recorder, Support, machine_ref},
+    look::{find_tells_owners_apart, observe_answers_for_each},
+    power::{power, reboot},
+    remove::{allow, destroy_ends_with_nothing, destroy_spares_others},
+};
+
+/// Runs every check, one after the other; leaves nothing behind when all hold.
+pub async fn all(harness: &dyn Harness) {
+    preflight_makes_nothing(harness).await;
+    journal_comes_first(harness).await;
+    create_twice_makes_one(harness).await;
+    observe_answers_for_each(harness).await;
+    find_tells_owners_apart(harness).await;
+    power(harness).await;
+    reboot(harness).await;
+    allow(harness).await;
+    destroy_ends_with_nothing(harness).await;
+    destroy_spares_others(harness).await;
+}

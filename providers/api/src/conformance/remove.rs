@@ -1,0 +1,64 @@
+//! `destroy` and `allow`.
+
+use super::{
+    harness::{Harness, destroyed, held, machine_ref, made},
+    power::unsupported,
+};
+use crate::{MachineState, Silent};
+
+/// `destroy` leaves nothing; a repeat and a machine that was never made are success.
+pub async fn destroy_ends_with_nothing(harness: &dyn Harness) {
+    let never_made = harness.request("never").await;
+    destroyed(harness, &never_made, None).await;
+    let (request, instance) = made(harness, "gone").await;
+    // By the token alone, as after a crash that came before the record knew of the instance.
+    destroyed(harness, &request, None).await;
+    assert_eq!(held(harness, &request.token).await, [], "nothing carries the token after a destroy");
+    if harness.support().makes {
+        let observed = harness.provider().observe(std::slice::from_ref(&instance.id)).await.expect("observe answers");
+        assert!(
+            matches!(observed[0].state, MachineState::Terminated | MachineState::Absent),
+            "a destroyed instance is gone, not {:?}",
+            observed[0].state
+        );
+    }
+    destroyed(harness, &request, Some(&instance)).await;
+}
+
+/// `destroy` of one machine leaves the others alone.
+pub async fn destroy_spares_others(harness: &dyn Harness) {
+    let (one, first) = made(harness, "one").await;
+    let (two, second) = made(harness, "two").await;
+    let before = held(harness, &two.token).await;
+    destroyed(harness, &one, Some(&first)).await;
+    assert_eq!(held(harness, &two.token).await.len(), before.len(), "the other machine's things stay");
+    if harness.support().makes {
+        let observed = harness.provider().observe(std::slice::from_ref(&second.id)).await.expect("observe answers");
+        assert_eq!(observed[0].state, MachineState::Running, "the other machine runs on");
+    }
+    destroyed(harness, &two, Some(&second)).await;
+}
+
+/// `allow` replaces who may connect, and says who may now.
+pub async fn allow(harness: &dyn Harness) {
+    let (request, instance) = made(harness, "allow").await;
+    let provider = harness.provider();
+    let machine = machine_ref(&request, Some(&instance));
+    if harness.support().ingress {
+        let sources = ["192.0.2.0/24".parse().expect("a network"), "2001:db8::/48".parse().expect("a network")];
+        for _ in 0..2 {
+            let mut admitted = provider.allow(&machine, Some(&sources)).await.expect("allow takes networks");
+            admitted.sort();
+            assert_eq!(admitted, sources, "these networks are admitted, and no others");
+        }
+        let own = provider.allow(&machine, None).await.expect("allow finds the caller's address");
+        assert!(!own.is_empty(), "the caller is admitted");
+        assert!(own.iter().all(|n| n.prefix_len() == n.max_prefix_len()), "one address only: {own:?}");
+    } else {
+        unsupported(&provider.allow(&machine, None).await.expect_err("there is no firewall to change"));
+    }
+    // Whether it has an idea or not, the question itself is safe, for a machine without instance too.
+    let _ = provider.diagnose(&machine).await;
+    let _ = provider.diagnose(&machine_ref(&request, None)).await;
+    provider.destroy(&machine, &Silent).await.expect("destroy ends with nothing");
+}

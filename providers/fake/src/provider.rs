@@ -1,0 +1,158 @@
+//! The provider: what a careful client of such a cloud does.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+use rmachine_provider_api::{
+    BootData, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind, Login, LoginKey,
+    MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan, Provider, Resource, ResourceKind, Result,
+    StopMode,
+};
+
+use crate::{
+    account::{Account, Held},
+    fault::Operation,
+};
+
+/// Looks in a row that have to find nothing before absence counts; also how often a look is repeated.
+const PATIENCE: usize = 20;
+
+/// A client of one account.
+#[derive(Debug)]
+pub struct FakeProvider {
+    pub(crate) account: Account,
+    pub(crate) ingress: bool,
+}
+
+impl FakeProvider {
+    /// The instance, once it can be seen.
+    async fn seen(&self, id: &InstanceId) -> Result<Held> {
+        for _ in 0..PATIENCE {
+            if let Some(held) = self.account.describe(std::slice::from_ref(id)).await?.into_iter().next() {
+                return Ok(held);
+            }
+        }
+        Err(Error::new(Kind::Timeout, format!("{id} does not show up")).left(LeftBehind::Present(vec![id.to_string()])))
+    }
+
+    /// Deletes all of `machine` that can be seen now; answers whether there was any.
+    async fn sweep(&self, machine: &MachineRef<'_>) -> Result<bool> {
+        let found = self.account.find(Some(machine.owner)).await?;
+        let mine: Vec<Held> = found.into_iter().filter(|h| h.resource.token.as_ref() == Some(machine.token)).collect();
+        let (instances, others): (Vec<_>, Vec<_>) =
+            mine.iter().partition(|h: &&Held| h.resource.kind == ResourceKind::Instance);
+        for held in &instances {
+            if held.state != MachineState::Terminating {
+                self.account.terminate(&held.resource.id).await?;
+            }
+        }
+        if instances.is_empty() {
+            for held in others.iter().filter(|h| h.resource.kind == ResourceKind::SecurityGroup) {
+                self.account.delete_group(&held.resource.id).await?;
+            }
+        }
+        Ok(!mine.is_empty())
+    }
+}
+
+#[async_trait]
+impl Provider for FakeProvider {
+    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+        self.account.preflight().await?;
+        Ok(Plan {
+            resolved: spec.config.clone(),
+            login: Login { user: "fake".into(), port: 22, key: LoginKey::Generate },
+            boot_data: Some(BootData { limit: 16384, user_supplied: None }),
+            host_trust: HostTrust::Seeded,
+            arch: Some("amd64".into()),
+            summary: vec![("region".into(), spec.config["region"].as_str().unwrap_or_default().to_owned())],
+        })
+    }
+
+    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
+        journal.intend("CreateGroup")?;
+        let group = self.account.create_group(request).await?;
+        journal.made(&group)?;
+        let rules = vec![caller()];
+        self.account.set_rules(&request.token, rules).await?;
+        journal.intend("RunInstance")?;
+        let made = self.account.run_instance(request).await?;
+        for resource in &made {
+            journal.made(resource)?;
+        }
+        let instance = made.into_iter().find(|r| r.kind == ResourceKind::Instance);
+        let id = InstanceId(instance.map(|r| r.id).unwrap_or_default());
+        journal.progress("waiting for the instance");
+        let held = self.seen(&id).await?;
+        let details = serde_json::json!({ "group": group.id, "spot": request.plan.resolved["spot"] });
+        Ok(Instance { id, addresses: held.addresses, url: None, details })
+    }
+
+    async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
+        let held = self.account.describe(ids).await?;
+        let observed = |id: &InstanceId| {
+            let known = held.iter().find(|h| h.resource.id == id.0);
+            Observed {
+                id: id.clone(),
+                state: known.map_or(MachineState::Absent, |h| h.state),
+                addresses: known.map(|h| h.addresses.clone()).unwrap_or_default(),
+                reason: None,
+            }
+        };
+        Ok(ids.iter().map(observed).collect())
+    }
+
+    async fn start(&self, id: &InstanceId, notify: &dyn Notify) -> Result<Observed> {
+        notify.progress("waiting for the instance");
+        let held = self.account.power(Operation::StartInstance, id).await?;
+        Ok(Observed { id: id.clone(), state: held.state, addresses: held.addresses, reason: None })
+    }
+
+    async fn stop(&self, id: &InstanceId, _: StopMode, _: &dyn Notify) -> Result<()> {
+        self.account.power(Operation::StopInstance, id).await.map(|_| ())
+    }
+
+    async fn reboot(&self, id: &InstanceId) -> Result<()> {
+        self.account.power(Operation::RebootInstance, id).await.map(|_| ())
+    }
+
+    async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
+        Ok(self.account.find(owner).await?.into_iter().map(|h| h.resource).collect())
+    }
+
+    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+        notify.progress("terminating");
+        let mut quiet = 0;
+        for _ in 0..PATIENCE * 4 {
+            quiet = if self.sweep(machine).await? { 0 } else { quiet + 1 };
+            if quiet > PATIENCE {
+                return Ok(());
+            }
+        }
+        let left = machine.instance.map(|i| i.id.to_string()).into_iter().collect();
+        Err(Error::new(Kind::Timeout, "something would not go").left(LeftBehind::Present(left)))
+    }
+
+    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
+        if !self.ingress {
+            return Err(Error::unsupported("this fake cloud has no firewall"));
+        }
+        let rules = sources.map_or_else(|| vec![caller()], <[IpNet]>::to_vec);
+        self.account.set_rules(machine.token, rules).await
+    }
+
+    async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {
+        let instance = machine.instance?;
+        let held = self.account.describe(std::slice::from_ref(&instance.id)).await.ok()?;
+        match held.first() {
+            None => Some((format!("the instance {} is gone", instance.id), "remove the machine".to_owned())),
+            Some(_) => None,
+        }
+    }
+}
+
+/// The address that the caller of a cloud in memory has.
+fn caller() -> IpNet {
+    IpNet::from(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}

@@ -1,0 +1,60 @@
+//! The behaviour suite of `rmachine-provider-api`, for `generic`.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rmachine_provider_api::{
+    AttemptToken, CreateRequest, Driver, MachineSpec, MachineToken, Owner, Provider, Secrets, Silent, Value, Values,
+    conformance::{self, Harness, Support},
+};
+use rmachine_provider_generic::Generic;
+
+struct Host {
+    provider: Arc<dyn Provider>,
+    config: serde_json::Value,
+}
+
+#[async_trait]
+impl Harness for Host {
+    fn provider(&self) -> &dyn Provider {
+        self.provider.as_ref()
+    }
+
+    fn support(&self) -> Support {
+        Support { makes: false, power: false, ingress: false }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner("owner".into())
+    }
+
+    fn spec(&self, name: &str) -> MachineSpec {
+        MachineSpec { name: name.into(), config: self.config.clone(), engine_port: 2376 }
+    }
+
+    async fn request(&self, name: &str) -> CreateRequest {
+        CreateRequest {
+            name: name.into(),
+            owner: self.owner(),
+            token: MachineToken(format!("token-{name}")),
+            attempt: AttemptToken(format!("attempt-{name}")),
+            plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
+            user_data: None,
+            public_key: None,
+            engine_port: 2376,
+        }
+    }
+}
+
+#[tokio::test]
+async fn generic_keeps_every_promise() {
+    let mut values = Values::default();
+    values.set("generic-ip-address", Value::Text("127.0.0.1".into()));
+    values.set("generic-ssh-port", Value::Integer(22));
+    values.set("generic-engine-port", Value::Integer(2376));
+    let config = Generic.configure(&values).unwrap().config;
+    let provider = Generic.connect(&config, &Secrets::default(), Arc::new(Silent)).await.unwrap();
+    conformance::all(&Host { provider, config }).await;
+}

@@ -1,0 +1,118 @@
+//! One CA a store, however many creates begin at once.
+
+use std::sync::Arc;
+
+use rmachine::certs;
+
+use crate::support::{World, none, options};
+
+fn read(path: &std::path::Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// CA, client certificate and the machine's copies belong together.
+fn assert_one_ca(world: &World, names: &[String]) {
+    let certs_directory = world.store().certs_directory();
+    let (ca, ca_key) = (read(&certs_directory.join("ca.pem")), read(&certs_directory.join("ca-key.pem")));
+    assert!(certs::key_matches(&ca, &ca_key).unwrap());
+    let client = read(&certs_directory.join("cert.pem"));
+    assert!(certs::signed_by(&client, &ca).unwrap());
+    assert!(certs::key_matches(&client, &read(&certs_directory.join("key.pem"))).unwrap());
+    for name in names {
+        let file = |file: &str| read(&world.store().machine_file(name, file));
+        assert_eq!(file("ca.pem"), ca, "{name}");
+        assert!(certs::signed_by(&file("cert.pem"), &ca).unwrap(), "{name}");
+        assert!(certs::key_matches(&file("cert.pem"), &file("key.pem")).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn parallel_first_creates_in_threads_make_one_ca() {
+    let world = Arc::new(World::new());
+    let names: Vec<String> = (0..8).map(|n| format!("m{n}")).collect();
+    let barrier = Arc::new(std::sync::Barrier::new(names.len()));
+    let threads: Vec<_> = names
+        .iter()
+        .cloned()
+        .map(|name| {
+            let (world, barrier) = (world.clone(), barrier.clone());
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                barrier.wait();
+                runtime.block_on(world.core().create(options(&name))).unwrap();
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_one_ca(&world, &names);
+    let owners: std::collections::BTreeSet<String> = names.iter().map(|n| world.record(n).owner.0).collect();
+    assert_eq!(owners.len(), 1, "one store, one owner");
+}
+
+#[test]
+fn parallel_first_creates_in_processes_make_one_ca() {
+    let world = World::new();
+    let names: Vec<String> = (0..8).map(|n| format!("m{n}")).collect();
+    let children: Vec<_> = names
+        .iter()
+        .map(|name| {
+            std::process::Command::new(env!("CARGO_BIN_EXE_rmachine"))
+                .args(["create", "--driver", "none", "--url", "tcp://127.0.0.1:1", name])
+                .env("MACHINE_STORAGE_PATH", world.store().root())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_one_ca(&world, &names);
+}
+
+#[tokio::test]
+async fn a_lost_ca_certificate_comes_back_from_a_machine() {
+    let world = World::new();
+    world.core().create(options("one")).await.unwrap();
+    let path = world.store().certs_directory().join("ca.pem");
+    let ca = read(&path);
+    std::fs::remove_file(&path).unwrap();
+    world.core().create(options("two")).await.unwrap();
+    assert_eq!(read(&path), ca, "machines trust the CA that they know");
+    assert_one_ca(&world, &["one".to_owned(), "two".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_lost_ca_key_is_said_and_never_replaced() {
+    let world = World::new();
+    world.core().create(options("one")).await.unwrap();
+    let directory = world.store().certs_directory();
+    let ca = read(&directory.join("ca.pem"));
+    std::fs::remove_file(directory.join("ca-key.pem")).unwrap();
+    let error = world.core().create(options("two")).await.unwrap_err();
+    assert!(error.to_string().contains("ca-key.pem is missing"), "{error}");
+    assert_eq!(read(&directory.join("ca.pem")), ca);
+    assert_eq!(world.store().names().unwrap(), ["one"]);
+    assert_eq!(world.account.held().len(), 3, "the failed create made nothing");
+}
+
+#[tokio::test]
+async fn a_torn_client_pair_is_issued_anew() {
+    let world = World::new();
+    world.core().create(options("one")).await.unwrap();
+    let directory = world.store().certs_directory();
+    // As after a crash between the two writes of a renewal.
+    std::fs::copy(directory.join("ca-key.pem"), directory.join("key.pem")).unwrap();
+    world.core().create(none("two", "tcp://127.0.0.1:1")).await.unwrap();
+    assert_one_ca(&world, &["two".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_new_ca_starts_where_only_a_key_is_left_of_a_first_create_that_died() {
+    let world = World::new();
+    world.core().create(options("one")).await.unwrap();
+    world.core().remove("one", rmachine::machine::RemoveMode::Normal).await.unwrap();
+    std::fs::remove_file(world.store().certs_directory().join("ca.pem")).unwrap();
+    world.core().create(options("two")).await.unwrap();
+    assert_one_ca(&world, &["two".to_owned()]);
+}

@@ -1,0 +1,20 @@
+//! The core over the fake cloud: library tests, no network but loopback.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
+mod access;
+mod authority;
+mod create_faults;
+mod lifecycle;
+mod list;
+mod locks;
+mod refused;
+mod secrets;
+mod support;
