@@ -51,8 +51,9 @@ impl Failure {
                 let cause = root_cause(&error);
                 // A connection that broke on the way may have carried the request.
                 let text = DisplayErrorContext(&error).to_string();
-                let never_sent =
-                    ["dns error", "tcp connect", "Connect", "connect timeout"].iter().any(|mark| text.contains(mark));
+                let never_sent = ["dns error", "tcp connect error", "client error (Connect)", "connect timeout"]
+                    .iter()
+                    .any(|mark| text.contains(mark));
                 if never_sent { Class::NotSent(cause) } else { Class::NoAnswer(cause) }
             }
             SdkError::ConstructionFailure(_) => Class::NoCredentials(root_cause(&error)),
