@@ -17,4 +17,5 @@ mod list;
 mod locks;
 mod refused;
 mod secrets;
+mod ssh;
 mod support;
