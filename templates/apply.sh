@@ -3,6 +3,7 @@
 # Starts it once; restarts it only when something changed; a restart keeps containers where it can.
 # What the engine refuses is taken back, with its last words in the answer.
 set -u
+was_active=unknown
 
 CA={{ ca | sh }}
 CERT={{ cert | sh }}
@@ -90,7 +91,6 @@ main() {
     rm -rf "$KEPT"
     mkdir -p "$KEPT" /etc/docker "$DIR"
     chmod 0700 /var/lib/rmachine "$KEPT"
-    was_active=$(systemctl is-active docker.service)
     certificates=no
     put /etc/docker/ca.pem 0644 "$CA" && certificates=yes
     put /etc/docker/server.pem 0644 "$CERT" && certificates=yes
@@ -103,7 +103,13 @@ main() {
         systemctl enable -q docker.service 2>/dev/null
     fi
     restarted=no
-    if [ "$was_active" != active ]; then
+    # Asked after the files are in place: an engine that the boot starts meanwhile may have read the old ones.
+    was_active=$(systemctl is-active docker.service)
+    if [ "$was_active" = activating ] && [ "$changed" = yes ]; then
+        restarted=yes
+        systemctl restart docker.service || failed=yes
+        out kept no
+    elif [ "$was_active" != active ]; then
         systemctl reset-failed docker.service 2>/dev/null
         if ! systemctl start docker.service; then failed=yes; fi
         [ "$(systemctl is-active docker.service)" = active ] || failed=yes

@@ -33,8 +33,8 @@ impl Terminal {
     /// Prints one line of talk, above the progress.
     pub fn say(&self, line: &str) {
         match &self.bars {
-            Some(bars) => bars.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bars) => bars.suspend(|| talk(line)),
+            None => talk(line),
         }
     }
 
@@ -134,17 +134,23 @@ impl Notify for Voice {
                 });
                 bar.set_message(message.to_owned());
             }
-            None => eprintln!("({}) {message}", self.machine),
+            None => talk(&format!("({}) {message}", self.machine)),
         }
     }
 
     fn warn(&self, message: &str) {
         let line = format!("Warning: ({}) {message}", self.machine);
         match &self.bars {
-            Some(bars) => bars.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bars) => bars.suspend(|| talk(&line)),
+            None => talk(&line),
         }
     }
+}
+
+/// Prints a line of talk in one write, so that the lines of several processes do not mix.
+fn talk(line: &str) {
+    // There is nobody left to tell when stderr is closed.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints data: one write to stdout, a closed pipe is no error (as `head` closes it).

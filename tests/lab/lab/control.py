@@ -42,6 +42,8 @@ class Control:
 
     def _route(self, method: str, path: list[str], body: dict[str, Any]) -> Any:
         match method, path:
+            case "POST", ["reset"]:
+                self._reset()
             case "GET", ["calls"]:
                 return self.strict.calls
             case "DELETE", ["calls"]:
@@ -84,6 +86,21 @@ class Control:
             case _:
                 raise LookupError(f"{method} {'/'.join(path)}")
         return {}
+
+    def _reset(self) -> None:
+        """An empty account, no faults, no calls; hosts that are no instances stay, delays too."""
+        self.strict.faults.clear()
+        self.strict.spot.requests.clear()
+        self.cloud.wipe()
+        for region in REGIONS:
+            backend = ec2_backends[ACCOUNT][region]
+            backend.key_pairs.clear()
+            for groups in backend.groups.values():
+                for id in [g.id for g in groups.values() if not g.is_default]:
+                    del groups[id]
+            for volume in list(backend.volumes):
+                del backend.volumes[volume]
+        self.strict.calls.clear()
 
     @property
     def _hosts(self) -> Hosts:

@@ -76,7 +76,7 @@ class Cloud:
         began = time.monotonic()
         with instance.lab_lock:  # type: ignore[attr-defined]
             work()
-            time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
 
     # --- the five transitions -----------------------------------------------------------------------
 
@@ -171,7 +171,22 @@ class Cloud:
             hosts = self.hosts
             self.later(lambda: self._within(instance, 0, lambda: hosts.reboot(instance.id)))
 
+    def wipe(self) -> None:
+        """Takes every instance away at once, shown or not; for a test that starts anew."""
+        for instance in list(self.instances.values()):
+            instance.lab_visible = 0  # type: ignore[attr-defined]
+            if self.hosts:
+                self.hosts.remove(instance.id)
+            self._gone(instance, instances.StateReason("wiped", "Client.UserInitiatedShutdown"))
+
     def _gone(self, instance: Instance, reason: instances.StateReason) -> None:
+        with instance.lab_lock:  # type: ignore[attr-defined]
+            if instance._state.name == "terminated":
+                return
+            self._take_away(instance, reason)
+
+    @staticmethod
+    def _take_away(instance: Instance, reason: instances.StateReason) -> None:
         instance.nics[0].public_ip = None
         instance.lab_terminate()  # type: ignore[attr-defined] # moto's own: volumes, interface
         instance.state_reason = reason

@@ -28,6 +28,7 @@ def check(form: dict[str, str], backend: Any) -> str | None:
         if not form.get(name):
             raise Refused("MissingParameter", f"The request must contain the parameter {name}")
     image = _image(form, backend)
+    _zone(form, backend)
     _instance_type(form, backend, image)
     key = form.get("KeyName")
     if key and key not in backend.key_pairs:
@@ -77,7 +78,7 @@ def _instance_type(form: dict[str, str], backend: Any, image: Any) -> None:
         )
     offered = [o["Location"] for o in INSTANCE_TYPE_OFFERINGS["availability-zone"][backend.region_name] if o["InstanceType"] == name]
     zone = form.get("Placement.AvailabilityZone") or _subnet_zone(form, backend)
-    if zone and zone.startswith(backend.region_name) and zone not in offered:
+    if zone and zone not in offered:
         raise Refused(
             "Unsupported",
             f"Your requested instance type ({name}) is not supported in your requested Availability Zone ({zone}). Please retry "
@@ -112,6 +113,12 @@ def subnet_id(form: dict[str, str]) -> str | None:
     return form.get("SubnetId") or (nics[0].get("SubnetId") if nics else None)
 
 
+def _zone(form: dict[str, str], backend: Any) -> None:
+    zone = form.get("Placement.AvailabilityZone")
+    if zone and zone not in [z.name for z in backend.describe_availability_zones()]:
+        raise Refused("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
+
+
 def _network(form: dict[str, str], backend: Any) -> tuple[Any, str | None]:
     nics = structures(form, "NetworkInterface")
     if nics:
@@ -121,9 +128,6 @@ def _network(form: dict[str, str], backend: Any) -> tuple[Any, str | None]:
         if any(not n.get("DeviceIndex") for n in nics):
             raise Refused("MissingParameter", "The request must contain the parameter deviceIndex")
     zone = form.get("Placement.AvailabilityZone")
-    zones = [z.name for z in backend.describe_availability_zones()]
-    if zone and zone not in zones:
-        raise Refused("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
     id = subnet_id(form)
     if not id:
         return None, zone

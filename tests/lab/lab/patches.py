@@ -9,8 +9,9 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2 import utils
-from moto.ec2.exceptions import EC2ClientError, InvalidInstanceIdError
+from moto.ec2.exceptions import EC2ClientError, InvalidInstanceIdError, InvalidKeyPairFormatError
 from moto.ec2.models import elastic_network_interfaces
+from moto.ec2.models.elastic_block_store import VolumeAttachment
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState
 from moto.ec2.responses.instances import InstanceResponse
@@ -39,6 +40,8 @@ def install(cloud: Cloud) -> None:
     _instances(cloud)
     _visibility(cloud)
     _groups()
+    _keys()
+    _volumes()
     _answers()
     utils.filter_dict_attribute_mapping.update(FILTERS)
     # moto would hand out strangers' addresses; nothing may ever dial one.
@@ -118,6 +121,14 @@ def _visibility(cloud: Cloud) -> None:
     InstanceBackend.get_reservations_by_instance_ids = reservations_by_id  # type: ignore[method-assign]
 
 
+def _volumes() -> None:
+    def kept(self: VolumeAttachment) -> bool:
+        block = self.instance.block_device_mapping.get(self.device)
+        return bool(block and block.delete_on_termination)
+
+    VolumeAttachment.delete_on_termination = property(kept)  # type: ignore[attr-defined]
+
+
 def _groups() -> None:
     def modify(self: Any, instance_id: str, ids: list[str]) -> Instance:
         instance: Instance = self.get_instance(instance_id)
@@ -127,6 +138,13 @@ def _groups() -> None:
         return instance
 
     InstanceBackend.modify_instance_security_groups = modify  # type: ignore[method-assign]
+
+
+def _keys() -> None:
+    def init(self: InvalidKeyPairFormatError) -> None:
+        EC2ClientError.__init__(self, "InvalidKey.Format", "Key is not in valid OpenSSH public key format")
+
+    InvalidKeyPairFormatError.__init__ = init  # type: ignore[method-assign]
 
 
 def _answers() -> None:

@@ -9,6 +9,8 @@ import ipaddress
 import re
 from typing import Any
 
+from moto.ec2.utils import filter_dict_attribute_mapping
+
 from .errors import Refused
 from .forms import filters, listed, structures, tag_specifications
 
@@ -26,6 +28,7 @@ def check(action: str, form: dict[str, str], backend: Any, instances: dict[str, 
         for id in listed(form, "InstanceId"):
             if not re.fullmatch(r"i-([0-9a-f]{8}|[0-9a-f]{17})", id):
                 raise Refused("InvalidInstanceID.Malformed", f'Invalid id: "{id}"')
+        _instance_filters(form, backend)
         if (most := form.get("MaxResults")) and not 5 <= int(most) <= 1000:
             raise Refused("InvalidParameterValue", f"Value ( {most} ) for parameter maxResults is invalid. Expecting a value between 5 and 1000.")
     match action:
@@ -47,6 +50,14 @@ def check(action: str, form: dict[str, str], backend: Any, instances: dict[str, 
             _check_tag_set(tags)
     if action != "RunInstances":
         check_tags(form)
+
+
+def _instance_filters(form: dict[str, str], backend: Any) -> None:
+    for name in filters(form):
+        if name not in filter_dict_attribute_mapping and name != "tag-key" and name != "tag-value" and not name.startswith("tag:"):
+            raise Refused("InvalidParameterValue", f"The filter '{name}' is invalid")
+    if (token := form.get("NextToken")) and token not in backend.reservations:
+        raise Refused("InvalidParameterValue", f"Unable to parse pagination token: {token}")
 
 
 def find_group(backend: Any, id: str) -> Any:

@@ -57,7 +57,8 @@ def serve(state: Path, want_hosts: bool, prepare: list[str], docker_repo: bool =
 
             def drop() -> None:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                self.connection.close()
+                os.close(self.connection.detach())
+                raise ConnectionResetError  # which werkzeug takes for the client's doing
 
             environ["lab.drop"] = drop
             return environ

@@ -21,7 +21,7 @@ from .auth import ACCESS_KEY, ACCOUNT, REGIONS, SECRET_KEY  # noqa: F401 - the l
 from .ec2 import Cloud, Delays
 from .errors import Answer, Dropped, Refused, Start, refusal
 from .faults import Faults
-from .forms import listed, structures, tag_specifications
+from .forms import listed, structures, tag_specifications, truth
 from .spot import Spot
 from .tokens import Tokens
 
@@ -121,6 +121,7 @@ class Strict:
                 instance.lab_reservation = (re.search(rb"<reservationId>(.*?)</reservationId>", answer[2]) or [b"", b""])[1].decode()  # type: ignore[attr-defined]
                 for nic in instance.nics.values():
                     nic.add_tags(tags.get("network-interface", {}))
+                instance.disable_api_termination = truth(form.get("DisableApiTermination"))
                 self._volume_figures(instance, form, region)
             if launch.is_spot(form):
                 self.spot.requested(made, form, tags.get("spot-instances-request", {}), region, (environ, body))

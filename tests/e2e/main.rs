@@ -1,0 +1,5 @@
+//! End-to-end walks on real hosts, with the stock clients. `tests/run` starts the lab that they need;
+//! by hand: `eval "$(tests/lab/up)"; cargo test --test e2e`.
+
+mod support;
+mod walk;

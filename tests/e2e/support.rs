@@ -1,0 +1,210 @@
+//! The lab, a store of one's own, and the stock clients.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// The image with an engine in it, and the one without.
+pub const PREBAKED: &str = "rmachine-lab-debian-13-docker";
+pub const PLAIN: &str = "rmachine-lab-debian-13";
+
+/// A value that `tests/lab/up` exports.
+pub fn lab_variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `tests/run`, or `eval \"$(tests/lab/up)\"` before `cargo test --test e2e`")
+    })
+}
+
+/// Calls the lab's control API.
+pub fn lab(method: &str, path: &str, body: Option<&Value>) -> Value {
+    let url = format!("{}/{path}", lab_variable("RMACHINE_LAB"));
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-X", method, &url]);
+    if let Some(body) = body {
+        curl.args(["-H", "Content-Type: application/json", "-d", &body.to_string()]);
+    }
+    let output = curl.output().expect("curl is installed by tests/run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{method} {url}: {e}: {text}"));
+    assert!(value.get("error").is_none(), "{method} {url}: {value}");
+    value
+}
+
+/// Everything that the account holds, as one flat list of `kind/id`.
+pub fn resources() -> Vec<String> {
+    let held = lab("GET", "resources", None);
+    let kinds = held.as_object().unwrap();
+    kinds
+        .iter()
+        .flat_map(|(kind, ids)| {
+            ids.as_array().unwrap().iter().map(move |id| format!("{kind}/{}", id.as_str().unwrap()))
+        })
+        .collect()
+}
+
+/// What a finished command wrote.
+#[derive(Debug)]
+pub struct Done {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    fn of(what: &str, output: &Output) -> Self {
+        let done = Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        eprintln!("$ {what}  -> {}\n{}{}", done.code, done.stdout, done.stderr);
+        done
+    }
+
+    /// The trimmed standard output of a success.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.stdout.trim().to_owned()
+    }
+
+    /// The standard error of a failure with this exit code: one `Error:` line, nothing on stdout.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!((self.code, self.stdout.as_str()), (code, ""), "{self:?}");
+        assert_eq!(self.stderr.lines().filter(|line| line.starts_with("Error:")).count(), 1, "{self:?}");
+        self.stderr
+    }
+}
+
+/// Runs a command to its end.
+#[track_caller]
+pub fn run(command: &mut Command) -> Done {
+    let words: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
+    let what = format!("{} {}", command.get_program().to_string_lossy(), words.join(" "));
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{what}: {e}"));
+    Done::of(&what, &output)
+}
+
+/// The rmachine under test.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_rmachine"))
+}
+
+/// A store of one's own; when it is dropped, all its machines are removed.
+pub struct Store {
+    directory: tempfile::TempDir,
+    docker_config: PathBuf,
+}
+
+impl Store {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // Under sudo, too, nothing of the caller's own docker is used or touched.
+        let docker_config = directory.path().join("docker");
+        std::fs::create_dir(&docker_config).unwrap();
+        let plugins = Path::new(&lab_variable("RMACHINE_LAB_TOOLS")).join("usr/libexec/docker/cli-plugins");
+        let config = serde_json::json!({ "cliPluginsExtraDirs": [plugins] });
+        std::fs::write(docker_config.join("config.json"), config.to_string()).unwrap();
+        Self { directory, docker_config }
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    /// A command with the environment of a user of this store.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let tools = Path::new(&lab_variable("RMACHINE_LAB_TOOLS")).join("usr/bin");
+        let own = program_directory();
+        let path = format!("{}:{}:{}", own.display(), tools.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(program);
+        command
+            .env("MACHINE_STORAGE_PATH", self.root())
+            .env("DOCKER_CONFIG", &self.docker_config)
+            .env("PATH", path)
+            .env("HOME", self.directory.path());
+        for variable in
+            ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME", "MACHINE_DRIVER"]
+        {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// `rmachine ARGUMENTS`.
+    #[track_caller]
+    pub fn rmachine(&self, arguments: &[&str]) -> Done {
+        run(self.command(program()).args(arguments))
+    }
+
+    /// `rmachine create --driver amazonec2` of one of our own images.
+    #[track_caller]
+    pub fn create_ec2(&self, image: &str, arguments: &[&str], name: &str) -> Done {
+        let mut all = vec!["create", "--driver", "amazonec2", "--amazonec2-ami-name", image];
+        all.extend(arguments);
+        all.push(name);
+        self.rmachine(&all)
+    }
+
+    /// A shell line with the machine's environment, as a user has it after `eval $(rmachine env NAME)`.
+    #[track_caller]
+    pub fn sh(&self, machine: &str, line: &str) -> Done {
+        let script = format!("set -e; eval $(rmachine env {machine}); {line}");
+        run(self.command("bash").args(["-c", &script]))
+    }
+
+    /// The record, as `inspect` prints it.
+    #[track_caller]
+    pub fn inspect(&self, name: &str) -> Value {
+        serde_json::from_str(&self.rmachine(&["inspect", name]).ok()).unwrap()
+    }
+
+    /// Imports the tiny image as `busybox` into the machine's engine.
+    #[track_caller]
+    pub fn import_busybox(&self, machine: &str) {
+        let line = format!("docker import {} busybox >/dev/null", lab_variable("RMACHINE_LAB_BUSYBOX"));
+        self.sh(machine, &line).ok();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file beside the store.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+fn program_directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| program().parent().unwrap().to_owned())
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let names = run(self.command(program()).args(["ls", "-q"])).stdout;
+        for name in names.lines() {
+            run(self.command(program()).args(["rm", "-f", name]));
+        }
+    }
+}
+
+/// Tries until `test` holds.
+#[track_caller]
+pub fn eventually(what: &str, patience: Duration, mut test: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
+    while !test() {
+        assert!(Instant::now() < deadline, "{what}: not in {patience:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
