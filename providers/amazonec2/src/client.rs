@@ -108,7 +108,7 @@ impl Aws {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         tracing::debug!("EC2 {what}");
-        let failure = match send(self.clients().ec2).await {
+        let failure = match Box::pin(send(self.clients().ec2)).await {
             Ok(output) => return Ok(output),
             Err(error) => Failure::of(what, self.region(), self.config.endpoint.as_deref(), error),
         };
@@ -116,7 +116,9 @@ impl Aws {
             tracing::debug!("EC2 {what}: {}", failure.summary());
             return Err(failure);
         }
-        send(self.clients().ec2).await.map_err(|e| Failure::of(what, self.region(), self.config.endpoint.as_deref(), e))
+        Box::pin(send(self.clients().ec2))
+            .await
+            .map_err(|e| Failure::of(what, self.region(), self.config.endpoint.as_deref(), e))
     }
 
     /// Replaces the stored keys by the chain's; answers whether there was something to replace.
@@ -146,7 +148,8 @@ impl Clients {
 
 async fn load(config: &Config, keys: Option<Credentials>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
-    let retries = RetryConfig::standard().with_max_attempts(config.retries + 1).with_initial_backoff(FIRST_BACKOFF);
+    let retries =
+        RetryConfig::standard().with_max_attempts(u32::from(config.retries) + 1).with_initial_backoff(FIRST_BACKOFF);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
         .http_client(http_client())

@@ -27,7 +27,7 @@ pub(crate) struct Config {
     pub(crate) key_digest: Option<String>,
     pub(crate) endpoint: Option<String>,
     pub(crate) plain_http: bool,
-    pub(crate) retries: u32,
+    pub(crate) retries: u8,
     pub(crate) image: ImageChoice,
     pub(crate) instance_type: String,
     pub(crate) user_data: Option<PathBuf>,
@@ -132,7 +132,7 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
         profile,
         endpoint: endpoint(values)?,
         plain_http: values.switch("amazonec2-insecure-transport"),
-        retries: number(values, "amazonec2-retries", 0, 100)?.unwrap_or(5) as u32,
+        retries: small(values, "amazonec2-retries", 0, 100)?.unwrap_or(5),
         image: image(values)?,
         instance_type: text("amazonec2-instance-type").unwrap_or_else(|| "t3.micro".to_owned()),
         user_data: text("amazonec2-userdata").map(PathBuf::from),
@@ -162,7 +162,7 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
         key_pair: text("amazonec2-keypair-name"),
         key_path: key_path(values)?,
         ssh_user: text("amazonec2-ssh-user"),
-        ssh_port: number(values, "amazonec2-ssh-port", 1, 65_535)?.unwrap_or(22) as u16,
+        ssh_port: small(values, "amazonec2-ssh-port", 1, u16::MAX)?.unwrap_or(22),
         spot,
         tags: tags(values.text("amazonec2-tags").unwrap_or_default())?,
     };
@@ -208,7 +208,8 @@ fn secrets(values: &Values) -> Result<Secrets> {
         }
     }
     let has = |flag: &str| secrets.0.contains_key(flag) || values.text(flag).is_some();
-    if !secrets.0.is_empty() && !(has(ACCESS_KEY) && has(SECRET_KEY)) {
+    let missing = [ACCESS_KEY, SECRET_KEY].into_iter().any(|flag| !has(flag));
+    if missing && !secrets.0.is_empty() {
         return Err(Error::new(rmachine_provider_api::Kind::InvalidInput, "half of the access keys is missing")
             .hint(format!("give both --{ACCESS_KEY} and --{SECRET_KEY}, or neither to use the environment's")));
     }
@@ -304,6 +305,15 @@ fn number(values: &Values, flag: &str, least: i32, most: i32) -> Result<Option<i
     }
 }
 
+/// A number of a small type.
+fn small<T>(values: &Values, flag: &str, least: T, most: T) -> Result<Option<T>>
+where
+    T: TryFrom<i32> + Into<i32>,
+{
+    let number = number(values, flag, least.into(), most.into())?;
+    Ok(number.and_then(|number| T::try_from(number).ok()))
+}
+
 fn one_of(values: &Values, flag: &str, words: &[&str]) -> Result<Option<String>> {
     match values.text(flag) {
         Some(text) if !words.contains(&text) => {
@@ -372,10 +382,10 @@ fn spot(values: &Values) -> Result<Option<Spot>> {
         return Ok(None);
     }
     let price = values.text("amazonec2-spot-price").map(str::to_owned);
-    if let Some(price) = &price {
-        if !price.parse::<f64>().is_ok_and(|p| p.is_finite() && p > 0.0) {
-            return Err(Error::invalid(format!("--amazonec2-spot-price takes US dollars, not {price:?}")));
-        }
+    if let Some(price) = &price
+        && !price.parse::<f64>().is_ok_and(|p| p.is_finite() && p > 0.0)
+    {
+        return Err(Error::invalid(format!("--amazonec2-spot-price takes US dollars, not {price:?}")));
     }
     Ok(Some(Spot { price, persistent: kind.as_deref() == Some("persistent") }))
 }
@@ -389,7 +399,7 @@ fn tags(text: &str) -> Result<BTreeMap<String, String>> {
     let words: Vec<&str> = text.split(',').collect();
     let pairs: Vec<(&str, &str)> = if words.iter().all(|word| word.contains('=')) {
         words.iter().filter_map(|word| word.split_once('=')).collect()
-    } else if words.len() % 2 == 0 {
+    } else if words.len().is_multiple_of(2) {
         words.chunks(2).map(|pair| (pair[0], pair[1])).collect()
     } else {
         return Err(Error::invalid("--amazonec2-tags takes pairs, and the last key has no value")

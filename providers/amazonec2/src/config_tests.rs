@@ -22,7 +22,7 @@ fn typed_keys_are_secrets_and_stay_out_of_the_config() {
     let saved = configured.config.to_string();
     assert!(!saved.contains("AKIAEXAMPLE") && !saved.contains("sesame") && !saved.contains("\"tok\""));
     assert_eq!(configured.secrets.0.len(), 3);
-    assert!(super::tests::configured(&[text(SECRET_KEY, "sesame")]).is_err(), "a secret without its id");
+    assert!(super::configured(&[text(SECRET_KEY, "sesame")]).is_err(), "a secret without its id");
 }
 
 #[test]

@@ -27,15 +27,16 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     let resolved = machine.plan.map(Resolved::read).transpose()?;
     let by_token = || tags::by_token(machine.token);
     let mut ids: Vec<String> = inventory::instances(aws, by_token()).await?.into_iter().map(|r| r.id).collect();
-    if let Some(id) = unanswered(aws, machine, resolved.as_ref()).await? {
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
+    if let Some(id) = unanswered(aws, machine, resolved.as_ref()).await?
+        && !ids.contains(&id)
+    {
+        ids.push(id);
     }
-    if let Some(id) = machine.instance.map(|instance| instance.id.to_string()) {
-        if !ids.contains(&id) && is_alive(aws, &id).await? {
-            ids.push(id);
-        }
+    if let Some(id) = machine.instance.map(|instance| instance.id.to_string())
+        && !ids.contains(&id)
+        && is_alive(aws, &id).await?
+    {
+        ids.push(id);
     }
     if resolved.as_ref().is_none_or(|resolved| resolved.config.spot.is_some()) {
         cancel_spot_requests(aws, machine).await?;

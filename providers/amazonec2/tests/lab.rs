@@ -1,0 +1,227 @@
+//! The driver against the lab's EC2 API, without hosts: the promises of every provider, and EC2's own faults.
+//!
+//! `tests/run` starts the lab; by hand: `eval "$(tests/lab/up --no-hosts)"; cargo test -p rmachine-provider-amazonec2 --test lab`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+#[path = "../../../tests/lab/client.rs"]
+mod client;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use client::{lab, resources};
+use rmachine_provider_amazonec2::AmazonEc2;
+use rmachine_provider_api::{
+    AttemptToken, CreateRequest, Driver, Kind, LeftBehind, MachineRef, MachineSpec, MachineToken, Notify, Owner,
+    Provider, Secrets, Silent, Value, Values,
+    conformance::{self, Harness, Recorder, Support, machine_ref},
+};
+use serde_json::json;
+
+/// The lab has one account and one list of faults: one test at a time.
+static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+static NUMBER: AtomicUsize = AtomicUsize::new(1);
+
+struct Ec2 {
+    provider: Arc<dyn Provider>,
+    config: serde_json::Value,
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Notify for Heard {
+    fn progress(&self, _: &str) {}
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+}
+
+async fn connect(given: &[(&'static str, &str)], notify: Arc<dyn Notify>, keep: bool) -> Ec2 {
+    let mut given: BTreeMap<_, _> =
+        given.iter().map(|(name, value)| (*name, Value::Text((*value).to_owned()))).collect();
+    given.entry("amazonec2-ami-name").or_insert(Value::Text("rmachine-lab-debian-13".into()));
+    given.entry("amazonec2-retries").or_insert(Value::Integer(8));
+    let driver = AmazonEc2;
+    let values =
+        Values::resolve(driver.info().flags, |flag| given.get(flag.name).cloned(), |name| std::env::var(name).ok());
+    let configured = driver.configure(&values.unwrap()).unwrap();
+    let secrets = if keep { configured.secrets } else { Secrets::default() };
+    let provider = driver.connect(&configured.config, &secrets, notify).await.unwrap();
+    Ec2 { provider, config: configured.config }
+}
+
+async fn plain() -> Ec2 {
+    connect(&[], Arc::new(Silent), false).await
+}
+
+/// Takes all scripted faults away when a test ends, however it ends.
+struct Faults;
+
+impl Faults {
+    fn script(fault: &serde_json::Value) -> Self {
+        lab("POST", "faults", Some(fault));
+        Self
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        lab("DELETE", "faults", None);
+    }
+}
+
+#[async_trait]
+impl Harness for Ec2 {
+    fn provider(&self) -> &dyn Provider {
+        self.provider.as_ref()
+    }
+
+    fn support(&self) -> Support {
+        Support { makes: true, power: true, ingress: true }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner("conformance".into())
+    }
+
+    fn spec(&self, name: &str) -> MachineSpec {
+        MachineSpec { name: name.into(), config: self.config.clone(), engine_port: 2376 }
+    }
+
+    async fn request(&self, name: &str) -> CreateRequest {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        CreateRequest {
+            name: name.into(),
+            owner: self.owner(),
+            token: MachineToken(format!("{number:08}-token-{}", std::process::id())),
+            attempt: AttemptToken(format!("attempt-{number}-{}", std::process::id())),
+            plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
+            user_data: Some(b"#!/bin/sh\n".to_vec()),
+            public_key: None,
+            engine_port: 2376,
+        }
+    }
+}
+
+/// The machine of a create whose answer never came.
+fn interrupted<'a>(request: &'a CreateRequest, intents: &'a [String]) -> MachineRef<'a> {
+    MachineRef { intents, unanswered: Some(request), ..machine_ref(request, None) }
+}
+
+#[tokio::test]
+async fn amazonec2_keeps_every_promise() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    conformance::all(&plain().await).await;
+    assert_eq!(resources(), before);
+}
+
+#[tokio::test]
+async fn a_create_takes_ten_calls_at_most_besides_polls() {
+    let _one = ONE.lock().await;
+    let ec2 = plain().await;
+    lab("DELETE", "calls", None);
+    let request = ec2.request("counted").await;
+    let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
+    let calls = lab("GET", "calls", None);
+    let actions: Vec<&str> = calls.as_array().unwrap().iter().filter_map(|call| call["action"].as_str()).collect();
+    let work = actions.iter().filter(|action| **action != "DescribeInstances").count();
+    assert!(work <= 10, "{actions:?}");
+    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Silent).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_answer_makes_one_instance() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = plain().await;
+    let request = ec2.request("lost-once").await;
+    let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true, "times": 1 }));
+    let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
+    drop(faults);
+    let instances =
+        resources().into_iter().filter(|held| held.starts_with("instances/") && !before.contains(held)).count();
+    assert_eq!(instances, 1);
+    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Silent).await.unwrap();
+    assert_eq!(resources(), before);
+}
+
+#[tokio::test]
+async fn an_instance_whose_answer_never_came_is_found_and_removed() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = connect(&[], Arc::new(Silent), false).await;
+    let request = ec2.request("lost").await;
+    let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true }));
+    let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.left_behind()), (Kind::Unreachable, &LeftBehind::Unknown));
+    drop(faults);
+    assert!(resources().len() > before.len(), "there is an instance that nobody has an id of");
+    let intents = ["CreateSecurityGroup".to_owned(), "RunInstances".to_owned()];
+    ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
+    assert_eq!(resources(), before);
+}
+
+#[tokio::test]
+async fn no_capacity_is_said_and_leaves_nothing() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = plain().await;
+    let request = ec2.request("full").await;
+    let fault = json!({ "action": "RunInstances", "error": "InsufficientInstanceCapacity", "status": 400 });
+    let faults = Faults::script(&fault);
+    let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Capacity);
+    let intents = ["RunInstances".to_owned()];
+    ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
+    drop(faults);
+    assert_eq!(resources(), before);
+}
+
+#[tokio::test]
+async fn throttled_and_broken_calls_are_repeated() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = plain().await;
+    lab("DELETE", "calls", None);
+    let throttle = Faults::script(&json!({ "rate": 0.25, "error": "RequestLimitExceeded", "status": 503 }));
+    let _resets = Faults::script(&json!({ "rate": 0.05, "reset": true }));
+    let requests = futures::future::join_all((0..5).map(|n| {
+        let ec2 = &ec2;
+        async move { ec2.request(&format!("busy-{n}")).await }
+    }))
+    .await;
+    let journal = Recorder::default();
+    let made = futures::future::join_all(requests.iter().map(|request| ec2.provider.create(request, &journal))).await;
+    drop(throttle);
+    for (request, made) in requests.iter().zip(&made) {
+        let instance = made.as_ref().unwrap();
+        ec2.provider.destroy(&machine_ref(request, Some(instance)), &Silent).await.unwrap();
+    }
+    assert_eq!(resources(), before);
+}
+
+#[tokio::test]
+async fn expired_stored_keys_give_way_to_the_chain_and_that_is_said() {
+    let _one = ONE.lock().await;
+    let heard = Arc::new(Heard::default());
+    let key = std::env::var("AWS_ACCESS_KEY_ID").unwrap();
+    let secret = std::env::var("AWS_SECRET_ACCESS_KEY").unwrap();
+    let keys = [
+        ("amazonec2-access-key", key.as_str()),
+        ("amazonec2-secret-key", secret.as_str()),
+        ("amazonec2-session-token", "expired"),
+    ];
+    let ec2 = connect(&keys, heard.clone(), true).await;
+    ec2.provider.find(Some(&ec2.owner())).await.unwrap();
+    let said = heard.0.lock().unwrap().clone();
+    assert_eq!(said, ["the access keys stored for this machine have expired; using those of the environment"]);
+}

@@ -1,0 +1,39 @@
+//! The lab as tests see it: what `tests/lab/up` exports, and its control API.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A value that `tests/lab/up` exports.
+pub fn lab_variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `tests/run`, or `eval \"$(tests/lab/up)\"` before `cargo test --test e2e`")
+    })
+}
+
+/// Calls the lab's control API.
+pub fn lab(method: &str, path: &str, body: Option<&Value>) -> Value {
+    let url = format!("{}/{path}", lab_variable("RMACHINE_LAB"));
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-X", method, &url]);
+    if let Some(body) = body {
+        curl.args(["-H", "Content-Type: application/json", "-d", &body.to_string()]);
+    }
+    let output = curl.output().expect("curl is installed by tests/run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{method} {url}: {e}: {text}"));
+    assert!(value.get("error").is_none(), "{method} {url}: {value}");
+    value
+}
+
+/// Everything that the account holds, as one flat list of `kind/id`.
+pub fn resources() -> Vec<String> {
+    let held = lab("GET", "resources", None);
+    let kinds = held.as_object().unwrap();
+    kinds
+        .iter()
+        .flat_map(|(kind, ids)| {
+            ids.as_array().unwrap().iter().map(move |id| format!("{kind}/{}", id.as_str().unwrap()))
+        })
+        .collect()
+}
