@@ -98,6 +98,22 @@ impl Error {
         Self { kind: self.kind, message: message.into(), hints, source: Some(Box::new(self)) }
     }
 
+    /// Puts the machine's name into hints that say NAME, as those of the layers do that know no machine.
+    #[must_use]
+    pub fn about(mut self, name: &str) -> Self {
+        for hint in &mut self.hints {
+            *hint = hint.replace(" NAME", &format!(" {name}"));
+        }
+        self
+    }
+
+    /// Drops the hints, where what they advise has been overtaken.
+    #[must_use]
+    pub fn without_hints(mut self) -> Self {
+        self.hints.clear();
+        self
+    }
+
     /// The class of the failure.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -1,8 +1,8 @@
 //! `rmachine create`: the flags of every driver come from its table.
 
-use std::{ffi::OsString, str::FromStr};
+use std::{collections::BTreeMap, ffi::OsString, str::FromStr};
 
-use clap::{Arg, ArgAction, ArgMatches, builder::FalseyValueParser};
+use clap::{Arg, ArgAction, ArgMatches};
 use rmachine_provider_api::{Driver, Flag, FlagKind, Value, Values};
 
 use super::Context;
@@ -26,13 +26,13 @@ pub struct Args {
     #[arg(value_name = "NAME")]
     name: String,
     /// Driver that makes it
-    #[arg(short, long, env = "MACHINE_DRIVER", value_name = "DRIVER")]
+    #[arg(short, long, env = "MACHINE_DRIVER", hide_env_values = true, value_name = "DRIVER")]
     driver: Option<String>,
     /// Where the engine comes from: auto, existing, docker, distro, url or none
     #[arg(long, value_name = "SOURCE", default_value = "auto", value_parser = EngineSource::from_str)]
     engine_source: EngineSource,
     /// Script that installs the engine (means --engine-source url)
-    #[arg(long, env = "MACHINE_DOCKER_INSTALL_URL", value_name = "URL")]
+    #[arg(long, env = "MACHINE_DOCKER_INSTALL_URL", hide_env_values = true, value_name = "URL")]
     engine_install_url: Option<String>,
     /// Option of the engine, as KEY=VALUE or KEY (may be repeated)
     #[arg(long, value_name = "OPTION")]
@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "REGISTRY")]
     engine_insecure_registry: Vec<String>,
     /// Mirror of Docker Hub that the engine uses (may be repeated)
-    #[arg(long, env = "ENGINE_REGISTRY_MIRROR", value_name = "URL", value_delimiter = ',')]
+    #[arg(long, env = "ENGINE_REGISTRY_MIRROR", hide_env_values = true, value_name = "URL", value_delimiter = ',')]
     engine_registry_mirror: Vec<String>,
     /// Storage driver of the engine
     #[arg(long, value_name = "DRIVER")]
@@ -70,7 +70,13 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
     };
     let driver = drivers.get(&driver_name)?;
     refuse_foreign_flags(drivers, driver.as_ref(), matches)?;
-    let values = Values::resolve(driver.info().flags, |flag| given(matches, flag), |name| std::env::var(name).ok())?;
+    let mut typed = BTreeMap::new();
+    for flag in driver.info().flags {
+        if let Some(value) = given(matches, flag)? {
+            typed.insert(flag.name, value);
+        }
+    }
+    let values = Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), |name| std::env::var(name).ok())?;
     let install_url = args.engine_install_url.filter(|url| !url.is_empty());
     let engine = EngineSpec {
         source: match (&install_url, args.engine_source) {
@@ -110,10 +116,10 @@ pub(super) fn chosen_driver(arguments: &[OsString]) -> Option<String> {
     let texts: Vec<&str> = arguments.iter().filter_map(|a| a.to_str()).collect();
     let mut found = None;
     for (index, text) in texts.iter().enumerate() {
-        if let Some(value) = text.strip_prefix("--driver=").or_else(|| text.strip_prefix("-d=")) {
-            found = Some(value.to_owned());
-        } else if matches!(*text, "--driver" | "-d") {
+        if matches!(*text, "--driver" | "-d") {
             found = texts.get(index + 1).map(|value| (*value).to_owned());
+        } else if let Some(value) = text.strip_prefix("--driver=").or_else(|| text.strip_prefix("-d")) {
+            found = Some(value.trim_start_matches('=').to_owned());
         }
     }
     found.or_else(|| std::env::var("MACHINE_DRIVER").ok()).filter(|name| !name.is_empty())
@@ -135,7 +141,9 @@ pub(super) fn with_driver_flags(mut create: clap::Command, drivers: &Drivers, ch
 }
 
 fn argument(flag: &'static Flag, driver: &'static str, shown: bool) -> Arg {
-    let mut help = flag.help.to_owned();
+    let mut letters = flag.help.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let mut help = format!("{first}{}", letters.as_str());
     if let Some(default) = flag.default {
         help.push_str(&format!(" [default: {default}]"));
     }
@@ -148,18 +156,13 @@ fn argument(flag: &'static Flag, driver: &'static str, shown: bool) -> Arg {
         .help(help)
         .help_heading(format!("Options of the driver {driver}"))
         .value_name(flag.value_name)
-        .hide(!shown)
-        .allow_hyphen_values(true);
+        .hide(!shown);
     match flag.kind {
-        FlagKind::Text => arg.action(ArgAction::Set),
-        FlagKind::Integer => arg.action(ArgAction::Set).value_parser(clap::value_parser!(i64)),
+        FlagKind::Text | FlagKind::Integer => arg.action(ArgAction::Set),
         FlagKind::List => arg.action(ArgAction::Append),
-        FlagKind::Switch => arg
-            .action(ArgAction::Set)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .value_parser(FalseyValueParser::new()),
+        FlagKind::Switch => {
+            arg.action(ArgAction::Set).num_args(0..=1).require_equals(true).default_missing_value("true")
+        }
     }
 }
 
@@ -167,19 +170,18 @@ fn is_given(matches: &ArgMatches, flag: &Flag) -> bool {
     matches.value_source(flag.name) == Some(clap::parser::ValueSource::CommandLine)
 }
 
-/// What the command line says of `flag`.
-fn given(matches: &ArgMatches, flag: &'static Flag) -> Option<Value> {
+/// What the command line says of `flag`; an empty value counts as not given, as in the environment.
+fn given(matches: &ArgMatches, flag: &'static Flag) -> Result<Option<Value>> {
     if !is_given(matches, flag) {
-        return None;
+        return Ok(None);
     }
-    match flag.kind {
-        FlagKind::Text => matches.get_one::<String>(flag.name).cloned().map(Value::Text),
-        FlagKind::Integer => matches.get_one::<i64>(flag.name).copied().map(Value::Integer),
-        FlagKind::Switch => matches.get_one::<bool>(flag.name).copied().map(Value::Switch),
-        FlagKind::List => matches
-            .get_many::<String>(flag.name)
-            .map(|items| Value::List(items.filter(|item| !item.is_empty()).cloned().collect())),
-    }
+    let mut texts = matches.get_many::<String>(flag.name).into_iter().flatten().filter(|text| !text.is_empty());
+    Ok(match flag.kind {
+        FlagKind::List => Some(Value::List(texts.cloned().collect())),
+        FlagKind::Text | FlagKind::Integer | FlagKind::Switch => {
+            texts.next().map(|text| flag.parse(text)).transpose()?
+        }
+    })
 }
 
 fn refuse_foreign_flags(drivers: &Drivers, chosen: &dyn Driver, matches: &ArgMatches) -> Result<()> {

@@ -19,6 +19,7 @@ mod status;
 mod stop;
 pub mod ui;
 mod url;
+mod usage;
 mod version;
 
 use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode, sync::Arc};
@@ -37,10 +38,10 @@ use crate::{
 #[command(name = "rmachine", version, after_help = EXAMPLES, propagate_version = false)]
 struct Cli {
     /// Directory of the store
-    #[arg(short = 's', long, global = true, env = "MACHINE_STORAGE_PATH", value_name = "DIR", hide_env_values = true)]
+    #[arg(short = 's', long, global = true, help_heading = GLOBAL, env = "MACHINE_STORAGE_PATH", value_name = "DIR", hide_env_values = true)]
     storage_path: Option<PathBuf>,
     /// Say on stderr what happens, step by step (never secrets)
-    #[arg(short = 'D', long, global = true, env = "MACHINE_DEBUG", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(short = 'D', long, global = true, help_heading = GLOBAL, env = "MACHINE_DEBUG", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     debug: bool,
     /// Accepted and ignored, as docker-machine's callers pass it
     #[arg(long, global = true, hide = true, value_name = "TOKEN")]
@@ -54,6 +55,9 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Heading of the options that every command has.
+const GLOBAL: &str = "Global options";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -159,20 +163,16 @@ async fn watch_twice(interrupt: crate::machine::Interrupt, terminal: Arc<ui::Ter
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let drivers = Drivers::compiled_in();
-    let matches = match command(&drivers, &arguments).try_get_matches_from(&arguments) {
-        Ok(matches) => matches,
-        Err(error) => {
-            let code = if error.use_stderr() { Kind::Usage.exit_code() } else { 0 };
-            // Nothing can be said when even this cannot be printed.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
-    };
+    let command = command(&drivers, &arguments);
     let terminal = ui::Terminal::of_process();
+    let parsed = command
+        .clone()
+        .try_get_matches_from(usage::plain_switches(&command, &arguments))
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return usage::answer(&error, &command, &arguments, &terminal),
+    };
     start_log(cli.debug);
     let program = arguments
         .first()
@@ -195,7 +195,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// The whole command with the flags of every driver; only those of the chosen one are shown.
 pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
     let chosen = create::chosen_driver(arguments);
-    Cli::command().mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen.as_deref()))
+    Cli::command()
+        .args_override_self(true)
+        .mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen.as_deref()))
 }
 
 fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {

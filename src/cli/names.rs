@@ -40,18 +40,18 @@ impl Names {
     }
 }
 
-/// Works on all `names` at once. Every failure is printed; the last one is answered.
+/// Works on all `names` at once. Every success is said and every failure printed; the last failure is answered.
 pub fn each<'a, T, F: Future<Output = Result<T>>>(
     context: &Context,
     names: &'a [String],
     work: impl Fn(&'a str) -> F,
-) -> Result<Vec<(&'a str, T)>> {
+    success: impl Fn(&str, &T) -> String,
+) -> Result<()> {
     let results = context.run(async { Ok(machine::for_each(names, work).await) })?;
-    let mut done = Vec::new();
     let mut last: Option<Error> = None;
     for (name, result) in results {
         match result {
-            Ok(value) => done.push((name, value)),
+            Ok(value) => context.terminal.say(&success(name, &value)),
             Err(error) => {
                 if let Some(previous) = last.replace(error) {
                     context.terminal.fail(&previous);
@@ -59,8 +59,5 @@ pub fn each<'a, T, F: Future<Output = Result<T>>>(
             }
         }
     }
-    match last {
-        None => Ok(done),
-        Some(error) => Err(error),
-    }
+    last.map_or(Ok(()), Err)
 }

@@ -16,8 +16,10 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
-    for (name, ()) in names::each(context, &names, |name| context.core.provision(name))? {
-        context.terminal.say(&format!("Machine \"{name}\" is provisioned."));
-    }
-    Ok(())
+    names::each(
+        context,
+        &names,
+        |name| context.core.provision(name),
+        |name, ()| format!("Machine \"{name}\" is provisioned."),
+    )
 }

@@ -29,16 +29,14 @@ pub struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
     let what = Regenerate { force: args.force, client: args.client_certs };
-    for (name, done) in names::each(context, &names, |name| context.core.regenerate_certificates(name, what))? {
-        context.terminal.say(&match done {
-            Regenerated::NothingToDo => format!("The certificate of machine \"{name}\" is good; nothing was changed."),
-            Regenerated::ContainersKept => {
-                format!("Machine \"{name}\" has a new certificate; its containers kept running.")
-            }
-            Regenerated::EngineRestarted => {
-                format!("Machine \"{name}\" has a new certificate; its engine was restarted.")
-            }
-        });
-    }
-    Ok(())
+    let work = |name| context.core.regenerate_certificates(name, what);
+    names::each(context, &names, work, |name, done| match done {
+        Regenerated::NothingToDo => format!("The certificate of machine \"{name}\" is good; nothing was changed."),
+        Regenerated::ContainersKept => {
+            format!("Machine \"{name}\" has a new certificate; its containers kept running.")
+        }
+        Regenerated::EngineRestarted => {
+            format!("Machine \"{name}\" has a new certificate; its engine was restarted.")
+        }
+    })
 }

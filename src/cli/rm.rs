@@ -44,8 +44,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         }
     }
     let mode = if args.force { RemoveMode::Force } else { RemoveMode::Normal };
-    for (name, ()) in names::each(context, &names, |name| context.core.remove(name, mode))? {
-        context.terminal.say(&format!("Machine \"{name}\" is removed."));
-    }
-    Ok(())
+    names::each(
+        context,
+        &names,
+        |name| context.core.remove(name, mode),
+        |name, ()| format!("Machine \"{name}\" is removed."),
+    )
 }

@@ -17,8 +17,10 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
-    for (name, ()) in names::each(context, &names, |name| context.core.stop(name, StopMode::Graceful))? {
-        context.terminal.say(&format!("Machine \"{name}\" is stopped."));
-    }
-    Ok(())
+    names::each(
+        context,
+        &names,
+        |name| context.core.stop(name, StopMode::Graceful),
+        |name, ()| format!("Machine \"{name}\" is stopped."),
+    )
 }

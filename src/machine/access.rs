@@ -59,9 +59,11 @@ impl Core {
         let (ca, cert, key) = (read(file::CA_CERT)?, read(file::CLIENT_CERT)?, read(file::CLIENT_KEY)?);
         let tls = TlsFiles { ca_pem: &ca, cert_pem: &cert, key_pem: &key };
         let endpoint = Endpoint { host: access.host.clone(), port: access.port };
-        engine::check(&endpoint, &tls, timeout)
-            .await
-            .map_err(|e| Error::from(e).context(format!("the engine of machine \"{}\" is not reachable", access.name)))
+        engine::check(&endpoint, &tls, timeout).await.map_err(|e| {
+            Error::from(e)
+                .about(&access.name)
+                .context(format!("the engine of machine \"{}\" is not reachable", access.name))
+        })
     }
 }
 

@@ -18,7 +18,8 @@ impl Core {
             return Err(Error::new(
                 Kind::Failure,
                 format!("the driver \"{}\" has no firewall that rmachine could change", record.driver),
-            ));
+            )
+            .hint("change who may connect where the host runs"));
         }
         let provider = self.provider(&record).await?;
         let sources = (!sources.is_empty()).then_some(sources);

@@ -46,6 +46,21 @@ pub enum Status {
 }
 
 impl Status {
+    const ALL: [Self; 12] = [
+        Self::Running,
+        Self::Starting,
+        Self::Stopped,
+        Self::Stopping,
+        Self::Paused,
+        Self::Saved,
+        Self::Creating,
+        Self::Removing,
+        Self::Missing,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Error,
+    ];
+
     /// The word as printed.
     pub fn word(self) -> &'static str {
         match self {
@@ -113,7 +128,14 @@ impl Filter {
             };
             match key.to_ascii_lowercase().as_str() {
                 "driver" => parsed.drivers.push(value.to_owned()),
-                "state" => parsed.states.push(value.to_owned()),
+                "state" => {
+                    if !Status::ALL.iter().any(|state| state.word().eq_ignore_ascii_case(value)) {
+                        let words: Vec<&str> = Status::ALL.iter().map(|state| state.word()).collect();
+                        return Err(Error::usage(format!("unknown state \"{value}\""))
+                            .hint(format!("states are {}", words.join(", "))));
+                    }
+                    parsed.states.push(value.to_owned());
+                }
                 "label" => parsed.labels.push(value.to_owned()),
                 "swarm" => parsed.swarms.push(value.to_owned()),
                 "name" => {

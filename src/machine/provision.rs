@@ -186,6 +186,7 @@ impl Core {
                 }
                 Err(error) => {
                     let error = Error::from(error)
+                        .about(&record.name)
                         .context(format!("the engine of machine \"{}\" does not answer over TLS", record.name));
                     return Err(self.explain(record, error).await);
                 }

@@ -85,7 +85,10 @@ impl Core {
     fn forget_unreadable(&self, name: &str, error: Error, notify: &dyn Notify) -> Result<()> {
         notify.warn("its record cannot be read, so the cloud was not asked; what it made may still be there");
         self.keep_remains(name)?;
-        Err(error.context(format!("machine \"{name}\" is forgotten, but what it made may still be there")))
+        Err(error
+            .without_hints()
+            .context(format!("machine \"{name}\" is forgotten, but what it made may still be there"))
+            .hint(format!("its files are kept in {}", self.store.tombstones().display())))
     }
 
     fn forget_with_remains(&self, record: &Record, error: Error) -> Result<()> {

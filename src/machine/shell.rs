@@ -26,7 +26,8 @@ impl Core {
             return Err(Error::new(
                 Kind::Failure,
                 format!("the driver \"{}\" knows no way to log in to machine \"{name}\"", record.driver),
-            ));
+            )
+            .hint("rmachine only knows the URL of this engine; log in to its host by your own means"));
         }
         if record.instance.is_none() {
             self.require_ready(&record)?;
@@ -57,7 +58,7 @@ impl Core {
     pub(super) async fn connect(&self, record: &Record, target: &Target, timeout: Duration) -> Result<Session> {
         match Session::connect(target, timeout).await {
             Ok(session) => Ok(session),
-            Err(error) => Err(self.explain(record, Error::from(error)).await),
+            Err(error) => Err(self.explain(record, Error::from(error).about(&record.name)).await),
         }
     }
 
@@ -72,7 +73,7 @@ impl Core {
     ) -> Result<Session> {
         match Session::wait(target, &ssh::WaitPolicy::new(patience, booting), notify).await {
             Ok(session) => Ok(session),
-            Err(error) => Err(self.explain(record, Error::from(error)).await),
+            Err(error) => Err(self.explain(record, Error::from(error).about(&record.name)).await),
         }
     }
 
@@ -100,7 +101,7 @@ impl Core {
         let port = record.ssh.port;
         let shown = match ssh::scan_host_key(&host, port, CONNECT).await {
             Ok(shown) => shown,
-            Err(error) => return Err(self.explain(record, Error::from(error)).await),
+            Err(error) => return Err(self.explain(record, Error::from(error).about(&record.name)).await),
         };
         if ssh::known_hosts_knows(&known_hosts_files(), &host, port)? {
             return Ok(());

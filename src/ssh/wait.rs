@@ -42,6 +42,7 @@ impl Session {
         let deadline = Instant::now() + policy.patience;
         let mut settle_until: Option<Instant> = None;
         let mut pause = FIRST_PAUSE;
+        let mut tries = Tries::default();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let error = match Self::connect(target, TRY.min(left.max(Duration::from_secs(1)))).await {
@@ -64,11 +65,53 @@ impl Session {
             } else if !error.may_pass() {
                 return Err(error);
             }
+            if settling {
+                pause = tries.pause_after(&error);
+            }
             if Instant::now() + pause >= deadline {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
             pause = if settling { FIRST_PAUSE } else { (pause * 5 / 4).min(LONGEST_PAUSE) };
+        }
+    }
+}
+
+/// Tries that a host has answered without letting us in. Since OpenSSH 9.8 a server keeps those away whose
+/// penalties add up to more than 15 seconds: 5 a refused login, 1 a connection without one
+/// (sshd_config(5), PerSourcePenalties). A few quick tries are free; then no faster than the penalties go by.
+#[derive(Debug, Default)]
+struct Tries {
+    logins: u32,
+    others: u32,
+}
+
+impl Tries {
+    fn pause_after(&mut self, error: &Error) -> Duration {
+        let (count, free, penalty) = match error {
+            Error::AuthRefused { .. } => (&mut self.logins, 1, Duration::from_secs(5)),
+            _ => (&mut self.others, 3, Duration::from_secs(1)),
+        };
+        *count += 1;
+        if *count <= free { FIRST_PAUSE } else { penalty }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openssh_never_finds_a_reason_to_keep_us_away() {
+        let refused = Error::AuthRefused { host: String::new(), user: String::new(), tried: String::new() };
+        let other = Error::HostKey { host: String::new(), shown: String::new(), expected: String::new() };
+        let (mut tries, mut owed) = (Tries::default(), Duration::ZERO);
+        // Host keys first, logins when they are in: as a first boot goes.
+        for round in 0..60 {
+            let (error, penalty) = if round < 30 { (&other, 1) } else { (&refused, 5) };
+            owed += Duration::from_secs(penalty);
+            assert!(owed < Duration::from_secs(15), "round {round}: {owed:?}");
+            owed = owed.saturating_sub(tries.pause_after(error));
         }
     }
 }

@@ -116,7 +116,9 @@ impl Store {
     /// [`Kind::Store`] when that fails.
     pub fn prepare(&self) -> Result<Owner> {
         for directory in [self.root.join("machines"), self.certs_directory(), self.root.join("locks")] {
-            atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
+            atomic::create_directory(&directory).map_err(|e| {
+                cannot("make the directory", &directory, e).hint("choose another place with --storage-path DIR")
+            })?;
         }
         if let Some(owner) = self.owner()? {
             return Ok(owner);
@@ -179,14 +181,17 @@ impl Store {
     pub fn load(&self, name: &str) -> Result<Record> {
         check_name(name).map_err(|_| self.no_such_machine(name))?;
         let path = self.machine_file(name, file::CONFIG);
+        let broken = |path: &Path, e: serde_json::Error| {
+            unreadable(path, e).hint(format!("`rmachine rm -f {name}` forgets it, without asking the cloud"))
+        };
         let Some(bytes) = read_optional(&path)? else {
             if self.exists(name) {
                 return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
-                    .hint(format!("remove the machine with `rmachine rm -f {name}`")));
+                    .hint(format!("`rmachine rm -f {name}` forgets it, without asking the cloud")));
             }
             return Err(self.no_such_machine(name));
         };
-        let mut document: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
+        let mut document: Value = serde_json::from_slice(&bytes).map_err(|e| broken(&path, e))?;
         let Some(section) = document.get_mut(document::SECTION).map(Value::take) else {
             return Err(Error::new(Kind::Store, format!("machine \"{name}\" was made by docker-machine"))
                 .hint("this version reads its own records only; use docker-machine for this machine"));
@@ -196,10 +201,10 @@ impl Store {
             return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is from a newer rmachine"))
                 .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
         }
-        let mut record: Record = serde_json::from_value(section).map_err(|e| unreadable(&path, e))?;
+        let mut record: Record = serde_json::from_value(section).map_err(|e| broken(&path, e))?;
         let engine = self.machine_file(name, file::ENGINE);
         if let Some(bytes) = read_optional(&engine)? {
-            record.engine = serde_json::from_slice::<EngineSpec>(&bytes).map_err(|e| unreadable(&engine, e))?;
+            record.engine = serde_json::from_slice::<EngineSpec>(&bytes).map_err(|e| broken(&engine, e))?;
         }
         Ok(record)
     }
@@ -311,13 +316,18 @@ impl Store {
         atomic::remove_directory(&directory).map_err(|e| cannot("remove", &directory, e))
     }
 
+    /// Where machines go that were forgotten by force.
+    pub fn tombstones(&self) -> PathBuf {
+        self.root.join("tombstones")
+    }
+
     /// Moves the directory of machine `name` to `tombstones/`, where gc finds it.
     ///
     /// # Errors
     ///
     /// [`Kind::Store`].
     pub fn entomb(&self, name: &str) -> Result<()> {
-        let directory = self.root.join("tombstones");
+        let directory = self.tombstones();
         atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
         let target = directory.join(format!("{name}-{:08x}", rand::random::<u32>()));
         let source = self.machine_directory(name);
@@ -357,7 +367,10 @@ impl Store {
     }
 
     fn no_such_machine(&self, name: &str) -> Error {
-        let error = Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"));
+        let mut error = Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"));
+        if name == "default" {
+            error = error.hint("without a name, commands mean the machine called \"default\"");
+        }
         let names = self.names().unwrap_or_default();
         let near = crate::near::nearest(name, names.iter().map(String::as_str));
         match near.first() {
@@ -400,5 +413,5 @@ fn cannot(what: &str, path: &Path, error: io::Error) -> Error {
 fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(Kind::Store, format!("{} is damaged", path.display()))
         .source(error)
-        .hint("restore the file from a backup, or remove the machine with `rmachine rm -f NAME`")
+        .hint("restore the file from a backup")
 }

@@ -1,13 +1,6 @@
 //! The core over the fake cloud: library tests, no network but loopback.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod access;
 mod authority;
@@ -17,4 +10,5 @@ mod list;
 mod locks;
 mod refused;
 mod secrets;
+mod ssh;
 mod support;

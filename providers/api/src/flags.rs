@@ -88,6 +88,30 @@ impl Flag {
         self.aliases = aliases;
         self
     }
+
+    /// Reads `text` as a value of this flag; booleans are those of Go's `strconv.ParseBool`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::InvalidInput`] that names the flag; a secret is not repeated.
+    pub fn parse(&self, text: &str) -> crate::Result<Value> {
+        let wrong = |what: &str| match self.secret {
+            true => crate::Error::invalid(format!("--{} takes {what}", self.name)),
+            false => crate::Error::invalid(format!("--{} takes {what}, not \"{text}\"", self.name)),
+        };
+        match self.kind {
+            FlagKind::Text => Ok(Value::Text(text.to_owned())),
+            FlagKind::Integer => text.trim().parse().map(Value::Integer).map_err(|_| wrong("a whole number")),
+            FlagKind::Switch => match text {
+                "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Switch(true)),
+                "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Switch(false)),
+                _ => Err(wrong("true or false")),
+            },
+            FlagKind::List => {
+                Ok(Value::List(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()))
+            }
+        }
+    }
 }
 
 /// A parsed value.
@@ -139,7 +163,7 @@ impl Values {
             };
             let found = match (found, flag.default) {
                 (Some(found), _) => Some(found),
-                (None, Some(default)) => Some((parse(flag, default)?, Source::Default)),
+                (None, Some(default)) => Some((flag.parse(default)?, Source::Default)),
                 (None, None) => None,
             };
             if let Some(found) = found {
@@ -208,30 +232,13 @@ fn from_environment(
 ) -> crate::Result<Option<(Value, Source)>> {
     for name in flag.env {
         if let Some(text) = env(name).filter(|text| !text.is_empty()) {
-            let value = parse(flag, &text).map_err(|e| {
+            let value = flag.parse(&text).map_err(|e| {
                 crate::Error::invalid(format!("the environment variable {name} is not valid")).source(e)
             })?;
             return Ok(Some((value, Source::Environment(name))));
         }
     }
     Ok(None)
-}
-
-/// Parses `text` as the kind of `flag`; booleans are those of Go's `strconv.ParseBool`.
-fn parse(flag: &Flag, text: &str) -> crate::Result<Value> {
-    let wrong = |what: &str| crate::Error::invalid(format!("--{} takes {what}, not \"{text}\"", flag.name));
-    match flag.kind {
-        FlagKind::Text => Ok(Value::Text(text.to_owned())),
-        FlagKind::Integer => text.trim().parse().map(Value::Integer).map_err(|_| wrong("a whole number")),
-        FlagKind::Switch => match text {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Switch(true)),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Switch(false)),
-            _ => Err(wrong("true or false")),
-        },
-        FlagKind::List => {
-            Ok(Value::List(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()))
-        }
-    }
 }
 
 #[cfg(test)]

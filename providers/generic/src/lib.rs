@@ -67,6 +67,14 @@ fn port(values: &Values, flag: &str) -> Result<u16> {
         .ok_or_else(|| Error::invalid(format!("--{flag} takes a port from 1 to 65535, not {number}")))
 }
 
+/// Whether `text` has the form of a fingerprint or of a public key line; the SSH client reads it in full.
+fn looks_like_host_key(text: &str) -> bool {
+    // 32 bytes of SHA-256 in base64 without padding.
+    let is_fingerprint = text.strip_prefix("SHA256:").is_some_and(|digest| digest.len() == 43);
+    let is_key = ["ssh-ed25519 AAAA", "ssh-rsa AAAA", "ecdsa-sha2-nistp"].iter().any(|start| text.starts_with(start));
+    is_fingerprint || is_key
+}
+
 #[async_trait]
 impl Driver for Generic {
     fn info(&self) -> &'static DriverInfo {
@@ -90,12 +98,21 @@ impl Driver for Generic {
                     .hint("--generic-ssh-key takes the path of a private key")
             })?;
         }
+        let host_key = values.text("generic-ssh-host-key").map(str::to_owned);
+        if let Some(key) = host_key.as_ref().filter(|key| !looks_like_host_key(key)) {
+            return Err(Error::invalid(format!(
+                "--generic-ssh-host-key takes a public key or its fingerprint, not {key:?}"
+            ))
+            .hint(
+                "on the host, `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` shows the fingerprint: SHA256:...",
+            ));
+        }
         let config = Config {
             address: address.trim_matches(['[', ']']).to_owned(),
             user: values.text("generic-ssh-user").unwrap_or("root").to_owned(),
             key,
             port: port(values, "generic-ssh-port")?,
-            host_key: values.text("generic-ssh-host-key").map(str::to_owned),
+            host_key,
         };
         let config =
             serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;

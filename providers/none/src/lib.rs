@@ -110,8 +110,8 @@ impl Provider for NoneProvider {
         Err(no_power("start"))
     }
 
-    async fn stop(&self, _: &InstanceId, _: StopMode, _: &dyn Notify) -> Result<()> {
-        Err(no_power("stop"))
+    async fn stop(&self, _: &InstanceId, mode: StopMode, _: &dyn Notify) -> Result<()> {
+        Err(no_power(if mode == StopMode::Force { "kill" } else { "stop" }))
     }
 
     async fn reboot(&self, _: &InstanceId) -> Result<()> {

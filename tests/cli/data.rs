@@ -1,0 +1,111 @@
+//! What goes to stdout, for scripts to read.
+
+use crate::user::User;
+
+#[test]
+fn env_speaks_every_shell() {
+    let user = User::with_machines();
+    let mut text = String::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "cmd", "tcsh", "emacs", "nushell"] {
+        for arguments in [&["env", "--shell", shell, "one"][..], &["env", "--shell", shell, "-u"]] {
+            let answer = user.run(arguments);
+            assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{arguments:?}");
+            text.push_str(&format!("$ rmachine {}\n{}\n", arguments.join(" "), answer.stdout));
+        }
+    }
+    insta::with_settings!({ prepend_module_to_snapshot => false }, { insta::assert_snapshot!("env", text) });
+}
+
+#[test]
+fn env_finds_out_the_shell() {
+    let user = User::with_machines();
+    let fish = user.run_in(&["env", "one"], &[("SHELL", "/usr/bin/fish")]);
+    assert!(fish.stdout.starts_with("set -gx DOCKER_TLS_VERIFY"), "{}", fish.stdout);
+    let unknown = user.run_in(&["env", "one"], &[("SHELL", "/usr/bin/apl")]);
+    assert!(unknown.stdout.starts_with("export DOCKER_TLS_VERIFY"), "{}", unknown.stdout);
+}
+
+#[test]
+fn a_shell_that_evaluates_env_has_the_variables() {
+    let user = User::with_machines();
+    let script = format!(
+        "eval $({} env --shell sh one) && printf '%s %s' \"$DOCKER_HOST\" \"$DOCKER_MACHINE_NAME\"",
+        env!("CARGO_BIN_EXE_rmachine")
+    );
+    let mut shell = assert_cmd::Command::new("sh");
+    let output = shell.env("MACHINE_STORAGE_PATH", user.store()).args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "tcp://127.0.0.1:1 one");
+}
+
+#[test]
+fn no_proxy_names_the_machine() {
+    let user = User::with_machines();
+    let answer = user.run_in(&["env", "--shell", "sh", "--no-proxy", "one"], &[("no_proxy", "localhost")]);
+    assert!(answer.stdout.contains("export no_proxy=\"localhost,127.0.0.1\"\n"), "{}", answer.stdout);
+}
+
+#[test]
+fn the_small_answers() {
+    let user = User::with_machines();
+    assert_eq!(user.run(&["url", "two"]).stdout, "tcp://[::1]:2\n");
+    assert_eq!(user.run(&["ip", "one", "two"]).stdout, "127.0.0.1\n::1\n");
+    let config = user.run(&["config", "one"]).stdout;
+    let lines: Vec<&str> = config.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "--tlsverify",
+            "--tlscacert=\"STORE/machines/one/ca.pem\"",
+            "--tlscert=\"STORE/machines/one/cert.pem\"",
+            "--tlskey=\"STORE/machines/one/key.pem\"",
+            "-H=tcp://127.0.0.1:1"
+        ]
+    );
+    let inspect: serde_json::Value = serde_json::from_str(&user.run(&["inspect", "one"]).stdout).unwrap();
+    assert_eq!(inspect["Driver"]["URL"], "tcp://127.0.0.1:1");
+}
+
+#[test]
+fn ls_prints_a_table_names_and_json() {
+    let user = User::with_machines();
+    std::fs::write(user.store().join("machines/two/config.json"), "{").unwrap();
+    let table = user.run_in(&["ls"], &[("DOCKER_HOST", "tcp://127.0.0.1:1")]);
+    assert_eq!(table.code, 0);
+    insta::with_settings!({ prepend_module_to_snapshot => false }, { insta::assert_snapshot!("ls", table.stdout) });
+    assert_eq!(user.run(&["ls", "-q"]).stdout, "one\ntwo\n");
+    assert_eq!(user.run(&["ls", "-q", "--filter", "driver=none"]).stdout, "one\n");
+    assert_eq!(user.run(&["ls", "-q", "--filter", "name=tw"]).stdout, "two\n");
+    let json: serde_json::Value = serde_json::from_str(&user.run(&["ls", "--json"]).stdout).unwrap();
+    assert_eq!(
+        (&json[0]["name"], &json[0]["state"], &json[1]["state"]),
+        (&"one".into(), &"Unreachable".into(), &"Error".into())
+    );
+    assert_eq!(User::new().run(&["ls", "-q"]).stdout, "");
+}
+
+#[test]
+fn talk_goes_to_stderr_only() {
+    let user = User::new();
+    let created = user.run(&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "m"]);
+    assert_eq!(created.stdout, "");
+    insta::assert_snapshot!(created.stderr, @r#"
+    (m) checking the request
+    Machine "m" is ready at tcp://127.0.0.1:1.
+    Point docker at it with: eval $(rmachine env m)
+    "#);
+    let removed = user.run(&["rm", "-y", "m"]);
+    assert_eq!((removed.code, removed.stdout.as_str()), (0, ""));
+    insta::assert_snapshot!(removed.stderr, @r#"
+    (m) removing
+    Machine "m" is removed.
+    "#);
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let user = User::with_machines();
+    let script = format!("{} inspect one | head -c 1", env!("CARGO_BIN_EXE_rmachine"));
+    let mut shell = assert_cmd::Command::new("sh");
+    let output = shell.env("MACHINE_STORAGE_PATH", user.store()).args(["-c", &script]).output().unwrap();
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"{"[..], &b""[..]));
+}

@@ -1,0 +1,9 @@
+//! The program's texts: every help, every error that needs no network, what is printed where.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+
+mod data;
+mod errors;
+mod flags;
+mod help;
+mod user;
