@@ -9,9 +9,8 @@ use std::{
 
 use serde_json::Value;
 
-/// The image with an engine in it, and the one without.
+/// The image with an engine in it.
 pub const PREBAKED: &str = "rmachine-lab-debian-13-docker";
-pub const PLAIN: &str = "rmachine-lab-debian-13";
 
 #[path = "../lab/client.rs"]
 mod client;
