@@ -140,7 +140,7 @@ fn refused(what: &str, region: &str, subject: &str, code: &str, message: &str) -
     let text = match (subject, text) {
         ("", Some(text)) => text,
         ("", None) => format!("EC2 refuses {what}"),
-        (subject, Some(text)) => format!("{subject}: {text}"),
+        (subject, Some(text)) => format!("cannot {subject}: {text}"),
         (subject, None) => format!("EC2 refuses to {subject}"),
     };
     let error = Error::new(kind, text).source(format!("{code}: {message}"));
@@ -169,7 +169,7 @@ fn meaning(code: &str, region: &str) -> Meaning {
         | "IncompleteSignature" => say(
             Kind::Credentials,
             "AWS does not accept the credentials",
-            &format!("check the access key and its secret, and that the account has the region {region} enabled"),
+            &format!("check the access key and its secret, the region ({region}), and that the account has it enabled"),
         ),
         "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => say(
             Kind::Credentials,
