@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use futures::StreamExt;
+
 use crate::support::{PREBAKED, Store, lab_variable, run};
 
 const DOCKER_PY: &str = "\
@@ -54,5 +56,18 @@ fn bollard_in_the_exported_environment() {
         assert_eq!(docker.ping().await.unwrap(), "OK");
         let images = docker.list_images(None::<bollard::query_parameters::ListImagesOptions>).await.unwrap();
         assert!(images.iter().any(|image| image.repo_tags.iter().any(|tag| tag == "busybox:latest")));
+        let body = bollard::models::ContainerCreateBody {
+            image: Some("busybox".to_owned()),
+            cmd: Some(vec!["echo".to_owned(), "from bollard".to_owned()]),
+            ..Default::default()
+        };
+        let id =
+            docker.create_container(None::<bollard::query_parameters::CreateContainerOptions>, body).await.unwrap().id;
+        docker.start_container(&id, None::<bollard::query_parameters::StartContainerOptions>).await.unwrap();
+        let ended = docker.wait_container(&id, None::<bollard::query_parameters::WaitContainerOptions>).next().await;
+        assert_eq!(ended.unwrap().unwrap().status_code, 0);
+        let options = bollard::query_parameters::LogsOptions { stdout: true, ..Default::default() };
+        let said = docker.logs(&id, Some(options)).next().await.unwrap().unwrap();
+        assert_eq!(said.to_string().trim(), "from bollard");
     });
 }

@@ -24,6 +24,21 @@ fn instance(store: &Store, name: &str) -> Value {
     boto(&format!("ec2.describe_instances(InstanceIds=['{id}'])['Reservations'][0]['Instances'][0]"))
 }
 
+/// What the account still holds with the tag of a machine of this name; names are one test's own.
+#[track_caller]
+pub fn held_for(name: &str) -> Vec<String> {
+    let alive = "dict(Name='instance-state-name', Values=['pending','running','stopping','stopped','shutting-down'])";
+    let held = boto(&format!(
+        "(lambda tag: [i['InstanceId'] for r in ec2.describe_instances(Filters=[tag, {alive}])['Reservations'] for i in r['Instances']] \
+         + [v['VolumeId'] for v in ec2.describe_volumes(Filters=[tag])['Volumes']] \
+         + [g['GroupId'] for g in ec2.describe_security_groups(Filters=[tag])['SecurityGroups']] \
+         + [n['NetworkInterfaceId'] for n in ec2.describe_network_interfaces(Filters=[tag])['NetworkInterfaces']] \
+         + [s['SpotInstanceRequestId'] for s in ec2.describe_spot_instance_requests(Filters=[tag])['SpotInstanceRequests'] if s['State'] in ('open', 'active', 'disabled')] \
+         )(dict(Name='tag:rmachine:machine', Values=['{name}']))"
+    ));
+    held.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+}
+
 fn walk_on(image: &str, name: &str) {
     let store = Store::new();
     let mut create = store.command("rmachine");
@@ -82,6 +97,8 @@ fn the_defaults() {
             assert!(keys.contains(&key), "{key} is missing in {tags}");
         }
     }
+    let held = held_for("plain");
+    assert_eq!(held.len(), 4, "instance, volume, group, interface: {held:?}");
     let listed: Value = serde_json::from_str(&store.rmachine(&["ls", "--json"]).ok()).unwrap();
     assert_eq!((&listed[0]["state"], &listed[0]["driver"]), (&"Running".into(), &"amazonec2".into()));
     let mine = store.rmachine(&["ls", "-q", "--filter", "name=^pl", "--filter", "state=running"]).ok();
@@ -89,6 +106,36 @@ fn the_defaults() {
     let document = std::fs::read_to_string(store.root().join("machines/plain/config.json")).unwrap();
     assert!(!document.contains(&lab_variable("AWS_SECRET_ACCESS_KEY")));
     assert!(!store.root().join("machines/plain/credentials.json").exists(), "the environment's keys are not kept");
+    store.rmachine(&["rm", "-y", "plain"]).ok();
+    assert_eq!(held_for("plain"), Vec::<String>::new());
+}
+
+/// Flags of the disk and of IMDS, as EC2 shows them.
+#[test]
+fn disk_and_metadata_options() {
+    let store = Store::new();
+    let arguments = [
+        "--amazonec2-root-size=24",
+        "--amazonec2-volume-iops=4000",
+        "--amazonec2-volume-throughput=250",
+        "--amazonec2-encrypt-ebs-volume=false",
+        "--amazonec2-http-tokens=optional",
+        "--amazonec2-metadata-token-response-hop-limit=2",
+        "--amazonec2-monitoring",
+        "--engine-source=none",
+    ];
+    store.create_ec2(PREBAKED, &arguments, "options").ok();
+    let instance = instance(&store, "options");
+    let metadata = &instance["MetadataOptions"];
+    assert_eq!(metadata["HttpTokens"], "optional");
+    assert_eq!(metadata["HttpPutResponseHopLimit"], 2);
+    assert_eq!(instance["Monitoring"]["State"], "enabled");
+    let id = instance["InstanceId"].as_str().unwrap();
+    let volume = boto(&format!(
+        "ec2.describe_volumes(Filters=[dict(Name='attachment.instance-id', Values=['{id}'])])['Volumes'][0]"
+    ));
+    assert_eq!((&volume["Size"], &volume["Encrypted"]), (&24.into(), &Value::Bool(false)));
+    assert_eq!((&volume["Iops"], &volume["Throughput"]), (&4000.into(), &250.into()));
 }
 
 /// Typed keys are kept for later commands, in one private file and nowhere else.
@@ -189,8 +236,8 @@ fn spot_instances() {
         .ok();
     store.rmachine(&["stop", "again"]).ok();
     store.rmachine(&["start", "again"]).ok();
-    let open = || resources().into_iter().filter(|held| held.starts_with("spot/")).count();
-    assert_eq!(open(), 1);
+    let open = || held_for("again").into_iter().filter(|id| id.starts_with("sir-")).count();
+    assert_eq!(open(), 1, "it carries the tags as well");
     store.rmachine(&["rm", "-y", "again"]).ok();
     assert_eq!(open(), 0, "the request is cancelled, or EC2 would start another");
 }

@@ -181,3 +181,43 @@ fn every_engine_source() {
     host.exec("test -e /run/by-script");
     store.sh("source", "docker version").ok();
 }
+
+/// Docker's own repository, by the lab's stand-in for it, signed by a key whose fingerprint is given.
+#[test]
+fn from_dockers_repository() {
+    let store = Store::new();
+    let key = Key::make(&store, "login", "-t ed25519");
+    let host = Host::boot("debian12", "debian", &key, true);
+    let arguments = ["--generic-ssh-host-key", host.key_line(), "--generic-ssh-user", "debian", "--generic-ssh-key"];
+    let create = |fingerprint: &str| {
+        let mut command = store.command("rmachine");
+        command.args(["create", "-d", "generic", "--generic-ip-address", &host.address]).args(arguments);
+        command.arg(&key.path).arg("ce");
+        command.env("RMACHINE_DOCKER_REPOSITORY", lab_variable("RMACHINE_DOCKER_REPOSITORY"));
+        crate::support::run(command.env("RMACHINE_DOCKER_APT_FINGERPRINT", fingerprint))
+    };
+    create(&lab_variable("RMACHINE_DOCKER_APT_FINGERPRINT")).ok();
+    assert!(
+        host.exec("dpkg-query -W -f '${Package} ' docker-ce").contains("docker-ce"),
+        "auto prefers it on Debian 12"
+    );
+    store.sh("ce", "docker version").ok();
+    let source = host.exec("cat /etc/apt/sources.list.d/docker.list");
+    assert!(source.contains("signed-by=/etc/apt/keyrings/docker.asc"), "{source}");
+}
+
+/// A repository whose key is another one is not used, whatever it offers.
+#[test]
+fn a_repository_with_another_key() {
+    let store = Store::new();
+    let key = Key::make(&store, "login", "-t ed25519");
+    let host = Host::boot("debian13", "debian", &key, true);
+    let mut command = store.command("rmachine");
+    command.args(["create", "-d", "generic", "--generic-ip-address", &host.address, "--engine-source", "docker"]);
+    command.args(["--generic-ssh-host-key", host.key_line(), "--generic-ssh-user", "debian", "--generic-ssh-key"]);
+    command.arg(&key.path).arg("forged");
+    command.env("RMACHINE_DOCKER_REPOSITORY", lab_variable("RMACHINE_DOCKER_REPOSITORY"));
+    let error = crate::support::run(command.env_remove("RMACHINE_DOCKER_APT_FINGERPRINT")).fails(1);
+    assert!(error.contains("docker.asc has the fingerprint"), "{error}");
+    host.exec("test ! -e /etc/apt/sources.list.d/docker.list");
+}

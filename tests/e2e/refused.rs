@@ -1,8 +1,9 @@
 //! Bad input: a clear error, the right code, and nothing changed.
 
 use crate::{
+    ec2::held_for,
     hosts::{Host, Key},
-    support::{PREBAKED, Store, resources, run},
+    support::{PREBAKED, Store, lab_variable, run},
 };
 
 /// `create` on EC2 that a check before it refuses: code 3 and nothing left.
@@ -80,17 +81,17 @@ fn what_ec2_does_not_know_or_let_in() {
         &["--amazonec2-keypair-name", "absent", "--amazonec2-ssh-keypath", path],
         &["InvalidKeyPair.NotFound"],
     );
+    assert_eq!(held_for("refused"), Vec::<String>::new(), "none of these made anything");
 }
 
 #[test]
 fn an_engine_option_that_dockerd_refuses() {
     let store = Store::new();
-    let before = resources().len();
     let error = store.create_ec2(PREBAKED, &["--engine-opt", "no-such-option=1"], "option").fails(8);
     assert!(error.contains("the engine did not start"), "{error}");
     assert!(error.contains("no-such-option"), "the journal's last lines are in it: {error}");
     assert_eq!(store.rmachine(&["ls", "-q"]).ok(), "");
-    assert!(before == 0 || !resources().iter().any(|held| held.contains("option")));
+    assert_eq!(held_for("option"), Vec::<String>::new(), "what the create had made is removed");
 }
 
 #[test]
@@ -112,6 +113,11 @@ fn hosts_that_do_not_let_us_in_or_cannot_serve() {
     silent(host.create(&store, "debian", &other, &[], "x").fails(7), &["refuses the login of \"debian\""]);
     silent(host.create(&store, "debian", &key, &[], "x").fails(7), &["cannot become root", "sudo"]);
     silent(host.create(&store, "debian", &key, &["--generic-ssh-port", "23"], "x").fails(7), &["port 23", "Hint: "]);
+    // A port that takes connections and says nothing.
+    let mute = std::net::TcpListener::bind((lab_variable("RMACHINE_LAB_GATEWAY"), 0)).unwrap();
+    let (address, port) = (mute.local_addr().unwrap().ip().to_string(), mute.local_addr().unwrap().port().to_string());
+    let arguments = ["create", "-d", "generic", "--generic-ip-address", &address, "--generic-ssh-port", &port, "x"];
+    silent(store.rmachine(&arguments).fails(7), &["did not answer on port", "Hint: check the address and the port"]);
     let wrong = other.public.clone();
     let arguments = [
         "--generic-ssh-host-key",

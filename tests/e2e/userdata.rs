@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use crate::{
-    hosts::serve,
+    ec2::held_for,
+    hosts::{Key, serve},
     support::{PREBAKED, Store, run},
 };
 
@@ -34,20 +35,25 @@ fn scripts_and_boothooks() {
     assert!(marks_of(&store, "include", format!("#include\n{url}/part.sh\n").as_bytes()).starts_with("script "));
 }
 
-/// The user's lists (users, runcmd, bootcmd) stand beside ours: neither replaces the other.
+/// The user's lists (users, keys, runcmd, bootcmd) stand beside ours: neither replaces the other.
 #[test]
 fn cloud_configs() {
     let store = Store::new();
-    let config = "#cloud-config\nusers:\n  - default\n  - name: guest\nbootcmd:\n  - [sh, -c, 'echo boot >/var/tmp/boot']\n\
-        runcmd:\n  - [sh, -c, 'id -un guest >/var/tmp/mark; cat /var/tmp/boot >>/var/tmp/mark; mv /var/tmp/mark /run/mark']\n";
-    assert_eq!(marks_of(&store, "config", config.as_bytes()), "guest\nboot");
+    let key = Key::make(&store, "own", "-t ed25519").public;
+    let config = format!(
+        "#cloud-config\nssh_authorized_keys: ['{key}']\nusers:\n  - default\n  - name: guest\n    ssh_authorized_keys: ['{key}']\n\
+        bootcmd:\n  - [sh, -c, 'echo boot >/var/tmp/boot']\n\
+        runcmd:\n  - [sh, -c, 'cd /var/tmp; (id -un guest; cat boot; grep -hc \" own$\" ~guest/.ssh/authorized_keys ~admin/.ssh/authorized_keys) >mark; mv mark /run/mark']\n"
+    );
+    let expected = "guest\nboot\n1\n1";
+    assert_eq!(marks_of(&store, "config", config.as_bytes()), expected);
     let jinja = "## template: jinja\n#cloud-config\nruncmd:\n  - [sh, -c, 'echo {{ 40 + 2 }} >/run/mark']\n";
     assert_eq!(marks_of(&store, "jinja", jinja.as_bytes()), "42");
     let mime = format!(
         "Content-Type: multipart/mixed; boundary=\"B\"\nMIME-Version: 1.0\n\n--B\nContent-Type: text/cloud-config\n\n{config}\n\
          --B\nContent-Type: text/x-shellscript\n\n#!/bin/sh\ntouch /var/tmp/second\n--B--\n"
     );
-    assert_eq!(marks_of(&store, "mime", mime.as_bytes()), "guest\nboot");
+    assert_eq!(marks_of(&store, "mime", mime.as_bytes()), expected);
 }
 
 #[test]
@@ -71,4 +77,5 @@ fn what_cannot_be_carried_is_refused_before_anything_is_made() {
         assert!(refused.contains(words), "{refused}");
     }
     assert_eq!(store.rmachine(&["ls", "-q"]).ok(), "");
+    assert_eq!(held_for("refused"), Vec::<String>::new());
 }
