@@ -21,6 +21,11 @@ step() {
     printf 'step=%s\n' "$*" >&3
 }
 
+# note TEXT: for the user; templates/unit.sh hands it over.
+note() {
+    printf '%s\n' "$*" | tee -a "$STATE/install.notes"
+}
+
 fail() {
     status "failed $*"
     printf 'failed=%s\n' "$*" >&3
@@ -136,7 +141,7 @@ install_debian() {
             if debian_docker; then
                 used=docker
             else
-                echo "Docker's repository cannot be used here, so the engine comes from the distribution"
+                note "Docker's repository $REPOSITORY cannot be used here, so the engine comes from the distribution"
                 debian_distro || fail "neither Docker's repository nor the distribution's package docker.io can be installed"
                 used=distro
             fi ;;
@@ -144,6 +149,7 @@ install_debian() {
             if debian_distro; then
                 used=distro
             else
+                note "the distribution's package docker.io cannot be installed, so the engine comes from Docker's repository"
                 debian_key_start
                 step "installing from Docker's repository"
                 debian_docker || fail "neither the distribution's package docker.io nor Docker's repository can be installed"
@@ -186,6 +192,8 @@ install_rpm() {
         used=docker
     elif [ "$SOURCE" != docker ] && [ -n "$package" ] && dnf -q -y install "$package"; then
         used=distro
+        [ "$first" != docker ] ||
+            note "Docker's repository $REPOSITORY cannot be used here, so the engine comes from the distribution"
     elif [ "$SOURCE" = auto ] && [ "$first" = distro ] && [ -n "$name" ] && rpm_docker "$name"; then
         used=docker
     fi

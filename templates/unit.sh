@@ -50,6 +50,10 @@ main() {
     systemctl show -p EnvironmentFiles --value docker.service | while read -r file _; do
         [ -n "$file" ] && [ -r "$file" ] && out environment "$(b64 <"$file")"
     done
+    if [ -s "$STATE/install.notes" ]; then
+        while read -r note; do out note "$note"; done <"$STATE/install.notes"
+        rm -f "$STATE/install.notes"
+    fi
     if [ -e /etc/docker/daemon.json ]; then out daemon_json "$(b64 </etc/docker/daemon.json)"; fi
     out end yes
 }

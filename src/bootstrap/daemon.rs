@@ -163,10 +163,30 @@ pub(super) fn files(spec: &EngineSpec, unit: &UnitFacts, facts: &HostFacts, keep
         daemon.remove(ours);
     }
     for (key, value) in options(spec)? {
-        daemon.insert(key, value);
+        merge(&mut daemon, key, value);
     }
     let drop_in = unit.drop_in(facts, spec.port, &settled(&daemon), &spec.env);
     Ok(Files { daemon_json_live: live(&mut daemon, keep), daemon_json: pretty(&daemon), drop_in })
+}
+
+/// Puts `value` at `key`: lists and objects are added to what the host has, ours win. Labels are one a key:
+/// dockerd refuses two values for one.
+fn merge(daemon: &mut Map<String, Value>, key: String, value: Value) {
+    match (daemon.get_mut(&key), value) {
+        (Some(Value::Array(present)), Value::Array(ours)) => {
+            if key == "labels" {
+                let name = |label: &Value| label.as_str().and_then(|l| l.split('=').next()).map(str::to_owned);
+                let named: BTreeSet<_> = ours.iter().map(name).collect();
+                present.retain(|label| !named.contains(&name(label)) || ours.contains(label));
+            }
+            let new: Vec<Value> = ours.into_iter().filter(|item| !present.contains(item)).collect();
+            present.extend(new);
+        }
+        (Some(Value::Object(present)), Value::Object(ours)) => present.extend(ours),
+        (_, value) => {
+            daemon.insert(key, value);
+        }
+    }
 }
 
 /// The files for a renewal: the host's daemon.json as it is.
@@ -214,6 +234,24 @@ mod tests {
         );
         assert!(super::options(&self::spec(&["mtu=big"])).is_err());
         assert!(super::options(&self::spec(&["tlsverify=false"])).is_err());
+    }
+
+    #[test]
+    fn lists_are_added_to_the_hosts_own() {
+        let mut daemon =
+            read(r#"{"labels": ["rack=7", "tier=old"], "log-opts": {"max-file": "3"}, "dns": ["9.9.9.9"]}"#).unwrap();
+        let mut ours = spec(&["log-opt=max-size=1m", "dns=1.1.1.1"]);
+        ours.labels = vec!["tier=ci".into()];
+        for _ in 0..2 {
+            for (key, value) in options(&ours).unwrap() {
+                merge(&mut daemon, key, value);
+            }
+            assert_eq!(
+                Value::Object(daemon.clone()),
+                json!({"labels": ["rack=7", "tier=ci"], "log-opts": {"max-file": "3", "max-size": "1m"},
+                       "dns": ["9.9.9.9", "1.1.1.1"]})
+            );
+        }
     }
 
     #[test]

@@ -101,7 +101,8 @@ pub async fn provision(
     let keep_running = !facts.swarm && unit.is_active;
     let files = daemon::files(spec, &unit, facts, keep_running)?;
     let answer = apply(session, facts, tls, &files, false, spec.port).await?;
-    let mut warnings: Vec<String> = answer.all("warning").map(str::to_owned).collect();
+    let mut warnings = unit.notes;
+    warnings.extend(answer.all("warning").map(str::to_owned));
     let restarted = answer.is("restarted");
     if restarted && !answer.is("kept") {
         warnings.push("the engine was restarted with its containers".to_owned());

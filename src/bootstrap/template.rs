@@ -13,6 +13,7 @@ pub(super) const REBOOT: &str = include_str!("../../templates/reboot.sh");
 pub(super) const APPLY: &str = include_str!("../../templates/apply.sh");
 pub(super) const BOOT: &str = include_str!("../../templates/boot.sh");
 pub(super) const CLOUD_CONFIG: &str = include_str!("../../templates/cloud-config.yaml");
+pub(super) const CLOUD_CONFIG_HOST: &str = include_str!("../../templates/cloud-config-host.yaml");
 const INSTALL: &str = include_str!("../../templates/install.sh");
 
 /// Fingerprint of the key that signs Docker's apt repositories
@@ -49,17 +50,22 @@ fn yaml(value: &str) -> String {
     serde_json::Value::from(value).to_string()
 }
 
+/// A variable of the environment that stands in for a constant: for mirrors with a key of their own.
+fn overridden(variable: &str, constant: &str) -> String {
+    std::env::var(variable).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| constant.to_owned())
+}
+
 /// The install script for `spec`.
 pub(super) fn install(spec: &EngineSpec) -> Result<String> {
-    let repository = std::env::var("RMACHINE_DOCKER_REPOSITORY").ok().filter(|url| !url.is_empty());
+    let repository = overridden("RMACHINE_DOCKER_REPOSITORY", REPOSITORY);
     render(
         INSTALL,
         minijinja::context! {
             source => spec.source.word(),
             install_url => spec.install_url.as_deref().unwrap_or_default(),
-            repository => repository.as_deref().unwrap_or(REPOSITORY).trim_end_matches('/'),
-            apt_fingerprint => APT_FINGERPRINT,
-            rpm_fingerprint => RPM_FINGERPRINT,
+            repository => repository.trim_end_matches('/'),
+            apt_fingerprint => overridden("RMACHINE_DOCKER_APT_FINGERPRINT", APT_FINGERPRINT),
+            rpm_fingerprint => overridden("RMACHINE_DOCKER_RPM_FINGERPRINT", RPM_FINGERPRINT),
         },
     )
 }

@@ -17,6 +17,8 @@ pub(super) struct UnitFacts {
     pub(super) variables: Vec<(String, String)>,
     /// `/etc/docker/daemon.json` as it stands.
     pub(super) daemon_json: String,
+    /// What the install has to say.
+    pub(super) notes: Vec<String>,
 }
 
 impl UnitFacts {
@@ -41,6 +43,7 @@ impl UnitFacts {
             is_active: answer.get("active") == Some("active"),
             variables,
             daemon_json: answer.decoded("daemon_json"),
+            notes: answer.all("note").map(str::to_owned).collect(),
         })
     }
 

@@ -13,8 +13,11 @@ use crate::ssh::KeyPair;
 /// Largest size that a user's gzip may unpack to.
 const LARGEST: u64 = 1024 * 1024;
 
-/// How our part is merged: lists are appended to the user's, so that neither replaces the other.
-const MERGE: &str = "list(append)+dict(recurse_array,replace)+str()";
+/// How the part with our lists (users, bootcmd) is merged: they are appended to the user's, so that
+/// neither replaces the other. With `replace` cloud-init would not look into lists (cloudinit/mergers/m_dict.py).
+const APPEND: &str = "list(append)+dict(no_replace,recurse_array)+str()";
+/// How the part with the host's keys is merged: ours count, or nobody could log in to a host that we know.
+const REPLACE: &str = "dict(replace)+list()+str()";
 
 /// What the first boot has to do.
 #[derive(Debug, Clone, Copy)]
@@ -61,8 +64,9 @@ fn archive(spec: &BootSpec<'_>) -> Result<String> {
         text.push_str(&user_part(&own)?);
     }
     text.push_str(&format!("--{boundary}\n"));
-    let config = cloud_config(spec)?;
-    text.push_str(&part("text/cloud-config", &[("X-Merge-Type", MERGE)], config.as_bytes()));
+    text.push_str(&part("text/cloud-config", &[("X-Merge-Type", APPEND)], cloud_config(spec)?.as_bytes()));
+    text.push_str(&format!("--{boundary}\n"));
+    text.push_str(&part("text/cloud-config", &[("X-Merge-Type", REPLACE)], host_config(spec)?.as_bytes()));
     text.push_str(&format!("--{boundary}--\n"));
     Ok(text)
 }
@@ -77,13 +81,21 @@ fn cloud_config(spec: &BootSpec<'_>) -> Result<String> {
     template::render(
         template::CLOUD_CONFIG,
         minijinja::context! {
-            // Where the user has data of his own, the name is his to choose.
-            hostname => if spec.user_supplied.is_none() { spec.hostname } else { "" },
             login_user => spec.login_user,
             login_public_key => spec.login_public_key.unwrap_or_default(),
+            boot => boot,
+        },
+    )
+}
+
+fn host_config(spec: &BootSpec<'_>) -> Result<String> {
+    template::render(
+        template::CLOUD_CONFIG_HOST,
+        minijinja::context! {
+            // Where the user has data of his own, the name is his to choose.
+            hostname => if spec.user_supplied.is_none() { spec.hostname } else { "" },
             seed_private => spec.seed_host_key.map(KeyPair::private_openssh).unwrap_or_default(),
             seed_public => spec.seed_host_key.map(KeyPair::public_openssh).unwrap_or_default(),
-            boot => boot,
         },
     )
 }

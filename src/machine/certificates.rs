@@ -112,7 +112,7 @@ impl Core {
     }
 
     /// The stored server certificate, when it serves: our CA, not due, for all names and addresses.
-    fn good_server(&self, record: &Record, authority: &Authority) -> Result<Option<certs::Identity>> {
+    pub(super) fn good_server(&self, record: &Record, authority: &Authority) -> Result<Option<certs::Identity>> {
         let read = |name| self.store.read_text(&self.store.machine_file(&record.name, name));
         let (Some(cert_pem), Some(key_pem)) = (read(file::SERVER_CERT)?, read(file::SERVER_KEY)?) else {
             return Ok(None);

@@ -120,7 +120,11 @@ impl Core {
         if !wants_engine(record) {
             return Ok(());
         }
-        let server = self.issue_server(record, authority)?;
+        // A good certificate stays: nothing is restarted when nothing differs.
+        let server = match self.good_server(record, authority)? {
+            Some(server) => server,
+            None => self.issue_server(record, authority)?,
+        };
         let tls = ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let done = bootstrap::provision(session, &facts, &record.engine, &tls, at_boot, voice(notify)).await?;
         for warning in &done.warnings {

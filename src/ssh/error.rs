@@ -83,7 +83,7 @@ impl Error {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                "`rmachine status NAME` shows its state; `rmachine allow NAME` lets you in when your address has changed"
+                "check the address and the port, that the host is up and runs sshd, and what stands in between"
             }
             Self::HostKey { .. } => {
                 "somebody may be in between; if you changed the host yourself, remove the machine and create it again"

@@ -27,6 +27,22 @@ const KEEPALIVE: Duration = if cfg!(test) { Duration::from_millis(100) } else { 
 /// … and given up after this many without an answer. A silent command is never cut off.
 const KEEPALIVE_MAX: usize = 4;
 
+/// How long one try may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Until the TCP connection stands.
+    pub(super) tcp: Duration,
+    /// The key exchange with the connection, and the login after it, each.
+    pub(super) step: Duration,
+}
+
+impl Limits {
+    /// The same limit for all.
+    pub(super) fn of(limit: Duration) -> Self {
+        Self { tcp: limit, step: limit }
+    }
+}
+
 /// How a remote command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
@@ -90,29 +106,26 @@ impl fmt::Debug for Session {
 }
 
 /// Connects and exchanges keys, with the host key types that are trusted and no others.
-pub(super) async fn handshake(
-    host: &str,
-    port: u16,
-    verifier: Verifier,
-    timeout: Duration,
-) -> Result<Handle<Verifier>> {
+pub(super) async fn handshake(host: &str, port: u16, verifier: Verifier, limits: Limits) -> Result<Handle<Verifier>> {
     let config = client::Config {
         preferred: Preferred { key: verifier.trusted.algorithms(), ..Preferred::default() },
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: KEEPALIVE_MAX,
         ..client::Config::default()
     };
+    let timed_out = |after| Error::TimedOut { host: host.to_owned(), port, after };
     let work = async {
         let unreachable = |source| Error::Unreachable { host: host.to_owned(), port, source };
-        let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
+        let stream = tokio::time::timeout(limits.tcp, TcpStream::connect((host, port)))
+            .await
+            .map_err(|_| timed_out(limits.tcp))?
+            .map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
         client::connect_stream(Arc::new(config), stream, verifier)
             .await
             .map_err(|source| Error::Protocol { host: host.to_owned(), source })
     };
-    tokio::time::timeout(timeout, work)
-        .await
-        .unwrap_or_else(|_| Err(Error::TimedOut { host: host.to_owned(), port, after: timeout }))
+    tokio::time::timeout(limits.step, work).await.unwrap_or_else(|_| Err(timed_out(limits.step)))
 }
 
 impl Session {
@@ -122,9 +135,13 @@ impl Session {
     ///
     /// [`Error`], which tells an unreachable host, a wrong host key and a refused login apart.
     pub async fn connect(target: &Target, timeout: Duration) -> Result<Self> {
+        Self::connect_within(target, Limits::of(timeout)).await
+    }
+
+    pub(super) async fn connect_within(target: &Target, limits: Limits) -> Result<Self> {
         let mut refused = None;
         for trusted in Trusted::of(target)? {
-            match Self::connect_trusting(target, trusted, timeout).await {
+            match Self::connect_trusting(target, trusted, limits).await {
                 // The first key that was shown says most.
                 Err(error @ Error::HostKey { .. }) => refused = refused.or(Some(error)),
                 result => return result,
@@ -133,11 +150,11 @@ impl Session {
         Err(refused.unwrap_or_else(|| Error::UnknownHost { host: target.host.clone() }))
     }
 
-    async fn connect_trusting(target: &Target, trusted: Trusted, timeout: Duration) -> Result<Self> {
+    async fn connect_trusting(target: &Target, trusted: Trusted, limits: Limits) -> Result<Self> {
         let expected = trusted.describe();
         let shown = Shown::default();
         let verifier = Verifier { trusted, shown: shown.clone() };
-        let result = handshake(&target.host, target.port, verifier, timeout).await;
+        let result = handshake(&target.host, target.port, verifier, limits).await;
         let key = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut handle = match (result, &key) {
             (Ok(handle), _) => handle,
@@ -157,8 +174,8 @@ impl Session {
             (Err(error), _) => return Err(error),
         };
         let login = login(&mut handle, target);
-        tokio::time::timeout(timeout, login).await.unwrap_or_else(|_| {
-            Err(Error::TimedOut { host: target.host.clone(), port: target.port, after: timeout })
+        tokio::time::timeout(limits.step, login).await.unwrap_or_else(|_| {
+            Err(Error::TimedOut { host: target.host.clone(), port: target.port, after: limits.step })
         })?;
         let host_key = key.and_then(|key| key.to_openssh().ok()).unwrap_or_default();
         Ok(Self { handle, host: target.host.clone(), user: target.user.clone(), host_key })

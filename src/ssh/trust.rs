@@ -12,7 +12,10 @@ use russh::{
     keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate, known_hosts::known_host_keys_path},
 };
 
-use super::{Error, HostKeys, Result, Target, keys, session};
+use super::{
+    Error, HostKeys, Result, Target, keys,
+    session::{self, Limits},
+};
 
 /// Key types for hosts that we make: ed25519, and ECDSA for images in FIPS mode.
 static MODERN: [Algorithm; 4] = [
@@ -152,7 +155,7 @@ pub fn known_hosts_knows(files: &[PathBuf], host: &str, port: u16) -> Result<boo
 pub async fn scan_host_key(host: &str, port: u16, timeout: Duration) -> Result<String> {
     let shown = Shown::default();
     let verifier = Verifier { trusted: Trusted::Nothing, shown: shown.clone() };
-    let result = session::handshake(host, port, verifier, timeout).await;
+    let result = session::handshake(host, port, verifier, Limits::of(timeout)).await;
     let key = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (key, result) {
         (Some(key), _) => key.to_openssh().map_err(|_| Error::PublicKey(String::new())),

@@ -4,14 +4,17 @@ use std::time::{Duration, Instant};
 
 use rmachine_provider_api::Notify;
 
-use super::{Error, Result, Session, Target};
+use super::{Error, Result, Session, Target, session::Limits};
 
 /// Time-out of one try.
 const TRY: Duration = Duration::from_secs(10);
+/// A host without a network yet drops what is sent to it, and a connection under way would notice its
+/// coming up only at the next retransmission, 1, 3 and 7 seconds after the first (RFC 6298): rather try anew.
+const TCP_TRY: Duration = Duration::from_millis(1500);
 /// First pause between two tries; a refused connection costs nothing.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(300);
 /// How long a booting host may show other keys than ours, or refuse ours: sshd may be up before
 /// cloud-init has put them in, or before logins are allowed. Nothing is sent to it in that time.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -45,7 +48,8 @@ impl Session {
         let mut tries = Tries::default();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let error = match Self::connect(target, TRY.min(left.max(Duration::from_secs(1)))).await {
+            let limits = Limits { tcp: TCP_TRY, step: TRY.min(left.max(Duration::from_secs(1))) };
+            let error = match Self::connect_within(target, limits).await {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
             };

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod atomic;
+mod bytes;
 mod document;
 mod lock;
 mod name;
@@ -26,6 +27,7 @@ use rmachine_provider_api::{Owner, Secrets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::bytes::{cannot, read_optional, to_json, unreadable};
 pub use self::{
     lock::{Lock, LockError},
     name::check_name,
@@ -383,35 +385,4 @@ impl Store {
 /// A random 128-bit id in hexadecimal.
 pub fn random_id() -> String {
     format!("{:032x}", rand::random::<u128>())
-}
-
-fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(8192);
-    let mut serializer =
-        serde_json::Serializer::with_formatter(&mut bytes, serde_json::ser::PrettyFormatter::with_indent(b"    "));
-    value
-        .serialize(&mut serializer)
-        .map_err(|e| Error::new(Kind::Store, "the record cannot be written as JSON").source(e))?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(e) => Err(cannot("read", path, e)),
-    }
-}
-
-fn cannot(what: &str, path: &Path, error: io::Error) -> Error {
-    let full = error.kind() == io::ErrorKind::StorageFull;
-    let error = Error::new(Kind::Store, format!("cannot {what} {}", path.display())).source(error);
-    if full { error.hint("free some room on that disk; nothing was changed") } else { error }
-}
-
-fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Kind::Store, format!("{} is damaged", path.display()))
-        .source(error)
-        .hint("restore the file from a backup")
 }

@@ -1,5 +1,12 @@
 //! End-to-end walks on real hosts, with the stock clients. `tests/run` starts the lab that they need;
 //! by hand: `eval "$(tests/lab/up)"; cargo test --test e2e`.
 
+mod clients;
+mod ec2;
+mod generic;
+mod hosts;
+mod refused;
+mod short;
 mod support;
+mod userdata;
 mod walk;

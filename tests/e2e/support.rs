@@ -9,9 +9,8 @@ use std::{
 
 use serde_json::Value;
 
-/// The image with an engine in it, and the one without.
+/// The image with an engine in it.
 pub const PREBAKED: &str = "rmachine-lab-debian-13-docker";
-pub const PLAIN: &str = "rmachine-lab-debian-13";
 
 #[path = "../lab/client.rs"]
 mod client;
@@ -99,9 +98,16 @@ impl Store {
             .env("DOCKER_CONFIG", &self.docker_config)
             .env("PATH", path)
             .env("HOME", self.directory.path());
-        for variable in
-            ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME", "MACHINE_DRIVER"]
-        {
+        for variable in [
+            "DOCKER_HOST",
+            "DOCKER_TLS_VERIFY",
+            "DOCKER_CERT_PATH",
+            "DOCKER_MACHINE_NAME",
+            "MACHINE_DRIVER",
+            // requests, below docker-py, takes these before the CA that docker-py names.
+            "REQUESTS_CA_BUNDLE",
+            "CURL_CA_BUNDLE",
+        ] {
             command.env_remove(variable);
         }
         command

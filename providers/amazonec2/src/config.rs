@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
+use crate::{
+    flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN},
+    values::{id, is_id, networks, number, one_of, open_ports, small, tags},
+};
 
 /// Region when neither flag, environment nor profile names one, as docker-machine has it.
 const DEFAULT_REGION: &str = "us-east-1";
-/// Most tags that a resource may have (docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html), less our four.
-const MOST_TAGS: usize = 50 - 4;
-
 /// The request as the record keeps it; no secrets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Config {
@@ -282,47 +282,6 @@ fn image(values: &Values) -> Result<ImageChoice> {
     }
 }
 
-/// Whether `text` has the form of an EC2 id: a prefix and 8 or 17 hexadecimal digits.
-fn is_id(text: &str, prefix: &str) -> bool {
-    text.strip_prefix(prefix)
-        .is_some_and(|rest| (8..=17).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
-fn id(values: &Values, flag: &str, prefix: &str) -> Result<Option<String>> {
-    match values.text(flag) {
-        Some(text) if !is_id(text, prefix) => {
-            Err(Error::invalid(format!("--{flag} takes an id like {prefix}0123456789abcdef0, not {text:?}")))
-        }
-        other => Ok(other.map(str::to_owned)),
-    }
-}
-
-fn number(values: &Values, flag: &str, least: i32, most: i32) -> Result<Option<i32>> {
-    let Some(number) = values.integer(flag) else { return Ok(None) };
-    match i32::try_from(number) {
-        Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
-        _ => Err(Error::invalid(format!("--{flag} takes a number from {least} to {most}, not {number}"))),
-    }
-}
-
-/// A number of a small type.
-fn small<T>(values: &Values, flag: &str, least: T, most: T) -> Result<Option<T>>
-where
-    T: TryFrom<i32> + Into<i32>,
-{
-    let number = number(values, flag, least.into(), most.into())?;
-    Ok(number.and_then(|number| T::try_from(number).ok()))
-}
-
-fn one_of(values: &Values, flag: &str, words: &[&str]) -> Result<Option<String>> {
-    match values.text(flag) {
-        Some(text) if !words.contains(&text) => {
-            Err(Error::invalid(format!("--{flag} takes {}, not {text:?}", words.join(" or "))))
-        }
-        other => Ok(other.map(str::to_owned)),
-    }
-}
-
 fn reach(values: &Values) -> Reach {
     if values.switch("amazonec2-private-address-only") {
         Reach::PrivateOnly
@@ -345,33 +304,6 @@ fn key_path(values: &Values) -> Result<Option<PathBuf>> {
     Ok(Some(path))
 }
 
-/// Reads `80`, `80/tcp`, `53/udp`, `8000-8010`.
-fn open_ports(ports: &[String]) -> Result<Vec<OpenPort>> {
-    let one = |text: &String| {
-        let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        match (first.parse::<u16>(), last.parse::<u16>()) {
-            (Ok(first), Ok(last)) if first > 0 && first <= last && matches!(protocol, "tcp" | "udp") => {
-                Ok(OpenPort { protocol: protocol.to_owned(), first, last })
-            }
-            _ => Err(Error::invalid(format!("invalid port {text:?}")).hint("a port is 80, 53/udp or 8000-8010/tcp")),
-        }
-    };
-    ports.iter().map(one).collect()
-}
-
-fn networks(texts: &[String]) -> Result<Vec<IpNet>> {
-    let one = |text: &String| {
-        text.parse::<IpNet>()
-            .map(|network| network.trunc())
-            .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
-            .map_err(|e| {
-                Error::invalid(format!("invalid network {text:?}")).source(e).hint("a network is 192.0.2.0/24")
-            })
-    };
-    texts.iter().flat_map(|text| text.split(',')).map(|text| one(&text.trim().to_owned())).collect()
-}
-
 fn spot(values: &Values) -> Result<Option<Spot>> {
     if values.integer("amazonec2-block-duration-minutes").unwrap_or(0) != 0 {
         return Err(Error::invalid("AWS offers no spot instances of a fixed duration any more")
@@ -388,37 +320,6 @@ fn spot(values: &Values) -> Result<Option<Spot>> {
         return Err(Error::invalid(format!("--amazonec2-spot-price takes US dollars, not {price:?}")));
     }
     Ok(Some(Spot { price, persistent: kind.as_deref() == Some("persistent") }))
-}
-
-/// Reads docker-machine's `key1,value1,key2,value2` and `key1=value1,key2=value2`.
-fn tags(text: &str) -> Result<BTreeMap<String, String>> {
-    let mut tags = BTreeMap::new();
-    if text.trim().is_empty() {
-        return Ok(tags);
-    }
-    let words: Vec<&str> = text.split(',').collect();
-    let pairs: Vec<(&str, &str)> = if words.iter().all(|word| word.contains('=')) {
-        words.iter().filter_map(|word| word.split_once('=')).collect()
-    } else if words.len().is_multiple_of(2) {
-        words.chunks(2).map(|pair| (pair[0], pair[1])).collect()
-    } else {
-        return Err(Error::invalid("--amazonec2-tags takes pairs, and the last key has no value")
-            .hint("tags are key1,value1,key2,value2 or key1=value1,key2=value2"));
-    };
-    for (key, value) in pairs {
-        let key = key.trim();
-        // Using_Tags.html, "Tag restrictions": 128 and 256 characters, no key that begins with aws:.
-        let reserved = key.to_ascii_lowercase().starts_with("aws:") || key.starts_with("rmachine:");
-        if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 || reserved {
-            return Err(Error::invalid(format!("invalid tag {key:?}"))
-                .hint("a key has 1 to 128 characters and begins neither with aws: nor with rmachine:"));
-        }
-        tags.insert(key.to_owned(), value.trim().to_owned());
-    }
-    if tags.len() > MOST_TAGS {
-        return Err(Error::invalid(format!("{} tags are given, and {MOST_TAGS} are allowed", tags.len())));
-    }
-    Ok(tags)
 }
 
 /// For tests of other modules: the config of the defaults and `given`.

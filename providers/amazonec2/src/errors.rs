@@ -51,8 +51,9 @@ impl Failure {
                 let cause = root_cause(&error);
                 // A connection that broke on the way may have carried the request.
                 let text = DisplayErrorContext(&error).to_string();
-                let never_sent =
-                    ["dns error", "tcp connect", "Connect", "connect timeout"].iter().any(|mark| text.contains(mark));
+                let never_sent = ["dns error", "tcp connect error", "client error (Connect)", "connect timeout"]
+                    .iter()
+                    .any(|mark| text.contains(mark));
                 if never_sent { Class::NotSent(cause) } else { Class::NoAnswer(cause) }
             }
             SdkError::ConstructionFailure(_) => Class::NoCredentials(root_cause(&error)),
@@ -139,7 +140,7 @@ fn refused(what: &str, region: &str, subject: &str, code: &str, message: &str) -
     let text = match (subject, text) {
         ("", Some(text)) => text,
         ("", None) => format!("EC2 refuses {what}"),
-        (subject, Some(text)) => format!("{subject}: {text}"),
+        (subject, Some(text)) => format!("cannot {subject}: {text}"),
         (subject, None) => format!("EC2 refuses to {subject}"),
     };
     let error = Error::new(kind, text).source(format!("{code}: {message}"));
@@ -168,7 +169,7 @@ fn meaning(code: &str, region: &str) -> Meaning {
         | "IncompleteSignature" => say(
             Kind::Credentials,
             "AWS does not accept the credentials",
-            &format!("check the access key and its secret, and that the account has the region {region} enabled"),
+            &format!("check the access key and its secret, the region ({region}), and that the account has it enabled"),
         ),
         "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => say(
             Kind::Credentials,

@@ -18,6 +18,7 @@ mod plan;
 mod power;
 mod remove;
 mod tags;
+mod values;
 mod watch;
 
 use std::sync::Arc;

@@ -44,11 +44,11 @@ impl Notify for Heard {
     }
 }
 
-async fn connect(given: &[(&'static str, &str)], notify: Arc<dyn Notify>, keep: bool) -> Ec2 {
+async fn connect(given: &[(&'static str, &str)], retries: i64, notify: Arc<dyn Notify>, keep: bool) -> Ec2 {
     let mut given: BTreeMap<_, _> =
         given.iter().map(|(name, value)| (*name, Value::Text((*value).to_owned()))).collect();
     given.entry("amazonec2-ami-name").or_insert(Value::Text("rmachine-lab-debian-13".into()));
-    given.entry("amazonec2-retries").or_insert(Value::Integer(8));
+    given.entry("amazonec2-retries").or_insert(Value::Integer(retries));
     let driver = AmazonEc2;
     let values =
         Values::resolve(driver.info().flags, |flag| given.get(flag.name).cloned(), |name| std::env::var(name).ok());
@@ -59,7 +59,7 @@ async fn connect(given: &[(&'static str, &str)], notify: Arc<dyn Notify>, keep: 
 }
 
 async fn plain() -> Ec2 {
-    connect(&[], Arc::new(Silent), false).await
+    connect(&[], 8, Arc::new(Silent), false).await
 }
 
 /// Takes all scripted faults away when a test ends, however it ends.
@@ -158,11 +158,11 @@ async fn a_lost_answer_makes_one_instance() {
 async fn an_instance_whose_answer_never_came_is_found_and_removed() {
     let _one = ONE.lock().await;
     let before = resources();
-    let ec2 = connect(&[], Arc::new(Silent), false).await;
+    let ec2 = connect(&[], 2, Arc::new(Silent), false).await;
     let request = ec2.request("lost").await;
     let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true }));
     let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
-    assert_eq!((error.kind(), error.left_behind()), (Kind::Unreachable, &LeftBehind::Unknown));
+    assert_eq!((error.kind(), error.left_behind()), (Kind::Unreachable, &LeftBehind::Unknown), "{error:?}");
     drop(faults);
     assert!(resources().len() > before.len(), "there is an instance that nobody has an id of");
     let intents = ["CreateSecurityGroup".to_owned(), "RunInstances".to_owned()];
@@ -220,7 +220,7 @@ async fn expired_stored_keys_give_way_to_the_chain_and_that_is_said() {
         ("amazonec2-secret-key", secret.as_str()),
         ("amazonec2-session-token", "expired"),
     ];
-    let ec2 = connect(&keys, heard.clone(), true).await;
+    let ec2 = connect(&keys, 2, heard.clone(), true).await;
     ec2.provider.find(Some(&ec2.owner())).await.unwrap();
     let said = heard.0.lock().unwrap().clone();
     assert_eq!(said, ["the access keys stored for this machine have expired; using those of the environment"]);

@@ -137,7 +137,9 @@ def remove(state: Path, data: Path) -> None:
     elif (state / "exec").exists():
         # dockerd was killed too: its shims and the hosts live on. A new one finds and removes them.
         _kill_orphans(state)
-        pidfile.unlink(missing_ok=True)
+        # Not to be taken for running ones where the dead are not yet buried.
+        for stale in (pidfile, *(state / "exec/containerd").glob("containerd*.[ps][io][dc]*")):
+            stale.unlink(missing_ok=True)
         engine.start()
         pid = int(pidfile.read_text())
     if pid:

@@ -112,9 +112,9 @@ class Hosts:
         (seed / "meta-data").write_text(json.dumps({"instance-id": id, "local-hostname": hostname, "public-keys": keys}))
         (seed / "user-data").write_bytes(user_data or b"")
         (seed / "vendor-data").write_text("")
-        default_user: dict[str, object] = {"name": user, "lock_passwd": True, "shell": "/bin/bash"}
-        if sudo:
-            default_user["sudo"] = ["ALL=(ALL) NOPASSWD:ALL"]
+        # `sudo: false` takes back what Debian's own configuration grants.
+        rights = ["ALL=(ALL) NOPASSWD:ALL"] if sudo else False
+        default_user = {"name": user, "lock_passwd": True, "shell": "/bin/bash", "sudo": rights}
         config = seed / "98-user.cfg"
         config.write_text(json.dumps({"system_info": {"default_user": default_user}, "disable_root": user != "root"}))
         return config

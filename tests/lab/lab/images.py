@@ -124,20 +124,26 @@ def client_tools() -> Path:
             cache.say("fetching docker, docker compose and docker buildx (Debian packages)")
             work = path.with_suffix(".partial")
             shutil.rmtree(work, ignore_errors=True)
-            (work / "apt/lists/partial").mkdir(parents=True)
-            (work / "apt/archives/partial").mkdir(parents=True)
-            (work / "status").touch()
-            (work / "sources.list").write_text(f"deb {mirror()} trixie main\n")
-            apt = [
-                "-o", f"Dir::Etc::sourcelist={work}/sources.list", "-o", "Dir::Etc::sourceparts=-",
-                "-o", f"Dir::State={work}/apt", "-o", f"Dir::State::status={work}/status",
-                "-o", f"Dir::Cache={work}/apt", "-o", "APT::Sandbox::User=root",
-            ]  # fmt: skip
-            cache.run("apt-get", *apt, "update")
-            cache.run("apt-get", *apt, "download", "docker-cli", "docker-compose", "docker-buildx", "docker-registry", cwd=work)
+            work.mkdir()
+            apt_download(work / "apt", "trixie", ["docker-cli", "docker-compose", "docker-buildx", "docker-registry"], work)
             for deb in work.glob("*.deb"):
                 cache.run("dpkg", "-x", deb, work / "x")
                 deb.unlink()
             shutil.rmtree(work / "apt")
             work.rename(path)
     return path / "x"
+
+
+def apt_download(work: Path, release: str, packages: list[str], into: Path) -> None:
+    """Downloads packages of any Debian release, whatever this machine runs; `work` is apt's own."""
+    (work / "lists/partial").mkdir(parents=True)
+    (work / "archives/partial").mkdir(parents=True)
+    (work / "status").touch()
+    (work / "sources.list").write_text(f"deb {mirror()} {release} main\n")
+    apt = [
+        "apt-get", "-o", f"Dir::Etc::sourcelist={work}/sources.list", "-o", "Dir::Etc::sourceparts=-",
+        "-o", f"Dir::State={work}", "-o", f"Dir::State::status={work}/status",
+        "-o", f"Dir::Cache={work}", "-o", "APT::Sandbox::User=root",
+    ]  # fmt: skip
+    cache.run(*apt, "update")
+    cache.run(*apt, "download", *packages, cwd=into)

@@ -82,7 +82,7 @@ def alive(state: Path) -> bool:
 
 def down(state: Path) -> None:
     """Removes a lab by what it wrote down, whether its server runs or was killed."""
-    if state.exists() and not (state / "lab.json").exists() and not (state / "lab.log").exists():
+    if state.exists() and any(state.iterdir()) and not (state / "lab.json").exists() and not (state / "lab.log").exists():
         raise SystemExit(f"{state} is no lab")
     path = state / "lab.json"
     facts = json.loads(path.read_text()) if path.exists() else {}

@@ -133,7 +133,7 @@ def hosted(scratch: Path) -> Iterator[Lab]:
     if os.geteuid() != 0:
         print("\nSKIPPED, and loudly: the lab's hosts need root", file=sys.stderr)
         pytest.skip("the lab's hosts need root")
-    lab = Lab(scratch / "hosted")
+    lab = Lab(scratch / "hosted", "--docker-repo")
     lab.reset()
     yield lab
     lab.down()
