@@ -128,7 +128,8 @@ main() {
     if [ -n "$LOGIN_USER" ] && [ "$LOGIN_USER" != root ] && getent group docker >/dev/null; then
         id -nG "$LOGIN_USER" | grep -qw docker || usermod -aG docker "$LOGIN_USER"
     fi
-    if command -v firewall-cmd >/dev/null && firewall-cmd -q --state 2>/dev/null; then
+    # Port 0: only certificates are replaced.
+    if [ "$PORT" != 0 ] && command -v firewall-cmd >/dev/null && firewall-cmd -q --state 2>/dev/null; then
         firewall-cmd -q --permanent --add-port="$PORT/tcp" && firewall-cmd -q --add-port="$PORT/tcp"
     fi
     out changed "$changed"

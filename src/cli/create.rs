@@ -102,11 +102,14 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
     };
     let created = context.run_undoing(context.core.create(options))?;
     let name = &created.record.name;
-    context.terminal.say(&match created.record.url() {
-        Some(url) => format!("Machine \"{name}\" is ready at {url}."),
-        None => format!("Machine \"{name}\" is ready."),
-    });
-    context.terminal.say(&format!("Point docker at it with: eval $({} env {name})", context.program));
+    let (say, program) = (|line: String| context.terminal.say(&line), &context.program);
+    match created.record.url() {
+        Some(url) if created.record.engine.source != EngineSource::None => {
+            say(format!("Machine \"{name}\" is ready at {url}."));
+            say(format!("Point docker at it with: eval $({program} env {name})"));
+        }
+        _ => say(format!("Machine \"{name}\" is ready, without an engine. Log in with: {program} ssh {name}")),
+    }
     Ok(())
 }
 

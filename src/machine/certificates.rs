@@ -6,13 +6,14 @@ use time::OffsetDateTime;
 use super::{
     Core,
     authority::Authority,
+    create::wants_engine,
     provision::{host_record, sans},
     voice,
 };
 use crate::{
     bootstrap::{self, ServerTls},
     certs,
-    error::Result,
+    error::{Error, Kind, Result},
     ssh::Session,
     store::{Record, file},
 };
@@ -49,12 +50,16 @@ impl Core {
         let mut record = self.store.load(name)?;
         self.require_managed(&record, "issue certificates for")?;
         self.require_ready(&record)?;
+        if !wants_engine(&record) {
+            return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" was made without an engine"))
+                .hint("--engine-source none asked for that; it needs no certificates"));
+        }
         let notify = self.talk.about(name);
         self.follow(&mut record).await?;
         notify.progress("connecting");
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, std::time::Duration::from_secs(15)).await?;
-        let session = self.settle_host_key(&mut record, session)?;
+        self.settle_host_key(&mut record, &session)?;
         let authority = self.load_authority(what.client).await?;
         let done = self.renew_if_needed(&mut record, &session, &authority, what.force, voice(&notify)).await?;
         session.close().await;

@@ -209,6 +209,7 @@ impl Core {
             port: plan.login.port,
             key_file: key_file.to_owned(),
             host_keys: seed.iter().map(KeyPair::public_openssh).collect(),
+            seed_key: seed.as_ref().map(KeyPair::public_openssh),
         };
         Ok(Keys { login, seed })
     }

@@ -100,7 +100,7 @@ impl Core {
         }
         notify.progress("waiting for SSH");
         let session = self.session_after_boot(record, old_boot, notify).await?;
-        let session = self.settle_host_key(record, session)?;
+        self.settle_host_key(record, &session)?;
         if !wants_engine(record) {
             session.close().await;
             return Ok(());
@@ -137,14 +137,15 @@ impl Core {
     }
 
     /// After a login with the host's own key, the seed key is not trusted any more.
-    pub(super) fn settle_host_key(&self, record: &mut Record, session: Session) -> Result<Session> {
+    pub(super) fn settle_host_key(&self, record: &mut Record, session: &Session) -> Result<()> {
         let shown = session.host_key().to_owned();
         let is_newest = record.ssh.host_keys.last().is_some_and(|newest| crate::ssh::same_key(newest, &shown));
         if record.ssh.host_keys.len() > 1 && is_newest {
             record.ssh.host_keys = vec![shown];
+            record.ssh.seed_key = None;
             self.save(record)?;
         }
-        Ok(session)
+        Ok(())
     }
 
     /// Records what an observation tells: state and addresses.

@@ -15,7 +15,7 @@ use crate::{
     certs::{self, Sans},
     engine::{self, Endpoint, EngineVersion, TlsFiles},
     error::{Error, Kind, Result},
-    ssh::Session,
+    ssh::{Session, same_key},
     store::{HostRecord, Phase, Record, file},
 };
 
@@ -50,7 +50,7 @@ impl Core {
             record.ssh.host_keys = vec![session.host_key().to_owned()];
         }
         self.enter(record, Phase::Provisioning)?;
-        let result = self.provision_over(record, &session, authority, at_boot, seeded, notify).await;
+        let result = self.provision_over(record, &session, authority, at_boot, notify).await;
         session.close().await;
         result
     }
@@ -71,9 +71,10 @@ impl Core {
         let authority = self.load_authority(false).await?;
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
+        self.settle_host_key(&mut record, &session)?;
         self.enter(&mut record, Phase::Provisioning)?;
         let at_boot = record.plan.as_ref().is_some_and(|p| p.boot_data.is_some());
-        self.provision_over(&mut record, &session, &authority, at_boot, false, &notify).await?;
+        self.provision_over(&mut record, &session, &authority, at_boot, &notify).await?;
         session.close().await;
         self.finish_provision(&mut record, authority).await
     }
@@ -106,13 +107,13 @@ impl Core {
         session: &Session,
         authority: &Authority,
         at_boot: bool,
-        rotate: bool,
         notify: &Arc<dyn Notify>,
     ) -> Result<()> {
         notify.progress("looking at the host");
         let facts = bootstrap::probe(session).await?;
         record.host = Some(host_record(&facts, ""));
-        if rotate {
+        // The seed stood in the user-data: whatever command comes first gives the host a key of its own.
+        if record.ssh.seed_key.as_deref().is_some_and(|seed| same_key(seed, session.host_key())) {
             self.rotate_host_key(record, session, &facts).await?;
         } else {
             self.save(record)?;
@@ -136,7 +137,7 @@ impl Core {
         if too_old(&version.api_version) {
             notify.warn(&format!(
                 "the engine {} speaks API {}, which current docker clients refuse (they want {}.{}); \
-                 choose another with --engine-source docker",
+                 use an image with a newer one, or --engine-source docker on a host without any",
                 version.version, version.api_version, OLDEST_API.0, OLDEST_API.1
             ));
         }

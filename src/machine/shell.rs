@@ -8,7 +8,7 @@ use super::{Core, machine_ref};
 use crate::{
     error::{Error, Kind, Result},
     ssh::{self, HostKeys, Session, Target},
-    store::Record,
+    store::{Phase, Record},
 };
 
 /// How long a host that should be up may take to answer.
@@ -33,7 +33,13 @@ impl Core {
             self.require_ready(&record)?;
         }
         let target = self.target(&record)?;
-        self.connect(&record, &target, CONNECT).await
+        let session = self.connect(&record, &target, CONNECT).await?;
+        // The first login after the create: the seed is not trusted any more.
+        if record.phase == Phase::Ready && record.ssh.host_keys.len() > 1 {
+            let _lock = self.lock(name).await?;
+            self.settle_host_key(&mut self.store.load(name)?, &session)?;
+        }
+        Ok(session)
     }
 
     /// The SSH target of `record`.

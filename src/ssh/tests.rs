@@ -1,8 +1,8 @@
-//! What needs the short keepalive of the unit tests; all else is in `tests/core/ssh`.
+//! What needs the short keepalive of the unit tests; all else is in `tests/ssh`.
 
 #![allow(clippy::disallowed_methods, reason = "a test's own files")]
 
-#[path = "../../tests/core/ssh/sshd.rs"]
+#[path = "../../tests/ssh/sshd.rs"]
 #[allow(dead_code, reason = "shared with tests/core, which uses all of it")]
 mod sshd;
 

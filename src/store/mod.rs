@@ -195,8 +195,7 @@ impl Store {
         };
         let mut document: Value = serde_json::from_slice(&bytes).map_err(|e| broken(&path, e))?;
         let Some(section) = document.get_mut(document::SECTION).map(Value::take) else {
-            return Err(Error::new(Kind::Store, format!("machine \"{name}\" was made by docker-machine"))
-                .hint("this version reads its own records only; use docker-machine for this machine"));
+            return Err(made_by_docker_machine(name));
         };
         let version = section.get("Version").and_then(Value::as_u64).unwrap_or(0);
         if version > u64::from(RECORD_VERSION) {
@@ -220,7 +219,12 @@ impl Store {
         check_name(name).map_err(|_| self.no_such_machine(name))?;
         let path = self.machine_file(name, file::CONFIG);
         match read_optional(&path)? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e)),
+            Some(bytes) => {
+                let document: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
+                // docker-machine keeps cloud keys in its documents.
+                let ours = document.get(document::SECTION).is_some();
+                if ours { Ok(document) } else { Err(made_by_docker_machine(name)) }
+            }
             None => Err(self.no_such_machine(name)),
         }
     }
@@ -380,6 +384,11 @@ impl Store {
             None => error.hint("`rmachine ls` shows all machines, `rmachine create` makes one"),
         }
     }
+}
+
+fn made_by_docker_machine(name: &str) -> Error {
+    Error::new(Kind::Store, format!("machine \"{name}\" was made by docker-machine"))
+        .hint("this version reads its own records only; use docker-machine for this machine")
 }
 
 /// A random 128-bit id in hexadecimal.

@@ -88,6 +88,9 @@ pub struct SshRecord {
     pub key_file: String,
     /// Pinned OpenSSH public host keys.
     pub host_keys: Vec<String>,
+    /// The host key of the first session, which stood in the first-boot data; until it is replaced and dropped.
+    #[serde(default)]
+    pub seed_key: Option<String>,
 }
 
 /// What the host said of itself when it was last provisioned or started.

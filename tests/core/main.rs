@@ -10,5 +10,4 @@ mod list;
 mod locks;
 mod refused;
 mod secrets;
-mod ssh;
 mod support;

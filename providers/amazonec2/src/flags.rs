@@ -26,7 +26,7 @@ pub(crate) static FLAGS: &[Flag] = &[
     Flag::text(
         "amazonec2-ami-owner",
         "OWNER",
-        "owner of the images to choose from: an account id, self or amazon (Canonical's)",
+        "owner of the images: an account id, self or amazon; Canonical, or self when a name is given",
     )
     .env(&["AWS_AMI_OWNER"]),
     Flag::text("amazonec2-ami-name", "PATTERN", "name of the images to choose from, with * (Ubuntu 24.04's)")

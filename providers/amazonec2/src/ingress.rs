@@ -26,7 +26,13 @@ const ANY_IPV6: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
 /// The caller's address as the instance will see it, as a network of one.
 pub(crate) async fn caller(reach: Reach, subnet_cidr: &str) -> Result<IpNet> {
     let address = match reach {
-        Reach::Public => echoed().await?,
+        Reach::Public => match echoed().await? {
+            IpAddr::V6(address) => {
+                return Err(Error::invalid(format!("your address is {address}, and the machine has a public IPv4 address"))
+                    .hint("name your IPv4 network (--amazonec2-ingress-cidr, or after `rmachine allow NAME`), or use --amazonec2-use-ipv6-address"));
+            }
+            address @ IpAddr::V4(_) => address,
+        },
         Reach::Private | Reach::PrivateOnly => {
             let network: Ipv4Net = subnet_cidr.parse().map_err(|_| unknown("the subnet has no IPv4 network"))?;
             local_source(IpAddr::V4(network.network()))?

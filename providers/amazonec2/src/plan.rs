@@ -1,7 +1,5 @@
 //! `preflight`: the request checked against the account, with all defaults resolved. Read-only.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use rmachine_provider_api::{BootData, Error, HostTrust, Login, LoginKey, MachineSpec, Plan, Result};
 use serde::{Deserialize, Serialize};
@@ -9,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     client::Aws,
-    config::{Config, Reach},
+    config::Config,
     image, ingress,
     network::{self, NamedGroups},
 };
@@ -140,15 +138,7 @@ async fn sources(config: &Config, groups: &NamedGroups, subnet_cidr: &str) -> Re
     if !config.ingress.is_empty() {
         return Ok(config.ingress.clone());
     }
-    let caller = ingress::caller(config.reach, subnet_cidr).await?;
-    if config.reach == Reach::Public && matches!(caller.addr(), IpAddr::V6(_)) {
-        return Err(Error::invalid(format!(
-            "your address is {}, and the machine gets a public IPv4 address",
-            caller.addr()
-        ))
-        .hint("give your IPv4 network with --amazonec2-ingress-cidr, or use --amazonec2-use-ipv6-address"));
-    }
-    Ok(vec![caller])
+    Ok(vec![ingress::caller(config.reach, subnet_cidr).await?])
 }
 
 /// Docker's word for EC2's.

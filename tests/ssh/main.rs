@@ -1,5 +1,7 @@
 //! The SSH client against OpenSSH's own server, and `rmachine ssh` on a real terminal.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+
 mod binary;
 mod commands;
 mod login;
