@@ -98,9 +98,11 @@ main() {
     changed=$certificates
     if [ -n "$DROP_IN" ]; then
         put /etc/docker/daemon.json 0600 "$DAEMON_JSON" && changed=yes
-        put "$DIR/20-rmachine.conf" 0600 "$DROP_IN" && changed=yes
-        systemctl daemon-reload
-        systemctl enable -q docker.service 2>/dev/null
+        if put "$DIR/20-rmachine.conf" 0600 "$DROP_IN"; then
+            changed=yes
+            systemctl daemon-reload
+        fi
+        systemctl is-enabled -q docker.service 2>/dev/null || systemctl enable -q docker.service 2>/dev/null
     fi
     restarted=no
     # Asked after the files are in place: an engine that the boot starts meanwhile may have read the old ones.

@@ -42,7 +42,8 @@ main() {
     if [ "${1:-}" = wait ]; then
         wait_for_install || return 0
     fi
-    systemctl daemon-reload
+    # A reload takes longer than all else here, and packages do it themselves.
+    if [ "$(systemctl show -p NeedDaemonReload --value docker.service)" = yes ]; then systemctl daemon-reload; fi
     out load_state "$(systemctl show -p LoadState --value docker.service)"
     out exec_start "$(systemctl show -p ExecStart --value docker.service | b64)"
     out active "$(systemctl is-active docker.service)"
