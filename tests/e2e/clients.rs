@@ -22,9 +22,13 @@ fn docker_py_on_python_3_13_and_bollard() {
     store.import_busybox("clients");
     let version = store.sh("clients", "docker version --format '{{.Server.Version}}'").ok();
     let script = store.file("client.py", DOCKER_PY);
+    // The lab's cache, since the user of a store has another home.
+    let busybox = lab_variable("RMACHINE_LAB_BUSYBOX");
+    let cache = std::path::Path::new(&busybox).parent().unwrap();
     let line = format!(
-        "cd {}/tests/lab && {} -m lab py313 {}",
+        "cd {}/tests/lab && RMACHINE_CACHE={} {} -m lab py313 {}",
         env!("CARGO_MANIFEST_DIR"),
+        cache.display(),
         lab_variable("RMACHINE_LAB_PYTHON"),
         script.display()
     );
