@@ -30,14 +30,19 @@ pub struct Names {
 impl Names {
     /// The names without repeats, in order.
     pub fn unique(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for name in &self.names {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        names
+        unique(&self.names)
     }
+}
+
+/// `names` without repeats, in order.
+pub fn unique(names: &[String]) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for name in names {
+        if !once.contains(name) {
+            once.push(name.clone());
+        }
+    }
+    once
 }
 
 /// Works on all `names` at once. Every success is said and every failure printed; the last failure is answered.

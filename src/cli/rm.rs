@@ -26,12 +26,7 @@ pub struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let mut names: Vec<String> = Vec::new();
-    for name in &args.names {
-        if !names.contains(name) {
-            names.push(name.clone());
-        }
-    }
+    let names = names::unique(&args.names);
     if !args.yes && !args.force {
         let question = format!("remove {} with all data on it?", names.join(", "));
         match context.terminal.confirm(&question) {

@@ -6,7 +6,7 @@ use super::Core;
 use crate::{
     engine::{self, Endpoint, EngineVersion, TlsFiles},
     error::{Error, Kind, Result},
-    store::{Phase, Power, Record, file},
+    store::{Power, Record, file},
 };
 
 /// How a docker client reaches a machine's engine.
@@ -32,7 +32,8 @@ impl Core {
     /// [`Kind::Conflict`] when it is stopped or not finished.
     pub fn access(&self, name: &str) -> Result<Access> {
         let record = self.store.load(name)?;
-        require_usable(&record)?;
+        self.require_ready(&record)?;
+        require_running(&record)?;
         let (Some(url), Some(host)) = (record.url(), record.address()) else {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" has no address"))
                 .hint(format!("`rmachine start {name}` starts it and finds its address")));
@@ -72,19 +73,9 @@ pub fn program_probes(program: &str) -> bool {
     program == "docker-machine"
 }
 
-fn require_usable(record: &Record) -> Result<()> {
+/// Refuses a machine that was seen stopped.
+fn require_running(record: &Record) -> Result<()> {
     let name = &record.name;
-    match record.phase {
-        Phase::Ready | Phase::Provisioning => {}
-        Phase::Removing => {
-            return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is being removed"))
-                .hint(format!("finish it with `rmachine rm -y {name}`")));
-        }
-        Phase::Reserved | Phase::Creating | Phase::Booting => {
-            return Err(Error::new(Kind::Conflict, format!("the create of machine \"{name}\" did not end"))
-                .hint(format!("remove what it left with `rmachine rm -y {name}`, then create it again")));
-        }
-    }
     if record.power == Power::Stopped {
         return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is stopped"))
             .hint(format!("start it with `rmachine start {name}`")));

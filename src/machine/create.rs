@@ -128,20 +128,12 @@ impl Core {
         }
         let keys = self.prepare_login(record, &plan)?;
         let user_data = self.prepare_boot_data(record, &plan, &keys)?;
+        let attempt = AttemptToken(random_id());
         record.plan = Some(plan.clone());
-        record.attempt = Some(AttemptToken(random_id()));
+        record.attempt = Some(attempt.clone());
         self.interrupt.check()?;
         self.enter(record, Phase::Creating)?;
-        let request = CreateRequest {
-            name: record.name.clone(),
-            owner: record.owner.clone(),
-            token: record.token.clone(),
-            attempt: record.attempt.clone().unwrap_or_else(|| AttemptToken(random_id())),
-            plan,
-            user_data,
-            public_key: keys.login.clone(),
-            engine_port: record.engine_port,
-        };
+        let request = request(record, attempt, plan, user_data, keys.login);
         let instance = self.make_instance(record, provider.as_ref(), &request, notify.clone()).await?;
         record.instance = Some(instance);
         self.enter(record, Phase::Booting)?;
@@ -150,12 +142,7 @@ impl Core {
             let at_boot = request.user_data.is_some();
             self.interrupt.or(self.first_session(record, &authority, at_boot, &notify)).await?;
         }
-        blocking({
-            let (store, record) = (self.store.clone(), record.clone());
-            move || Self::copy_client_files(&store, &record, &authority)
-        })
-        .await?;
-        self.enter(record, Phase::Ready)
+        self.finish_provision(record, authority).await
     }
 
     /// Connects to the provider and has the request checked; nothing is made.
@@ -271,6 +258,26 @@ impl Core {
                 error.hint(format!("repeat it with `rmachine rm -y {name}`"))
             }
         }
+    }
+}
+
+/// The request of one attempt to make the machine of `record`.
+pub(super) fn request(
+    record: &Record,
+    attempt: AttemptToken,
+    plan: Plan,
+    user_data: Option<Vec<u8>>,
+    public_key: Option<String>,
+) -> CreateRequest {
+    CreateRequest {
+        name: record.name.clone(),
+        owner: record.owner.clone(),
+        token: record.token.clone(),
+        attempt,
+        plan,
+        user_data,
+        public_key,
+        engine_port: record.engine_port,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rmachine_provider_api::{CreateRequest, Notify, ResourceKind};
 
-use super::{Core, machine_ref, voice};
+use super::{Core, create, machine_ref, voice};
 use crate::{
     error::{Error, Kind, Result},
     store::{Phase, Record, file},
@@ -70,16 +70,8 @@ impl Core {
         let (false, Some(plan), Some(attempt)) = (known, &record.plan, &record.attempt) else { return Ok(None) };
         let saved = |name| self.store.read_bytes(&self.store.machine_file(&record.name, name));
         let public_key = saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned());
-        Ok(Some(CreateRequest {
-            name: record.name.clone(),
-            owner: record.owner.clone(),
-            token: record.token.clone(),
-            attempt: attempt.clone(),
-            plan: plan.clone(),
-            user_data: saved(file::USER_DATA)?,
-            public_key,
-            engine_port: record.engine_port,
-        }))
+        let user_data = saved(file::USER_DATA)?;
+        Ok(Some(create::request(record, attempt.clone(), plan.clone(), user_data, public_key)))
     }
 
     fn forget_unreadable(&self, name: &str, error: Error, notify: &dyn Notify) -> Result<()> {

@@ -80,7 +80,7 @@ impl Failure {
 
     /// Whether the thing that the call names does not exist (any more).
     pub(crate) fn is_not_found(&self) -> bool {
-        self.code().is_some_and(|code| code.ends_with(".NotFound") || code == "InvalidSpotInstanceRequestID.NotFound")
+        self.code().is_some_and(|code| code.ends_with(".NotFound"))
     }
 
     /// Whether the call may have had its effect although it failed.
