@@ -14,6 +14,7 @@ pub(super) const APPLY: &str = include_str!("../../templates/apply.sh");
 pub(super) const BOOT: &str = include_str!("../../templates/boot.sh");
 pub(super) const CLOUD_CONFIG: &str = include_str!("../../templates/cloud-config.yaml");
 pub(super) const CLOUD_CONFIG_HOST: &str = include_str!("../../templates/cloud-config-host.yaml");
+pub(super) const FIRST_BOOT: &str = include_str!("../../templates/first-boot.sh");
 const INSTALL: &str = include_str!("../../templates/install.sh");
 
 /// Fingerprint of the key that signs Docker's apt repositories

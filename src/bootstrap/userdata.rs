@@ -7,7 +7,9 @@ use std::io::{Read, Write};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
-use super::{EngineSpec, Error, Result, template};
+use rmachine_provider_api::BootForm;
+
+use super::{EngineSource, EngineSpec, Error, Result, template};
 use crate::ssh::KeyPair;
 
 /// Largest size that a user's gzip may unpack to.
@@ -22,6 +24,8 @@ const REPLACE: &str = "dict(replace)+list()+str()";
 /// What the first boot has to do.
 #[derive(Debug, Clone, Copy)]
 pub struct BootSpec<'a> {
+    /// What reads it.
+    pub form: BootForm,
     /// The host's name.
     pub hostname: &'a str,
     /// Login name.
@@ -38,12 +42,15 @@ pub struct BootSpec<'a> {
     pub limit: usize,
 }
 
-/// Renders the first-boot data, gzipped.
+/// Renders the first-boot data: for cloud-init a gzipped archive, else a script.
 ///
 /// # Errors
 ///
 /// [`Error::UserData`] when the user's own is of no known form, or all is too large.
 pub fn user_data(spec: &BootSpec<'_>) -> Result<Vec<u8>> {
+    if spec.form == BootForm::Script {
+        return Ok(script(spec)?.into_bytes());
+    }
     let archive = archive(spec)?;
     let failed = |e: std::io::Error| Error::UserData(e.to_string());
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -53,6 +60,20 @@ pub fn user_data(spec: &BootSpec<'_>) -> Result<Vec<u8>> {
         return Err(Error::UserData(format!("with ours it has {} bytes, and {} are allowed", bytes.len(), spec.limit)));
     }
     Ok(bytes)
+}
+
+/// The script of a host without cloud-init.
+fn script(spec: &BootSpec<'_>) -> Result<String> {
+    template::render(
+        template::FIRST_BOOT,
+        minijinja::context! {
+            login_user => spec.login_user,
+            login_public_key => spec.login_public_key.unwrap_or_default(),
+            seed_private => spec.seed_host_key.map(KeyPair::private_openssh).unwrap_or_default(),
+            seed_public => spec.seed_host_key.map(KeyPair::public_openssh).unwrap_or_default(),
+            gate => if spec.engine.source == EngineSource::None { "no" } else { "yes" },
+        },
+    )
 }
 
 fn archive(spec: &BootSpec<'_>) -> Result<String> {
@@ -165,6 +186,7 @@ mod tests {
 
     fn spec<'a>(engine: &'a EngineSpec, own: Option<&'a [u8]>, seed: &'a KeyPair) -> BootSpec<'a> {
         BootSpec {
+            form: BootForm::CloudInit,
             hostname: "m",
             login_user: "admin",
             login_public_key: Some("ssh-ed25519 AAAA x"),

@@ -14,7 +14,7 @@ pub struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let mut lines = String::new();
     for name in &args.names.names {
-        lines.push_str(&context.core.access(name)?.host);
+        lines.push_str(&context.core.access(name)?.ip);
         lines.push('\n');
     }
     ui::print(&lines)

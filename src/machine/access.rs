@@ -18,6 +18,8 @@ pub struct Access {
     pub url: String,
     /// The host to dial.
     pub host: String,
+    /// The address where ports answer that containers publish; mostly the same.
+    pub ip: String,
     /// The port to dial.
     pub port: u16,
     /// `DOCKER_CERT_PATH`.
@@ -39,9 +41,10 @@ impl Core {
                 .hint(format!("`rmachine start {name}` starts it and finds its address")));
         };
         let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(record.engine_port);
+        let ip = record.published_address().unwrap_or_else(|| host.to_owned());
         let own = self.store.machine_directory(name);
         let cert_path = if own.join(file::CA_CERT).exists() { own } else { self.store.certs_directory() };
-        Ok(Access { name: name.to_owned(), host: host.to_owned(), port, url, cert_path })
+        Ok(Access { name: name.to_owned(), host: host.to_owned(), ip, port, url, cert_path })
     }
 
     /// Asks the engine behind `access` for its version, over mTLS.

@@ -139,8 +139,7 @@ impl Core {
         self.enter(record, Phase::Booting)?;
         self.interrupt.check()?;
         if driver.info().capabilities.ssh {
-            let at_boot = request.user_data.is_some();
-            self.interrupt.or(self.first_session(record, &authority, at_boot, &notify)).await?;
+            self.interrupt.or(self.first_session(record, &authority, &notify)).await?;
         }
         self.finish_provision(record, authority).await
     }
@@ -205,6 +204,7 @@ impl Core {
     fn prepare_boot_data(&self, record: &Record, plan: &Plan, keys: &Keys) -> Result<Option<Vec<u8>>> {
         let Some(boot) = &plan.boot_data else { return Ok(None) };
         let data = bootstrap::user_data(&BootSpec {
+            form: boot.form,
             hostname: &record.name,
             login_user: &plan.login.user,
             login_public_key: keys.login.as_deref(),

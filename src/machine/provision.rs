@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rmachine_provider_api::{HostTrust, Notify};
+use rmachine_provider_api::{HostTrust, Notify, Plan};
 use time::OffsetDateTime;
 
-use super::{Core, authority::Authority, blocking, create::wants_engine, voice};
+use super::{Core, authority::Authority, blocking, create::wants_engine, shell::no_address, voice};
 use crate::{
     bootstrap::{self, HostFacts, ServerTls},
     certs::{self, Sans},
-    engine::{self, Endpoint, EngineVersion, TlsFiles},
+    engine::{self, EngineVersion, TlsFiles},
     error::{Error, Kind, Result},
     ssh::{Session, same_key},
     store::{HostRecord, Phase, Record, file},
@@ -34,14 +34,14 @@ impl Core {
         &self,
         record: &mut Record,
         authority: &Authority,
-        at_boot: bool,
         notify: &Arc<dyn Notify>,
     ) -> Result<()> {
         notify.progress("waiting for SSH");
         self.trust_host(record).await?;
         let target = self.target(record)?;
         let seeded = record.plan.as_ref().is_some_and(|p| matches!(p.host_trust, HostTrust::Seeded));
-        let session = if at_boot {
+        let boots = record.plan.as_ref().is_some_and(|p| p.boot_data.is_some());
+        let session = if boots {
             self.wait_for_ssh(record, &target, BOOT, seeded, voice(notify)).await?
         } else {
             self.connect(record, &target, Duration::from_secs(30)).await?
@@ -50,7 +50,7 @@ impl Core {
             record.ssh.host_keys = vec![session.host_key().to_owned()];
         }
         self.enter(record, Phase::Provisioning)?;
-        let result = self.provision_over(record, &session, authority, at_boot, notify).await;
+        let result = self.provision_over(record, &session, authority, notify).await;
         session.close().await;
         result
     }
@@ -73,8 +73,7 @@ impl Core {
         let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
         self.settle_host_key(&mut record, &session)?;
         self.enter(&mut record, Phase::Provisioning)?;
-        let at_boot = record.plan.as_ref().is_some_and(|p| p.boot_data.is_some());
-        self.provision_over(&mut record, &session, &authority, at_boot, &notify).await?;
+        self.provision_over(&mut record, &session, &authority, &notify).await?;
         session.close().await;
         self.finish_provision(&mut record, authority).await
     }
@@ -106,7 +105,6 @@ impl Core {
         record: &mut Record,
         session: &Session,
         authority: &Authority,
-        at_boot: bool,
         notify: &Arc<dyn Notify>,
     ) -> Result<()> {
         notify.progress("looking at the host");
@@ -127,6 +125,7 @@ impl Core {
             None => self.issue_server(record, authority)?,
         };
         let tls = ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
+        let at_boot = record.plan.as_ref().is_some_and(Plan::installs_at_boot);
         let done = bootstrap::provision(session, &facts, &record.engine, &tls, at_boot, voice(notify)).await?;
         for warning in &done.warnings {
             notify.warn(warning);
@@ -169,8 +168,7 @@ impl Core {
 
     /// Waits until the engine answers over mTLS.
     pub(super) async fn await_engine(&self, record: &Record, authority: &Authority) -> Result<EngineVersion> {
-        let host = record.address().unwrap_or_default().to_owned();
-        let endpoint = Endpoint { host, port: record.engine_port };
+        let endpoint = record.endpoint().ok_or_else(|| no_address(record))?;
         let tls = TlsFiles {
             ca_pem: &authority.ca.cert_pem,
             cert_pem: &authority.client.cert_pem,
@@ -204,6 +202,7 @@ pub(super) fn sans(record: &Record) -> Result<Sans> {
     if let Some(instance) = &record.instance {
         let addresses = &instance.addresses;
         names.extend(addresses.dial.iter().cloned());
+        names.extend(addresses.published.iter().map(ToString::to_string));
         names.extend(addresses.public.iter().chain(&addresses.private).map(ToString::to_string));
         names.extend(addresses.names.iter().cloned());
     }

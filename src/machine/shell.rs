@@ -127,7 +127,7 @@ impl Core {
     }
 }
 
-fn no_address(record: &Record) -> Error {
+pub(super) fn no_address(record: &Record) -> Error {
     Error::new(Kind::Conflict, format!("machine \"{}\" has no address", record.name))
         .hint(format!("`rmachine status {0}` shows its state, `rmachine start {0}` starts it", record.name))
 }

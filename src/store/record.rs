@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Phase;
-use crate::bootstrap::EngineSpec;
+use crate::{bootstrap::EngineSpec, engine::Endpoint};
 
 /// Version of [`Record`] as written now. A newer one is refused, an older one migrated.
 pub const RECORD_VERSION: u32 = 1;
@@ -115,13 +115,22 @@ impl Record {
         self.instance.as_ref()?.addresses.dial.as_deref()
     }
 
+    /// The address where ports answer that containers publish.
+    pub fn published_address(&self) -> Option<String> {
+        let addresses = &self.instance.as_ref()?.addresses;
+        addresses.published.as_ref().map(ToString::to_string).or_else(|| addresses.dial.clone())
+    }
+
+    /// Where to dial the engine, when it has an address.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        let instance = self.instance.as_ref()?;
+        let host = instance.addresses.dial.clone()?;
+        Some(Endpoint { host, port: instance.engine_port.unwrap_or(self.engine_port) })
+    }
+
     /// The engine's URL, when there is one.
     pub fn url(&self) -> Option<String> {
-        let instance = self.instance.as_ref()?;
-        if let Some(url) = &instance.url {
-            return Some(url.clone());
-        }
-        let address = instance.addresses.dial.as_deref()?;
-        Some(crate::engine::Endpoint { host: address.to_owned(), port: self.engine_port }.url())
+        let other = self.instance.as_ref()?.url.clone();
+        other.or_else(|| Some(self.endpoint()?.url()))
     }
 }

@@ -96,7 +96,7 @@ pub(crate) async fn create(
     };
     let details =
         serde_json::to_value(details).map_err(|e| Error::invalid("the instance cannot be recorded").source(e))?;
-    Ok(Instance { id: InstanceId(started.id), addresses, url: None, details })
+    Ok(Instance { id: InstanceId(started.id), addresses, url: None, engine_port: None, details })
 }
 
 /// Names of the groups to make: those that the user named and that are absent, or one of our own.

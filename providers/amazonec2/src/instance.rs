@@ -44,6 +44,7 @@ pub(crate) fn addresses(instance: &Ec2Instance, reach: Reach) -> Addresses {
     };
     let names = [instance.public_dns_name(), instance.private_dns_name()];
     Addresses {
+        published: None,
         dial: dial.map(ToString::to_string),
         public: public.iter().chain(&ipv6).copied().collect(),
         private,

@@ -1,7 +1,7 @@
 //! `preflight`: the request checked against the account, with all defaults resolved. Read-only.
 
 use ipnet::IpNet;
-use rmachine_provider_api::{BootData, Error, HostTrust, Login, LoginKey, MachineSpec, Plan, Result};
+use rmachine_provider_api::{BootData, BootForm, Error, HostTrust, Login, LoginKey, MachineSpec, Plan, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -119,7 +119,7 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
     Ok(Plan {
         resolved: to_value(&resolved)?,
         login,
-        boot_data: Some(BootData { limit: USER_DATA_LIMIT, user_supplied }),
+        boot_data: Some(BootData { form: BootForm::CloudInit, limit: USER_DATA_LIMIT, user_supplied }),
         host_trust: HostTrust::Seeded,
         arch: Some(docker_architecture(&picked.architecture).to_owned()),
         summary,

@@ -17,7 +17,7 @@ pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, 
 pub use error::{Error, Kind, LeftBehind, Result, Retry};
 pub use flags::{Flag, FlagKind, Source, Value, Values};
 pub use model::{
-    Addresses, AttemptToken, BootData, CreateRequest, HostTrust, Instance, InstanceId, Login, LoginKey, MachineRef,
-    MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource, ResourceKind, StopMode,
+    Addresses, AttemptToken, BootData, BootForm, CreateRequest, HostTrust, Instance, InstanceId, Login, LoginKey,
+    MachineRef, MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource, ResourceKind, StopMode,
 };
 pub use provider::{Journal, Provider};

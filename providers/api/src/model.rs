@@ -72,6 +72,13 @@ pub struct Plan {
     pub summary: Vec<(String, String)>,
 }
 
+impl Plan {
+    /// Whether the first boot starts the engine's install.
+    pub fn installs_at_boot(&self) -> bool {
+        self.boot_data.as_ref().is_some_and(|boot| boot.form == BootForm::CloudInit)
+    }
+}
+
 /// How to log in over SSH.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Login {
@@ -98,11 +105,25 @@ pub enum LoginKey {
 /// First-boot data as the provider takes it (EC2's user-data).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BootData {
+    /// What reads it on the host.
+    #[serde(default)]
+    pub form: BootForm,
     /// Largest size in bytes, before any transport encoding.
     pub limit: usize,
     /// The user's own data that has to be kept, as read from disk.
     #[serde(skip)]
     pub user_supplied: Option<Vec<u8>>,
+}
+
+/// What reads the first-boot data on the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootForm {
+    /// cloud-init: a gzipped MIME archive, which also starts the engine's install.
+    #[default]
+    CloudInit,
+    /// A POSIX shell script that runs as root before the init system starts; it installs nothing.
+    Script,
 }
 
 /// How the first host key is known. Nothing is trusted on first use.
@@ -148,6 +169,9 @@ pub struct Instance {
     /// URL of the engine when it is not `tcp://DIAL:PORT` with our certificates (driver `none`).
     #[serde(default)]
     pub url: Option<String>,
+    /// Port to dial for the engine, where it is forwarded from another one than the engine listens on.
+    #[serde(default)]
+    pub engine_port: Option<u16>,
     /// The provider's own facts (ids of groups, spot request, …).
     #[serde(default)]
     pub details: serde_json::Value,
@@ -158,6 +182,9 @@ pub struct Instance {
 pub struct Addresses {
     /// The one to dial for SSH and the engine.
     pub dial: Option<String>,
+    /// The one where ports answer that containers publish, where that is another one than `dial`.
+    #[serde(default)]
+    pub published: Option<IpAddr>,
     /// Public addresses.
     #[serde(default)]
     pub public: Vec<IpAddr>,
@@ -249,8 +276,10 @@ pub enum ResourceKind {
     Instance,
     /// A request for spot capacity.
     SpotRequest,
-    /// A disk.
+    /// A disk, or a volume of an engine.
     Volume,
+    /// A network that machines share.
+    Network,
     /// A network interface.
     NetworkInterface,
     /// A reserved public address.

@@ -369,6 +369,7 @@ impl Cloud {
         let [high, low] = self.next.to_be_bytes();
         let public = IpAddr::V4(Ipv4Addr::new(127, 77, high, low));
         Addresses {
+            published: None,
             dial: Some(public.to_string()),
             public: vec![public],
             private: vec![IpAddr::V4(Ipv4Addr::new(127, 78, high, low))],

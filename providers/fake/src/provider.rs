@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    BootData, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind, Login, LoginKey,
-    MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan, Provider, Resource, ResourceKind, Result,
-    StopMode,
+    BootData, BootForm, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind, Login,
+    LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan, Provider, Resource, ResourceKind,
+    Result, StopMode,
 };
 
 use crate::{
@@ -63,7 +63,7 @@ impl Provider for FakeProvider {
         Ok(Plan {
             resolved: spec.config.clone(),
             login: Login { user: "fake".into(), port: 22, key: LoginKey::Generate },
-            boot_data: Some(BootData { limit: 16384, user_supplied: None }),
+            boot_data: Some(BootData { form: BootForm::CloudInit, limit: 16384, user_supplied: None }),
             host_trust: HostTrust::Seeded,
             arch: Some("amd64".into()),
             summary: vec![("region".into(), spec.config["region"].as_str().unwrap_or_default().to_owned())],
@@ -86,7 +86,7 @@ impl Provider for FakeProvider {
         journal.progress("waiting for the instance");
         let held = self.seen(&id).await?;
         let details = serde_json::json!({ "group": group.id, "spot": request.plan.resolved["spot"] });
-        Ok(Instance { id, addresses: held.addresses, url: None, details })
+        Ok(Instance { id, addresses: held.addresses, url: None, engine_port: None, details })
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {

@@ -167,6 +167,7 @@ impl Provider for GenericProvider {
                 ..Addresses::default()
             },
             url: None,
+            engine_port: None,
             details: Value::Null,
         })
     }

@@ -92,6 +92,7 @@ impl Provider for NoneProvider {
                 ..Addresses::default()
             },
             url: Some(url),
+            engine_port: None,
             details: Value::Null,
         })
     }
