@@ -23,7 +23,7 @@ pub fn render(record: &Record, root: &Path, driver_fields: Map<String, Value>) -
     let key_path =
         if record.ssh.key_file.is_empty() { String::new() } else { display(&machine.join(&record.ssh.key_file)) };
     let mut driver = Map::new();
-    driver.insert("IPAddress".into(), json!(record.published_address().unwrap_or_default()));
+    driver.insert("IPAddress".into(), json!(record.address().unwrap_or_default()));
     driver.insert("MachineName".into(), json!(record.name));
     driver.insert("SSHUser".into(), json!(record.ssh.user));
     driver.insert("SSHPort".into(), json!(record.ssh.port));
