@@ -59,7 +59,7 @@ const CAPABILITIES: [(&str, u8); 38] = [
 ];
 
 /// systemd's signal to power off (systemd(1), SIGRTMIN+3).
-const POWER_OFF: &str = "SIGRTMIN+3";
+pub(crate) const POWER_OFF: &str = "SIGRTMIN+3";
 
 /// Where a machine keeps what has to survive it, and the suffix of the volume's name.
 /// Both: newer engines keep images below /var/lib/containerd.
