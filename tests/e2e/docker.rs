@@ -70,7 +70,7 @@ fn two_local_machines_walk_and_reach_each_other() {
     short::walk(&store, "dev");
 
     // Ports of containers: at the machine's address, and at those that were published at the create.
-    let page = "sh -c 'mkdir /www && echo hello >/www/index.html && exec httpd -f -p 80 -h /www'";
+    let page = "sh -c 'mkdir -p /www && echo hello >/www/index.html && exec httpd -f -p 80 -h /www'";
     store.sh("dev", &format!("docker run -d --name web --restart always -p 8081:80 busybox {page}")).ok();
     let at_ip = || store.sh("dev", "curl -fsS http://$(rmachine ip dev):8081/").stdout == "hello\n";
     let at_port = || store.sh("dev", &format!("curl -fsS http://127.0.0.1:{port}/")).stdout == "hello\n";
