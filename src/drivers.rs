@@ -16,6 +16,8 @@ impl Drivers {
         Self(vec![
             #[cfg(feature = "amazonec2")]
             Arc::new(rmachine_provider_amazonec2::AmazonEc2),
+            #[cfg(feature = "docker")]
+            Arc::new(rmachine_provider_docker::DockerDriver),
             Arc::new(rmachine_provider_generic::Generic),
             Arc::new(rmachine_provider_none::NoneDriver),
         ])

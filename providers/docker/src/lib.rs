@@ -1,1 +1,114 @@
-//! docker
+//! The `docker` driver: machines that are systemd containers on this computer's Docker Engine, each with
+//! an engine of its own inside.
+//!
+//! Everything carries the owner's and the machine's label from the call that makes it. Machines of one
+//! store share a network; SSH and the engine are published on a loopback address.
+
+mod config;
+mod container;
+mod create;
+mod endpoint;
+mod engine;
+mod errors;
+mod flags;
+mod image;
+mod inventory;
+mod labels;
+mod lock;
+mod network;
+mod plan;
+mod power;
+mod view;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use rmachine_provider_api::{
+    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Instance, InstanceId, Journal, MachineRef,
+    MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values,
+};
+use serde_json::Value;
+
+use self::{config::Config, engine::Engine};
+
+static INFO: DriverInfo = DriverInfo {
+    name: "docker",
+    summary: "containers of this computer's Docker Engine that are machines",
+    flags: flags::FLAGS,
+    capabilities: Capabilities { ssh: true, engine: true, power: true, ingress: false },
+};
+
+/// The driver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DockerDriver;
+
+#[async_trait]
+impl Driver for DockerDriver {
+    fn info(&self) -> &'static DriverInfo {
+        &INFO
+    }
+
+    fn configure(&self, values: &Values) -> Result<Configured> {
+        config::configure(values)
+    }
+
+    fn scope(&self, config: &Value) -> String {
+        Config::read(config).map(|config| config.host).unwrap_or_default()
+    }
+
+    async fn connect(&self, config: &Value, _: &Secrets, notify: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
+        let engine = Engine::connect(&Config::read(config)?.host).await?;
+        Ok(Arc::new(Containers { engine, notify }))
+    }
+}
+
+/// One local engine.
+struct Containers {
+    engine: Engine,
+    notify: Arc<dyn Notify>,
+}
+
+impl fmt::Debug for Containers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Containers").field("host", &self.engine.host).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Provider for Containers {
+    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+        plan::preflight(&self.engine, spec, self.notify.as_ref()).await
+    }
+
+    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
+        create::create(&self.engine, request, journal).await
+    }
+
+    async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
+        power::observe(&self.engine, ids).await
+    }
+
+    async fn start(&self, id: &InstanceId, _: &dyn Notify) -> Result<Observed> {
+        power::start(&self.engine, id).await
+    }
+
+    async fn stop(&self, id: &InstanceId, mode: StopMode, _: &dyn Notify) -> Result<()> {
+        power::stop(&self.engine, id, mode).await
+    }
+
+    async fn reboot(&self, id: &InstanceId) -> Result<()> {
+        power::reboot(&self.engine, id).await
+    }
+
+    async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
+        inventory::find(&self.engine, owner).await
+    }
+
+    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+        inventory::destroy(&self.engine, machine, notify).await
+    }
+
+    async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {
+        power::diagnose(&self.engine, &machine.instance?.id, machine.name).await
+    }
+}

@@ -1,0 +1,100 @@
+//! Making a machine: volumes, the shared network, the container; all labelled in the call that makes them.
+
+use bollard::{
+    models::VolumeCreateRequest,
+    query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder},
+};
+use rmachine_provider_api::{
+    CreateRequest, Error, Instance, InstanceId, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
+};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::{container, engine::Engine, errors, image, labels, network, plan::Resolved, power, view};
+
+/// Where `templates/docker/init.sh` looks for it.
+const FIRST_BOOT: &str = "var/lib/rmachine/first-boot.sh";
+
+pub(crate) async fn create(engine: &Engine, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
+    let resolved = Resolved::read(&request.plan)?;
+    image::ensure(engine, &resolved.config, journal).await?;
+    journal.progress("making the container");
+    let id = match existing(engine, request).await? {
+        Some(id) => id,
+        None => make(engine, request, &resolved, journal).await?,
+    };
+    journal.made(&resource(ResourceKind::Instance, &id, request))?;
+    let present = |error: Error| error.left(LeftBehind::Present(vec![id.clone()]));
+    bring_up(engine, &id, request).await.map_err(present)?;
+    let found = power::running(engine, &id).await.map_err(present)?;
+    let (_, addresses) = view::of_inspection(&found);
+    let details = json!({ "container": container::name(request), "network": network::name(&request.owner) });
+    let engine_port = (resolved.engine_port != request.engine_port).then_some(resolved.engine_port);
+    Ok(Instance { id: InstanceId(id), addresses, url: None, engine_port, details })
+}
+
+/// The container of an earlier call with the same token.
+async fn existing(engine: &Engine, request: &CreateRequest) -> Result<Option<String>> {
+    Ok(engine.containers(labels::token(&request.token)).await?.into_iter().find_map(|container| container.id))
+}
+
+async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, journal: &dyn Journal) -> Result<String> {
+    journal.intend("CreateVolume")?;
+    network::ensure(engine, &request.owner).await?;
+    for (suffix, _) in container::VOLUMES {
+        let name = format!("{}-{suffix}", container::name(request));
+        let volume = VolumeCreateRequest {
+            name: Some(name.clone()),
+            labels: Some(labels::of(request)),
+            ..VolumeCreateRequest::default()
+        };
+        engine.docker.create_volume(volume).await.map_err(engine.failed("make a volume"))?;
+        journal.made(&resource(ResourceKind::Volume, &name, request))?;
+    }
+    journal.intend("CreateContainer")?;
+    let options = CreateContainerOptionsBuilder::new().name(&container::name(request)).build();
+    let made = engine.docker.create_container(Some(options), container::body(request, resolved)).await;
+    Ok(made.map_err(|e| engine.failed("make the container")(e).left(LeftBehind::Unknown))?.id)
+}
+
+/// Gives it its first boot's script and starts it; running already is success.
+async fn bring_up(engine: &Engine, id: &str, request: &CreateRequest) -> Result<()> {
+    let found = engine.ours(id).await?.ok_or_else(|| power::missing(id))?;
+    if view::of_inspection(&found).0 == MachineState::Running {
+        return Ok(());
+    }
+    let data = request.user_data.as_deref().unwrap_or_default();
+    let failed = |e: std::io::Error| Error::new(Kind::Other, "the first boot's script cannot be packed").source(e);
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(data.len() as u64);
+    header.set_mode(0o600);
+    archive.append_data(&mut header, FIRST_BOOT, data).map_err(failed)?;
+    let archive = archive.into_inner().map_err(failed)?;
+    let options = UploadToContainerOptionsBuilder::new().path("/").build();
+    engine
+        .docker
+        .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
+        .await
+        .map_err(engine.failed("give the machine its first boot's script"))?;
+    match engine.docker.start_container(id, None::<StartContainerOptions>).await {
+        Err(error) if power::lost_its_network(&error) => {
+            network::reconnect(engine, &request.owner, id, &request.name).await?;
+            let again = engine.docker.start_container(id, None::<StartContainerOptions>).await;
+            again.map_err(engine.failed("start the machine"))
+        }
+        other => other.map_err(|e| errors::failed(&engine.host, "start the machine", e)),
+    }
+}
+
+fn resource(kind: ResourceKind, id: &str, request: &CreateRequest) -> Resource {
+    Resource {
+        kind,
+        id: id.to_owned(),
+        owner: Some(request.owner.clone()),
+        token: Some(request.token.clone()),
+        machine: Some(request.name.clone()),
+        created: Some(OffsetDateTime::now_utc()),
+        location: None,
+    }
+}

@@ -1,0 +1,189 @@
+//! Start, stop, reboot, and looking at what runs.
+
+use std::time::Duration;
+
+use bollard::{
+    errors::Error as Bollard,
+    models::ContainerInspectResponse,
+    query_parameters::{
+        KillContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    },
+};
+use rmachine_provider_api::{Addresses, Error, InstanceId, Kind, MachineState, Observed, Owner, Result, StopMode};
+
+use crate::{engine::Engine, errors, labels, network, view};
+
+/// How long a machine may take to shut down, in seconds, before the engine pulls its plug.
+const SHUTDOWN: i32 = 60;
+/// How long a container that was started may be without an address.
+const ADDRESS: Duration = Duration::from_secs(10);
+
+pub(crate) fn missing(id: &str) -> Error {
+    let short = id.get(..12).unwrap_or(id);
+    Error::new(Kind::NotFound, format!("the local engine has no container {short}"))
+        .hint("somebody has removed it; `rmachine rm NAME` removes what is left of the machine")
+}
+
+/// Whether a start failed because the network was removed while the machine was stopped.
+pub(crate) fn lost_its_network(error: &Bollard) -> bool {
+    let said = error.to_string();
+    said.contains("network") && (said.contains("not found") || said.contains("could not find"))
+}
+
+/// The container `id` once it runs and has an address.
+pub(crate) async fn running(engine: &Engine, id: &str) -> Result<ContainerInspectResponse> {
+    let look = async {
+        loop {
+            let found = engine.ours(id).await?.ok_or_else(|| missing(id))?;
+            let (state, addresses) = view::of_inspection(&found);
+            if state != MachineState::Running {
+                let reason = found.state.as_ref().map(view::reason).unwrap_or_default();
+                return Err(Error::new(Kind::Other, format!("the machine ended as soon as it was started: {reason}"))
+                    .hint(format!(
+                        "`docker -H {} logs {}` has its last words",
+                        engine.host,
+                        id.get(..12).unwrap_or(id)
+                    )));
+            }
+            if !addresses.private.is_empty() {
+                return Ok(found);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(ADDRESS, look)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "the machine got no address from the local engine")))
+}
+
+pub(crate) async fn observe(engine: &Engine, ids: &[InstanceId]) -> Result<Vec<Observed>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let containers = engine.containers(labels::filter(labels::TOKEN, None)).await?;
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        let found = containers.iter().find(|container| container.id.as_deref() == Some(id.as_str()));
+        let (state, addresses) = found.map_or((MachineState::Absent, Addresses::default()), view::of_summary);
+        all.push(Observed { id: id.clone(), state, addresses, reason: None });
+    }
+    Ok(all)
+}
+
+pub(crate) async fn start(engine: &Engine, id: &InstanceId) -> Result<Observed> {
+    let id = id.as_str();
+    let found = engine.ours(id).await?.ok_or_else(|| missing(id))?;
+    match view::of_inspection(&found).0 {
+        MachineState::Running => {}
+        MachineState::Paused => {
+            engine.docker.unpause_container(id).await.map_err(engine.failed("wake the machine"))?;
+        }
+        _ => power_on(engine, id, &found).await?,
+    }
+    let found = running(engine, id).await?;
+    let (state, addresses) = view::of_inspection(&found);
+    Ok(Observed { id: InstanceId(id.to_owned()), state, addresses, reason: None })
+}
+
+async fn power_on(engine: &Engine, id: &str, found: &ContainerInspectResponse) -> Result<()> {
+    let Err(error) = engine.docker.start_container(id, None::<StartContainerOptions>).await else { return Ok(()) };
+    let label = |name: &str| found.config.as_ref().and_then(|config| config.labels.as_ref()?.get(name).cloned());
+    match (label(labels::OWNER), label(labels::MACHINE)) {
+        (Some(owner), Some(machine)) if lost_its_network(&error) => {
+            network::reconnect(engine, &Owner(owner), id, &machine).await?;
+            let again = engine.docker.start_container(id, None::<StartContainerOptions>).await;
+            again.map_err(engine.failed("start the machine"))
+        }
+        _ => Err(engine.failed("start the machine")(error)),
+    }
+}
+
+pub(crate) async fn stop(engine: &Engine, id: &InstanceId, mode: StopMode) -> Result<()> {
+    let id = id.as_str();
+    let found = engine.ours(id).await?.ok_or_else(|| missing(id))?;
+    match (view::of_inspection(&found).0, mode) {
+        (MachineState::Stopped | MachineState::Error, _) => return Ok(()),
+        // A paused system hears no signal.
+        (MachineState::Paused, StopMode::Graceful) => {
+            engine.docker.unpause_container(id).await.map_err(engine.failed("wake the machine"))?;
+        }
+        _ => {}
+    }
+    let stopped = match mode {
+        StopMode::Graceful => {
+            let options = StopContainerOptionsBuilder::new().t(SHUTDOWN).build();
+            engine.docker.stop_container(id, Some(options)).await
+        }
+        StopMode::Force => {
+            let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+            engine.docker.kill_container(id, Some(options)).await
+        }
+    };
+    match stopped {
+        // 409: it ended meanwhile, by itself or by another.
+        Err(Bollard::DockerResponseServerError { status_code: 304 | 409, .. }) => {}
+        other => other.map_err(engine.failed("stop the machine"))?,
+    }
+    await_end(engine, id).await
+}
+
+/// A kill answers before the container has ended.
+async fn await_end(engine: &Engine, id: &str) -> Result<()> {
+    for _ in 0..200 {
+        match engine.ours(id).await? {
+            Some(found) if view::of_inspection(&found).0 == MachineState::Running => {}
+            _ => return Ok(()),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(Error::new(Kind::Timeout, "the machine does not end").hint("`rmachine kill NAME` pulls its plug"))
+}
+
+pub(crate) async fn reboot(engine: &Engine, id: &InstanceId) -> Result<()> {
+    let id = id.as_str();
+    engine.ours(id).await?.ok_or_else(|| missing(id))?;
+    let options = RestartContainerOptionsBuilder::new().t(SHUTDOWN).build();
+    engine.docker.restart_container(id, Some(options)).await.map_err(engine.failed("restart the machine"))?;
+    running(engine, id).await.map(drop)
+}
+
+/// Why a machine may not answer.
+pub(crate) async fn diagnose(engine: &Engine, id: &InstanceId, name: &str) -> Option<(String, String)> {
+    let found = match engine.ours(id.as_str()).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            return Some(("its container is gone".to_owned(), format!("`rmachine rm {name}` removes the rest")));
+        }
+        Err(error) => return Some((error.to_string(), error.hint_text().unwrap_or("look at the engine").to_owned())),
+    };
+    match view::of_inspection(&found).0 {
+        MachineState::Running => None,
+        MachineState::Paused => Some(("it is paused".to_owned(), format!("`rmachine start {name}` wakes it"))),
+        _ => {
+            let reason = found.state.as_ref().map(view::reason).unwrap_or_default();
+            let logs = format!("docker -H {} logs {}", engine.host, id.as_str().get(..12).unwrap_or_default());
+            Some((
+                format!("its container does not run: {reason}"),
+                format!("`rmachine start {name}` starts it, `{logs}` has its last words"),
+            ))
+        }
+    }
+}
+
+/// Deletes a container; missing is success.
+pub(crate) async fn delete(engine: &Engine, id: &str) -> Result<()> {
+    let options = bollard::query_parameters::RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    let mut tries = 0;
+    loop {
+        match errors::unless_missing(engine.docker.remove_container(id, Some(options.clone())).await) {
+            Ok(()) => return Ok(()),
+            // "removal is already in progress", or it is just being started: a moment later it is not.
+            Err(Bollard::DockerResponseServerError { status_code: 409 | 500, message }) if tries < 50 => {
+                tracing::debug!("{id} stays for now: {message}");
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(engine.failed("remove the container")(error)),
+        }
+    }
+}
