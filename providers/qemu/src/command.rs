@@ -55,7 +55,9 @@ pub(crate) fn arguments(machine: &Machine, base: &Base, place: &Place, accel: Ac
         "file": { "driver": "file", "filename": place.disk(), "discard": "unmap" },
     });
     command.pair("-blockdev", disk.to_string());
-    command.pair("-device", "virtio-blk-pci,drive=disk,bootindex=0");
+    // A kernel that is given takes the first place itself.
+    let boots = if base.kernel.is_some() { "" } else { ",bootindex=0" };
+    command.pair("-device", format!("virtio-blk-pci,drive=disk{boots}"));
     if has_seed {
         let seed = json!({
             "driver": "raw", "node-name": "seed", "read-only": true,
@@ -217,6 +219,7 @@ mod tests {
         assert!(text.contains("efivars.fd\n") && !text.contains("seed"), "{text}");
         base.kernel = Some(Kernel { kernel: "/k".into(), initrd: "/i".into(), append: "root=LABEL=x".into() });
         let text = lines(&arguments(&machine, &base, &place, Accel::Tcg, false));
+        assert!(!text.contains("bootindex"), "{text}");
         assert!(text.contains("-kernel /k\n-initrd /i\n-append root=LABEL=x console=ttyAMA0 "), "{text}");
     }
 }

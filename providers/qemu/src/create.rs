@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use rmachine_provider_api::{CreateRequest, Error, Instance, Journal, Kind, LeftBehind, Notify, Result};
+use rmachine_provider_api::{CreateRequest, Error, Instance, Journal, Kind, LeftBehind, Notify, Result, Silent};
 use serde::Deserialize;
 
 use crate::{
@@ -69,7 +69,8 @@ async fn finish(
         machine.complete = true;
         place.save(&machine)?;
     }
-    power::start(&machine, place, journal).await?;
+    // What runs it was said at preflight.
+    power::start(&machine, place, journal, &Silent).await?;
     Ok(machine.instance(place))
 }
 

@@ -24,8 +24,14 @@ const BUTTON: Duration = Duration::from_secs(5);
 /// How long qemu may take to end by itself, before it is killed.
 const QUIT: Duration = Duration::from_secs(3);
 
-/// Starts the machine; one that runs is left alone, one that qemu has paused goes on.
-pub(crate) async fn start(machine: &Machine, place: &Place, notify: &dyn Notify) -> Result<()> {
+/// Starts the machine; one that runs is left alone, one that qemu has paused goes on. `about_accel` hears
+/// why it is emulated, where it is.
+pub(crate) async fn start(
+    machine: &Machine,
+    place: &Place,
+    notify: &dyn Notify,
+    about_accel: &dyn Notify,
+) -> Result<()> {
     let uuid = place.uuid();
     if !process::of(&uuid)?.is_empty() {
         return resume(place).await;
@@ -42,7 +48,7 @@ pub(crate) async fn start(machine: &Machine, place: &Place, notify: &dyn Notify)
     let tools = Tools::find(resolved.arch, resolved.binary.as_deref()).await?;
     require_ports(machine)?;
     files::require_room(&place.directory, 1 << 20)?;
-    let accel = accel::choose(resolved.accel_asked, resolved.arch, &tools, &resolved.directory, notify).await?;
+    let accel = accel::choose(resolved.accel_asked, resolved.arch, &tools, &resolved.directory, about_accel).await?;
     let arguments = command::arguments(machine, base, place, accel, place.seed().exists());
     tracing::debug!("{}", command::shown(&tools.system, &arguments));
     notify.progress("starting qemu");

@@ -78,7 +78,7 @@ impl Provider for Qemu {
 
     async fn start(&self, id: &InstanceId, notify: &dyn Notify) -> Result<Observed> {
         let (place, machine) = self.find_machine(id)?;
-        power::start(&machine, &place, notify).await?;
+        power::start(&machine, &place, notify, notify).await?;
         Ok(Observed { id: id.clone(), state: MachineState::Running, addresses: machine.addresses(), reason: None })
     }
 
@@ -91,7 +91,7 @@ impl Provider for Qemu {
     async fn reboot(&self, id: &InstanceId) -> Result<()> {
         let (place, machine) = self.find_machine(id)?;
         power::stop(&machine, &place, StopMode::Graceful, &Silent).await?;
-        power::start(&machine, &place, &Silent).await
+        power::start(&machine, &place, &Silent, &Silent).await
     }
 
     async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
