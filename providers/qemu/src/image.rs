@@ -165,22 +165,27 @@ pub(crate) async fn ensure(root: &Path, source: &Source, tools: &Tools, notify: 
     if !place.exists() {
         let lock_file = directory.join(format!("{}.lock", source.key()));
         let lock = wait_for(&lock_file, notify).await?;
-        if !place.exists() {
-            let part = directory.join(format!("{}.part", source.key()));
-            files::remove(&part)?;
-            let got = get(source, &part, tools, notify).await;
-            if let Err(error) = got.and_then(|()| files::rename(&part, &place)) {
-                files::remove(&part)?;
-                return Err(error);
-            }
-        }
+        let got = if place.exists() { Ok(()) } else { get_whole(source, &directory, &place, tools, notify).await };
         files::remove(&lock_file)?;
         drop(lock);
+        got?;
     }
     match source {
         Source::Build { .. } => build::base(&place, tools).await,
         _ => inspect(tools, &place).await,
     }
+}
+
+/// Gets it beside its place and moves it there; what fails leaves nothing.
+async fn get_whole(source: &Source, directory: &Path, place: &Path, tools: &Tools, notify: &dyn Notify) -> Result<()> {
+    let part = directory.join(format!("{}.part", source.key()));
+    files::remove(&part)?;
+    let got = get(source, &part, tools, notify).await;
+    if let Err(error) = got.and_then(|()| files::rename(&part, place)) {
+        files::remove(&part)?;
+        return Err(error);
+    }
+    Ok(())
 }
 
 async fn get(source: &Source, part: &Path, tools: &Tools, notify: &dyn Notify) -> Result<()> {
