@@ -20,6 +20,8 @@ impl Drivers {
             Arc::new(rmachine_provider_docker::DockerDriver),
             Arc::new(rmachine_provider_generic::Generic),
             Arc::new(rmachine_provider_none::NoneDriver),
+            #[cfg(feature = "qemu")]
+            Arc::new(rmachine_provider_qemu::QemuDriver),
         ])
     }
 

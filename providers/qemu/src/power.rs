@@ -1,0 +1,170 @@
+//! Power: start, stop and reboot, by qemu's process and its monitor.
+
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use rmachine_provider_api::{Error, Kind, Notify, Result, StopMode};
+use tokio::process::Command;
+
+use crate::{
+    accel, command,
+    create::require_ports,
+    files,
+    machine::{Machine, Place},
+    process, qmp,
+    tools::Tools,
+};
+
+/// How long a system may take to shut down; emulated ones are slow.
+const SHUTDOWN: Duration = Duration::from_secs(150);
+/// How often the power button is pressed: a system that still boots does not hear it.
+const BUTTON: Duration = Duration::from_secs(5);
+/// How long qemu may take to end by itself, before it is killed.
+const QUIT: Duration = Duration::from_secs(3);
+
+/// Starts the machine; one that runs is left alone, one that qemu has paused goes on. `about_accel` hears
+/// why it is emulated, where it is.
+pub(crate) async fn start(
+    machine: &Machine,
+    place: &Place,
+    notify: &dyn Notify,
+    about_accel: &dyn Notify,
+) -> Result<()> {
+    let uuid = place.uuid();
+    if !process::of(&uuid)?.is_empty() {
+        return resume(place).await;
+    }
+    let resolved = &machine.resolved;
+    let Some(base) = machine.base.as_ref().filter(|_| machine.complete) else {
+        return Err(Error::new(Kind::Conflict, format!("machine \"{}\" was never finished", machine.name))
+            .hint(format!("remove it with `rmachine rm -y {}`, then create it again", machine.name)));
+    };
+    if !base.file.exists() {
+        return Err(Error::new(Kind::NotFound, format!("the image below its disk is gone: {}", base.file.display()))
+            .hint("put it back: the disk has only what differs from it"));
+    }
+    let tools = Tools::find(resolved.arch, resolved.binary.as_deref()).await?;
+    require_ports(machine)?;
+    files::require_room(&place.directory, 1 << 20)?;
+    let accel = accel::choose(resolved.accel_asked, resolved.arch, &tools, &resolved.directory, about_accel).await?;
+    let arguments = command::arguments(machine, base, place, accel, place.seed().exists());
+    tracing::debug!("{}", command::shown(&tools.system, &arguments));
+    notify.progress("starting qemu");
+    let failed = || Error::new(Kind::Other, format!("qemu does not start machine \"{}\"", machine.name));
+    // In the background qemu closes its standard error, which ends this.
+    let output = Command::new(&tools.system)
+        .args(&arguments)
+        .current_dir("/")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .output()
+        .await
+        .map_err(|e| failed().source(e))?;
+    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if !output.status.success() {
+        if words.contains("No space left on device") {
+            return Err(files::failed("start", &place.directory, std::io::ErrorKind::StorageFull.into()));
+        }
+        return Err(failed().source(words).hint("--debug shows the command line"));
+    }
+    if !words.is_empty() {
+        tracing::debug!("qemu: {words}");
+    }
+    Ok(())
+}
+
+/// Lets a machine go on that was paused because the disk was full.
+async fn resume(place: &Place) -> Result<()> {
+    if paused(place).await.is_none() {
+        return Ok(());
+    }
+    let went_on = qmp::execute(&place.socket(), "cont").await;
+    went_on.map_err(|e| Error::new(Kind::Other, "qemu does not let the paused machine go on").source(e))?;
+    // The write that failed is tried again at once.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    match paused(place).await {
+        None => Ok(()),
+        Some(why) => Err(Error::new(Kind::Other, "the machine is paused again")
+            .source(why)
+            .hint("make room on the disk of this computer, then start it again")),
+    }
+}
+
+/// Why qemu has paused the machine; `None` when it runs, or does not answer.
+pub(crate) async fn paused(place: &Place) -> Option<String> {
+    let status = qmp::execute(&place.socket(), "query-status").await.ok()?;
+    match status.get("status")?.as_str()? {
+        "io-error" => {
+            Some("qemu has paused it, as a write to its disk failed: the disk of this computer is full".to_owned())
+        }
+        other @ ("paused" | "internal-error" | "guest-panicked" | "watchdog" | "suspended") => {
+            Some(format!("qemu has paused it: {other}"))
+        }
+        _ => None,
+    }
+}
+
+pub(crate) async fn stop(machine: &Machine, place: &Place, mode: StopMode, notify: &dyn Notify) -> Result<()> {
+    match mode {
+        StopMode::Force => force(place).await,
+        StopMode::Graceful => shut_down(machine, place, notify).await,
+    }
+}
+
+/// Pulls the plug: qemu writes out what it has, and ends.
+pub(crate) async fn force(place: &Place) -> Result<()> {
+    let uuid = place.uuid();
+    if process::of(&uuid)?.is_empty() {
+        return Ok(());
+    }
+    if qmp::execute(&place.socket(), "quit").await.is_ok() && process::gone(&uuid, QUIT).await? {
+        return Ok(());
+    }
+    process::kill(&uuid).await
+}
+
+/// Presses the power button until the system has shut down.
+async fn shut_down(machine: &Machine, place: &Place, notify: &dyn Notify) -> Result<()> {
+    let uuid = place.uuid();
+    let deadline = Instant::now() + SHUTDOWN;
+    let mut trouble = None;
+    loop {
+        if process::gone(&uuid, Duration::ZERO).await? {
+            return Ok(());
+        }
+        if let Some(why) = paused(place).await {
+            return Err(Error::new(Kind::Conflict, format!("machine \"{}\" cannot shut down", machine.name))
+                .source(why)
+                .hint(format!(
+                    "make room, then `rmachine start {0}` lets it go on; `rmachine kill {0}` pulls the plug",
+                    machine.name
+                )));
+        }
+        if let Err(error) = qmp::execute(&place.socket(), "system_powerdown").await {
+            trouble = Some(error);
+        }
+        if process::gone(&uuid, BUTTON).await? {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        notify.progress("waiting for the system to shut down");
+    }
+    let error = Error::new(
+        Kind::Timeout,
+        format!("machine \"{}\" has not shut down in {} s", machine.name, SHUTDOWN.as_secs()),
+    )
+    .hint(format!(
+        "`rmachine kill {}` pulls the plug; {} has what it says",
+        machine.name,
+        place.console().display()
+    ));
+    Err(match trouble {
+        Some(trouble) => error.source(trouble),
+        None => error,
+    })
+}

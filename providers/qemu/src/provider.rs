@@ -1,0 +1,133 @@
+//! The client of one directory of machines.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use rmachine_provider_api::{
+    Addresses, CreateRequest, Error, Instance, InstanceId, Journal, Kind, MachineRef, MachineSpec, MachineState,
+    Notify, Observed, Owner, Plan, Provider, Resource, Result, Silent, StopMode,
+};
+
+use crate::{
+    create, files, image,
+    machine::{self, Machine, Place},
+    plan, power, process,
+};
+
+pub(crate) struct Qemu {
+    root: PathBuf,
+    notify: Arc<dyn Notify>,
+}
+
+impl std::fmt::Debug for Qemu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Qemu").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl Qemu {
+    pub(crate) fn new(root: PathBuf, notify: Arc<dyn Notify>) -> Self {
+        Self { root, notify }
+    }
+
+    fn find_machine(&self, id: &InstanceId) -> Result<(Place, Machine)> {
+        let place = Place::of_id(&self.root, id);
+        let found = place.map(|place| place.load().map(|machine| machine.map(|m| (place, m)))).transpose()?.flatten();
+        found.ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("there is no machine {id} in {}", self.root.display()))
+                .hint("its directory was removed; `rmachine rm` forgets the machine")
+        })
+    }
+
+    async fn look(&self, id: &InstanceId, running: &[String]) -> Result<Observed> {
+        let absent =
+            Observed { id: id.clone(), state: MachineState::Absent, addresses: Addresses::default(), reason: None };
+        let Some(place) = Place::of_id(&self.root, id) else { return Ok(absent) };
+        let Some(machine) = place.load()? else { return Ok(absent) };
+        let mut observed = Observed { addresses: machine.addresses(), ..absent };
+        if !running.contains(&place.uuid()) {
+            observed.state = MachineState::Stopped;
+            if !machine.complete {
+                observed.reason = Some("its create did not end".to_owned());
+            }
+            return Ok(observed);
+        }
+        observed.reason = power::paused(&place).await;
+        observed.state = if observed.reason.is_some() { MachineState::Paused } else { MachineState::Running };
+        Ok(observed)
+    }
+}
+
+#[async_trait]
+impl Provider for Qemu {
+    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+        plan::preflight(spec, self.notify.as_ref()).await
+    }
+
+    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
+        create::create(request, journal).await
+    }
+
+    async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let running: Vec<String> = process::running()?.into_iter().map(|(_, uuid)| uuid).collect();
+        futures::future::try_join_all(ids.iter().map(|id| self.look(id, &running))).await
+    }
+
+    async fn start(&self, id: &InstanceId, notify: &dyn Notify) -> Result<Observed> {
+        let (place, machine) = self.find_machine(id)?;
+        power::start(&machine, &place, notify, notify).await?;
+        Ok(Observed { id: id.clone(), state: MachineState::Running, addresses: machine.addresses(), reason: None })
+    }
+
+    async fn stop(&self, id: &InstanceId, mode: StopMode, notify: &dyn Notify) -> Result<()> {
+        let (place, machine) = self.find_machine(id)?;
+        power::stop(&machine, &place, mode, notify).await
+    }
+
+    /// Shuts the system down and starts it again: qemu's own reset would be a power cut.
+    async fn reboot(&self, id: &InstanceId) -> Result<()> {
+        let (place, machine) = self.find_machine(id)?;
+        power::stop(&machine, &place, StopMode::Graceful, &Silent).await?;
+        power::start(&machine, &place, &Silent, &Silent).await
+    }
+
+    async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
+        let all = machine::all(&self.root)?;
+        let of_owner = all.into_iter().filter(|(_, machine)| owner.is_none_or(|owner| *owner == machine.owner));
+        Ok(of_owner.flat_map(|(place, machine)| machine.resources(&place)).collect())
+    }
+
+    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+        // By the token, whatever its record knows: a create may have been killed before it knew anything.
+        let place = Place::of_token(&self.root, machine.token);
+        notify.progress("ending qemu");
+        process::kill(&place.uuid()).await?;
+        notify.progress("removing the disk");
+        files::remove(&place.directory)?;
+        image::sweep(&self.root)
+    }
+
+    async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {
+        let place = Place::of_token(&self.root, machine.token);
+        place.load().ok().flatten()?;
+        let name = machine.name;
+        let console = place.console();
+        if process::of(&place.uuid()).ok()?.is_empty() {
+            let what = "its qemu does not run: it was stopped, or this computer restarted";
+            return Some((
+                what.to_owned(),
+                format!("`rmachine start {name}`; {} has what it said last", console.display()),
+            ));
+        }
+        if let Some(why) = power::paused(&place).await {
+            return Some((why, format!("make room on the disk, then `rmachine start {name}` lets it go on")));
+        }
+        Some((
+            "its qemu runs, so the system may still boot, or does not come up".to_owned(),
+            format!("{} has what it says", console.display()),
+        ))
+    }
+}
