@@ -19,6 +19,7 @@ use crate::{
 Examples:
   rmachine create --driver amazonec2 aws-test
   rmachine create -d amazonec2 --amazonec2-instance-type t4g.small --amazonec2-zone b arm-test
+  rmachine create -d docker dev                  a machine on this computer
   rmachine create -d generic --generic-ip-address 192.0.2.7 --generic-ssh-user admin box
   rmachine create --driver amazonec2 --help      the flags of that driver")]
 pub struct Args {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use rmachine_provider_api::{HostTrust, Notify};
+use rmachine_provider_api::{HostTrust, MachineState, Notify};
 
 use super::{Core, machine_ref};
 use crate::{
@@ -13,6 +13,10 @@ use crate::{
 
 /// How long a host that should be up may take to answer.
 const CONNECT: Duration = Duration::from_secs(15);
+/// When the provider is first asked whether a host that boots still runs.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// How often it is asked then.
+const LATER_LOOKS: Duration = Duration::from_secs(15);
 
 impl Core {
     /// Opens a session to machine `name` for the user.
@@ -77,9 +81,36 @@ impl Core {
         booting: bool,
         notify: &dyn Notify,
     ) -> Result<Session> {
-        match Session::wait(target, &ssh::WaitPolicy::new(patience, booting), notify).await {
-            Ok(session) => Ok(session),
-            Err(error) => Err(self.explain(record, Error::from(error).about(&record.name)).await),
+        let policy = ssh::WaitPolicy::new(patience, booting);
+        let error = tokio::select! {
+            result = Session::wait(target, &policy, notify) => match result {
+                Ok(session) => return Ok(session),
+                Err(error) => Error::from(error).about(&record.name),
+            },
+            state = self.stops_running(record) => {
+                Error::new(Kind::Provider, format!("machine \"{}\" {state} while it was booting", record.name))
+            }
+        };
+        Err(self.explain(record, error).await)
+    }
+
+    /// Ends when the provider says that the machine runs no more: nobody waits for a host that is gone.
+    async fn stops_running(&self, record: &Record) -> &'static str {
+        let Some(instance) = &record.instance else { return std::future::pending().await };
+        let ids = [instance.id.clone()];
+        let mut pause = FIRST_LOOK;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = LATER_LOOKS;
+            let Ok(provider) = self.provider(record).await else { continue };
+            // What cannot be asked now is asked again; the host itself is tried all the while.
+            let Ok(observed) = provider.observe(&ids).await else { continue };
+            match observed.first().map(|observed| observed.state) {
+                Some(MachineState::Stopped | MachineState::Stopping) => return "stopped",
+                Some(MachineState::Terminated | MachineState::Terminating) => return "was deleted",
+                Some(MachineState::Error) => return "broke",
+                _ => {}
+            }
         }
     }
 

@@ -3,17 +3,28 @@
 # user name spaces. Environment: SUITE, MIRROR, PACKAGES (with commas), SETUP (text of setup.sh).
 set -eu
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d "${TMPDIR:-/tmp}/rmachine-image.XXXXXX")
+
+# What mmdebstrap leaves when it is killed belongs to other users of its name space, where it has one.
+clean() {
+    rm -rf --one-file-system "$work" 2>/dev/null ||
+        unshare --user --map-root-user --map-auto rm -rf --one-file-system "$work" || :
+}
+trap clean EXIT
 printf '%s' "$SETUP" >"$work/setup.sh"
 
-# In the background, so that a signal ends it at once.
-mmdebstrap --variant=minbase --aptopt='Acquire::Languages "none"' --aptopt='APT::Install-Recommends "false"' \
-    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' --include="$PACKAGES" \
+# As root: in name spaces of its own, so that its mounts and children end with it, however it ends.
+apart=
+if [ "$(id -u)" = 0 ]; then apart='unshare --mount --propagation private --pid --fork --mount-proc --kill-child=KILL'; fi
+
+# In the background, so that a signal is heard at once.
+# shellcheck disable=SC2016,SC2086 # $1 is the hook's; the name spaces are words
+TMPDIR=$work $apart mmdebstrap --variant=minbase --aptopt='Acquire::Languages "none"' \
+    --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/doc/*' \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --include="$PACKAGES" \
     --customize-hook="copy-in $work/setup.sh /root" \
     --customize-hook='chroot "$1" sh /root/setup.sh && rm "$1/root/setup.sh"' \
     "$SUITE" - "$MIRROR" &
 child=$!
-trap 'kill "$child" 2>/dev/null; wait "$child"; rm -rf "$work"; exit 143' TERM INT HUP
+trap 'kill -9 "$child" 2>/dev/null; wait "$child"; exit 143' TERM INT HUP
 wait "$child"

@@ -47,7 +47,15 @@ fn every_command_has_its_help() {
 fn create_shows_the_flags_of_the_chosen_driver_only() {
     let user = User::new();
     snapshots(|| {
-        for driver in ["generic", "none"] {
+        let drivers = [
+            "generic",
+            "none",
+            #[cfg(feature = "docker")]
+            "docker",
+            #[cfg(feature = "qemu")]
+            "qemu",
+        ];
+        for driver in drivers {
             let help = user.run(&["create", "--driver", driver, "--help"]);
             assert_eq!(help.code, 0);
             insta::assert_snapshot!(format!("help_create_{driver}"), help.stdout);

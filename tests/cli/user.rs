@@ -82,8 +82,13 @@ impl User {
 
 /// The text without the heavy drivers, so that it is the same whether the build has them or not.
 fn any_build(text: &str) -> String {
-    let lines = text.split_inclusive('\n').filter(|line| !line.starts_with("  amazonec2  "));
-    lines.collect::<String>().replace("amazonec2, generic", "generic")
+    let heavy = ["  amazonec2  ", "  docker  ", "  qemu  "];
+    let lines = text.split_inclusive('\n').filter(|line| !heavy.iter().any(|name| line.starts_with(name)));
+    lines
+        .collect::<String>()
+        .replace("amazonec2, ", "")
+        .replace("docker, generic", "generic")
+        .replace("none, qemu", "none")
 }
 
 /// Snapshots under their own names.

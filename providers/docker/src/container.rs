@@ -59,7 +59,7 @@ const CAPABILITIES: [(&str, u8); 38] = [
 ];
 
 /// systemd's signal to power off (systemd(1), SIGRTMIN+3).
-const POWER_OFF: &str = "SIGRTMIN+3";
+pub(crate) const POWER_OFF: &str = "SIGRTMIN+3";
 
 /// Where a machine keeps what has to survive it, and the suffix of the volume's name.
 /// Both: newer engines keep images below /var/lib/containerd.
@@ -112,12 +112,13 @@ pub(crate) fn body(request: &CreateRequest, resolved: &Resolved) -> ContainerCre
     });
     let tmpfs = [("/run", "exec"), ("/run/lock", ""), ("/tmp", "exec,mode=1777")];
     let network = network::name(&request.owner);
+    let ports = port_bindings(request, resolved);
     let host = HostConfig {
         binds: Some(binds),
         mounts: Some(volumes.into()),
         tmpfs: Some(tmpfs.map(|(path, options)| (path.to_owned(), options.to_owned())).into()),
         network_mode: Some(network.clone()),
-        port_bindings: Some(port_bindings(request, resolved)),
+        port_bindings: Some(ports.clone()),
         cap_add: Some(capabilities(bounding_set())),
         security_opt: Some(["seccomp=unconfined", "apparmor=unconfined", "label=disable"].map(str::to_owned).into()),
         // Empty lists, which the docker CLI makes of `systempaths=unconfined`.
@@ -139,6 +140,8 @@ pub(crate) fn body(request: &CreateRequest, resolved: &Resolved) -> ContainerCre
         user: Some("0".to_owned()),
         env: Some(environment),
         labels: Some(labels),
+        // Older engines publish only what is exposed too.
+        exposed_ports: Some(ports.into_keys().collect()),
         stop_signal: Some(POWER_OFF.to_owned()),
         host_config: Some(host),
         networking_config: Some(NetworkingConfig {

@@ -18,5 +18,6 @@ pub(crate) static FLAGS: &[Flag] = &[
         .env(&["RMACHINE_DOCKER_PUBLISH"]),
     Flag::text(BIND, "ADDRESS", "loopback address of its ports; one of its own if not given (on Linux)")
         .env(&["RMACHINE_DOCKER_BIND_ADDRESS"]),
-    Flag::text(HOST, "URL", "local engine; else DOCKER_HOST, the docker CLI's context, or its default socket"),
+    Flag::text(HOST, "URL", "local engine; else DOCKER_HOST, the docker CLI's context, or its default socket")
+        .env(&["RMACHINE_DOCKER_HOST"]),
 ];

@@ -70,8 +70,7 @@ pub(crate) async fn ensure(engine: &Engine, config: &Config, notify: &dyn Notify
                 .source(error)
         });
     }
-    notify.progress("waiting for another rmachine that builds the image");
-    let _lock = lock::take().await?;
+    let _lock = lock::take(|| notify.progress("waiting for another rmachine that builds the image")).await?;
     if is_here(engine, &name).await? {
         return Ok(());
     }

@@ -57,7 +57,14 @@ impl Driver for DockerDriver {
     }
 
     async fn connect(&self, config: &Value, _: &Secrets, notify: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
-        let engine = Engine::connect(&Config::read(config)?.host).await?;
+        let config = Config::read(config)?;
+        let engine = Engine::connect(&config.host).await.map_err(|error| match &config.passed_over {
+            Some(url) => {
+                let hint = error.hint_text().unwrap_or_default().to_owned();
+                error.hint(format!("DOCKER_HOST is the machine at {url} and was passed over; {hint}"))
+            }
+            None => error,
+        })?;
         Ok(Arc::new(Containers { engine, notify }))
     }
 }
@@ -92,12 +99,12 @@ impl Provider for Containers {
         power::start(&self.engine, id).await
     }
 
-    async fn stop(&self, id: &InstanceId, mode: StopMode, _: &dyn Notify) -> Result<()> {
-        power::stop(&self.engine, id, mode).await
+    async fn stop(&self, id: &InstanceId, mode: StopMode, notify: &dyn Notify) -> Result<()> {
+        power::stop(&self.engine, id, mode, notify).await
     }
 
     async fn reboot(&self, id: &InstanceId) -> Result<()> {
-        power::reboot(&self.engine, id).await
+        power::reboot(&self.engine, id, self.notify.as_ref()).await
     }
 
     async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {

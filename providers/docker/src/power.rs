@@ -1,20 +1,20 @@
 //! Start, stop, reboot, and looking at what runs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::{
     errors::Error as Bollard,
     models::ContainerInspectResponse,
-    query_parameters::{
-        KillContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
-    },
+    query_parameters::{KillContainerOptionsBuilder, StartContainerOptions},
 };
-use rmachine_provider_api::{Addresses, Error, InstanceId, Kind, MachineState, Observed, Owner, Result, StopMode};
+use rmachine_provider_api::{
+    Addresses, Error, InstanceId, Kind, MachineState, Notify, Observed, Owner, Result, StopMode,
+};
 
-use crate::{engine::Engine, errors, labels, network, view};
+use crate::{container, engine::Engine, errors, labels, network, view};
 
-/// How long a machine may take to shut down, in seconds, before the engine pulls its plug.
-const SHUTDOWN: i32 = 60;
+/// How long a machine may take to shut down before its plug is pulled.
+const SHUTDOWN: Duration = Duration::from_secs(60);
 /// How long a container that was started may be without an address.
 const ADDRESS: Duration = Duration::from_secs(10);
 
@@ -98,53 +98,62 @@ async fn power_on(engine: &Engine, id: &str, found: &ContainerInspectResponse) -
     }
 }
 
-pub(crate) async fn stop(engine: &Engine, id: &InstanceId, mode: StopMode) -> Result<()> {
+pub(crate) async fn stop(engine: &Engine, id: &InstanceId, mode: StopMode, notify: &dyn Notify) -> Result<()> {
     let id = id.as_str();
     let found = engine.ours(id).await?.ok_or_else(|| missing(id))?;
-    match (view::of_inspection(&found).0, mode) {
-        (MachineState::Stopped | MachineState::Error, _) => return Ok(()),
+    match view::of_inspection(&found).0 {
+        MachineState::Stopped | MachineState::Error => return Ok(()),
         // A paused system hears no signal.
-        (MachineState::Paused, StopMode::Graceful) => {
-            engine.docker.unpause_container(id).await.map_err(engine.failed("wake the machine"))?;
-        }
+        MachineState::Paused => engine.docker.unpause_container(id).await.map_err(engine.failed("wake the machine"))?,
         _ => {}
     }
-    let stopped = match mode {
-        StopMode::Graceful => {
-            let options = StopContainerOptionsBuilder::new().t(SHUTDOWN).build();
-            engine.docker.stop_container(id, Some(options)).await
+    if mode == StopMode::Graceful {
+        let deadline = Instant::now() + SHUTDOWN;
+        while Instant::now() < deadline {
+            // Again and again: systemd hears it only once it has come far enough in its own start.
+            signal(engine, id, container::POWER_OFF).await?;
+            if ended(engine, id, Duration::from_secs(2)).await? {
+                return Ok(());
+            }
         }
-        StopMode::Force => {
-            let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-            engine.docker.kill_container(id, Some(options)).await
-        }
-    };
-    match stopped {
-        // 409: it ended meanwhile, by itself or by another.
-        Err(Bollard::DockerResponseServerError { status_code: 304 | 409, .. }) => {}
-        other => other.map_err(engine.failed("stop the machine"))?,
+        notify.warn("the machine does not shut down, so its plug is pulled");
     }
-    await_end(engine, id).await
+    signal(engine, id, "SIGKILL").await?;
+    if ended(engine, id, Duration::from_secs(10)).await? {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Timeout, "the machine's container does not end")
+        .hint(format!("the local engine's log says why; `docker -H {} inspect {id}` shows its state", engine.host)))
 }
 
-/// A kill answers before the container has ended.
-async fn await_end(engine: &Engine, id: &str) -> Result<()> {
-    for _ in 0..200 {
+async fn signal(engine: &Engine, id: &str, signal: &str) -> Result<()> {
+    let options = KillContainerOptionsBuilder::new().signal(signal).build();
+    match engine.docker.kill_container(id, Some(options)).await {
+        // 409: it ended meanwhile.
+        Err(Bollard::DockerResponseServerError { status_code: 409, .. }) => Ok(()),
+        other => other.map_err(engine.failed("stop the machine")),
+    }
+}
+
+/// Whether a container ends within `patience`.
+async fn ended(engine: &Engine, id: &str, patience: Duration) -> Result<bool> {
+    let deadline = Instant::now() + patience;
+    loop {
         match engine.ours(id).await? {
             Some(found) if view::of_inspection(&found).0 == MachineState::Running => {}
-            _ => return Ok(()),
+            _ => return Ok(true),
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Err(Error::new(Kind::Timeout, "the machine does not end").hint("`rmachine kill NAME` pulls its plug"))
 }
 
-pub(crate) async fn reboot(engine: &Engine, id: &InstanceId) -> Result<()> {
-    let id = id.as_str();
-    engine.ours(id).await?.ok_or_else(|| missing(id))?;
-    let options = RestartContainerOptionsBuilder::new().t(SHUTDOWN).build();
-    engine.docker.restart_container(id, Some(options)).await.map_err(engine.failed("restart the machine"))?;
-    running(engine, id).await.map(drop)
+/// Shuts down and starts again.
+pub(crate) async fn reboot(engine: &Engine, id: &InstanceId, notify: &dyn Notify) -> Result<()> {
+    stop(engine, id, StopMode::Graceful, notify).await?;
+    start(engine, id).await.map(drop)
 }
 
 /// Why a machine may not answer.
