@@ -9,15 +9,28 @@ LABEL=rmachine-root
 
 step() { echo "step=$*" >&2; }
 
-# Runs a child that ends with this script, however that ends.
+# Runs a child that ends with this script, however that ends; a signal to this script ends it at once.
 child() {
-    if command -v setpriv >/dev/null 2>&1; then setpriv --pdeathsig TERM "$@"; else "$@"; fi
+    if command -v setpriv >/dev/null 2>&1; then
+        setpriv --pdeathsig "$DEATH" "$@" &
+    else
+        "$@" &
+    fi
+    child=$!
+    wait "$child"
+    child=
+}
+
+# Ends the child, and all that it started.
+end() {
+    [ -z "$child" ] || kill "-$DEATH" "$child" 2>/dev/null || :
+    wait 2>/dev/null || :
 }
 
 packages() {
     # What a cloud image has, and the engine. zstd and few modules make a small initrd: emulation is slow.
     echo "systemd,systemd-sysv,udev,dbus,kmod,procps,netbase,ca-certificates,iproute2,iptables,e2fsprogs,locales" \
-        "openssh-server,sudo,curl,gnupg,cloud-init,cloud-guest-utils,docker.io,zstd,initramfs-tools" \
+        "openssh-server,sudo,curl,gnupg,libnss-myhostname,cloud-init,cloud-guest-utils,docker.io,docker-cli,zstd,initramfs-tools" \
         "linux-image-cloud-$ARCH" | tr ' ' ','
 }
 
@@ -77,27 +90,34 @@ PACK
 
 main() {
     umask 022
-    as_root=
+    child=
     if [ "$(id -u)" = 0 ]; then
-        # All that is unpacked goes with OUT.
+        # All that is unpacked goes with OUT. What is mounted meanwhile, and every process, ends with the
+        # first one: a killed build must not leave /proc or /dev where somebody removes its directory.
         work=$OUT/work
         mkdir -p "$work"
         export TMPDIR="$work"
+        contained="unshare --mount --pid --fork --kill-child --mount-proc"
+        as_root=
+        DEATH=KILL
     else
-        # Without root, mmdebstrap works in a user namespace whose ids own nothing of ours: a place they may write to.
+        # Without root, mmdebstrap works in name spaces of its own, whose ids own nothing of ours: a place they may write to.
         work=$(mktemp -d "${TMPDIR:-/tmp}/rmachine-image-XXXXXX")
         chmod 1777 "$work"
+        contained=
         as_root="mmdebstrap --unshare-helper"
+        DEATH=TERM
     fi
     # shellcheck disable=SC2064
-    trap "$as_root rm -rf '$work' || true" EXIT
+    trap "end; $as_root rm -rf '$work' || :" EXIT
     trap 'exit 143' TERM INT HUP
     configure >"$work/configure"
     pack >"$work/pack"
     chmod 0755 "$work/configure" "$work/pack"
     security=${MIRROR%/debian}/debian-security
     step "installing Debian $SUITE from $MIRROR"
-    child mmdebstrap --variant=minbase --architectures="$ARCH" --format=tar \
+    # shellcheck disable=SC2086
+    child $contained mmdebstrap --variant=minbase --architectures="$ARCH" --format=tar \
         --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --include="$(packages)" --customize-hook="\"$work/configure\" \"\$1\" $LABEL" \

@@ -23,7 +23,13 @@ pub(crate) fn machine_and_cpu(arch: Arch, accel: Accel) -> (&'static str, &'stat
         // More processors than eight need the third interrupt controller.
         Arch::Arm64 => "virt,gic-version=max",
     };
-    (machine, if accel == Accel::Tcg { "max" } else { "host" })
+    let cpu = match (accel, arch) {
+        (Accel::Kvm | Accel::Hvf, _) => "host",
+        (Accel::Tcg, Arch::Amd64) => "max",
+        // The architecture's own pointer authentication is slow to emulate (qemu's docs/system/arm/cpu-features).
+        (Accel::Tcg, Arch::Arm64) => "max,pauth-impdef=on",
+    };
+    (machine, cpu)
 }
 
 /// The arguments that start `machine` in the background.
@@ -214,7 +220,7 @@ mod tests {
         let uefi = Firmware::Uefi { code: "/f/code".into(), variables: "/f/vars".into() };
         let (machine, mut base, place) = machine(Arch::Arm64, uefi);
         let text = lines(&arguments(&machine, &base, &place, Accel::Tcg, false));
-        assert!(text.contains("-machine virt,gic-version=max\n-accel tcg\n-cpu max\n"));
+        assert!(text.contains("-machine virt,gic-version=max\n-accel tcg\n-cpu max,pauth-impdef=on\n"));
         assert!(text.contains("-drive if=pflash,unit=0,format=raw,readonly=on,file=/f/code\n"));
         assert!(text.contains("efivars.fd\n") && !text.contains("seed"), "{text}");
         base.kernel = Some(Kernel { kernel: "/k".into(), initrd: "/i".into(), append: "root=LABEL=x".into() });

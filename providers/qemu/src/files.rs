@@ -10,9 +10,14 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
+    time::Duration,
 };
 
 use rmachine_provider_api::{Error, Kind, Result};
+
+/// How often, and how soon again, the removal of a directory is tried that another process still fills.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Makes `path` and what leads to it, 0700; one that exists stays as it is.
 pub(crate) fn make_directory(path: &Path) -> Result<()> {
@@ -66,15 +71,24 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Removes `path`, whatever it is; a missing one is success.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    let removed = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, e)),
-        _ => Ok(()),
+    for attempt in 1.. {
+        let removed = match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+            Ok(_) => std::fs::remove_file(path),
+            Err(e) => Err(e),
+        };
+        match removed {
+            Ok(()) => break,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && !path.exists() => break,
+            // A killed build may still be on its way out of its directory.
+            Err(e) if path.is_dir() && attempt < ATTEMPTS => {
+                tracing::debug!("{}: {e}", path.display());
+                std::thread::sleep(PAUSE);
+            }
+            Err(e) => return Err(failed("remove", path, e)),
+        }
     }
+    Ok(())
 }
 
 /// Refuses when `path`'s disk has less than `bytes` left.

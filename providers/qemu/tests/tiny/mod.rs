@@ -124,3 +124,19 @@ impl Lab {
         names
     }
 }
+
+/// A test that fails leaves no machine that runs.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for key in self.names("machines") {
+            let directory = self.base.path().join("d/machines").join(key);
+            let Ok(pid) = std::fs::read_to_string(directory.join("qemu.pid")) else { continue };
+            let command = std::process::Command::new("ps").args(["-o", "args=", "-p", pid.trim()]).output();
+            let is_ours = command
+                .is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains(directory.to_string_lossy().as_ref()));
+            if is_ours {
+                let _ = std::process::Command::new("kill").args(["-9", pid.trim()]).status();
+            }
+        }
+    }
+}
