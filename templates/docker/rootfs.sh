@@ -16,7 +16,12 @@ printf '%s' "$SETUP" >"$work/setup.sh"
 # In a session of its own, since mmdebstrap hangs up on its whole process group when it fails; as root in name
 # spaces of its own too, so that its mounts and children end with it, however it ends.
 apart=setsid
-if [ "$(id -u)" = 0 ]; then apart='setsid unshare --mount --propagation private --pid --fork --mount-proc --kill-child=KILL'; fi
+if [ "$(id -u)" = 0 ]; then
+    apart='setsid unshare --mount --propagation private --pid --fork --mount-proc --kill-child=KILL'
+else
+    # It works there as users of a name space of its own.
+    chmod 1777 "$work"
+fi
 
 # In the background, so that a signal is heard at once.
 # shellcheck disable=SC2016,SC2086 # $1 is the hook's; the name spaces are words

@@ -168,6 +168,12 @@ async fn from_packages(engine: &Engine, name: &str, notify: &dyn Notify) -> Resu
     if let (Err(_), Ok(id)) = (&ended, &imported) {
         remove(engine, id).await;
     }
+    let ended = ended.map_err(|error| match std::error::Error::source(&error).map(ToString::to_string) {
+        Some(words) if words.contains("chroot mode") => error.hint(
+            "without root, mmdebstrap needs user name spaces and `sudo apt-get install uidmap`; root needs neither",
+        ),
+        _ => error,
+    });
     let id = match (ended, imported) {
         // Half of a tar is a consequence of the build's failure, everything else its cause.
         (Err(build), Err(import)) => return Err(if ended_early(&import) { build } else { import }),
