@@ -32,7 +32,7 @@ TMPDIR=$work $apart mmdebstrap --variant=minbase --aptopt='Acquire::Languages "n
     --customize-hook="copy-in $work/setup.sh /root" \
     --customize-hook='chroot "$1" sh /root/setup.sh && rm "$1/root/setup.sh"' \
     "$SUITE" - "deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" \
-    "deb ${MIRROR%/debian}/debian-security $SUITE-security main" &
+    "deb ${MIRROR%/debian*}/debian-security $SUITE-security main" &
 child=$!
-trap 'kill -9 "$child" 2>/dev/null; wait "$child"; exit 143' TERM INT HUP
+trap 'kill -9 "-$child" 2>/dev/null; wait "$child"; exit 143' TERM INT HUP
 wait "$child"

@@ -42,6 +42,7 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
     for text in values.list(flags::PUBLISH) {
         publish.extend(publish::parse(flags::PUBLISH, text)?);
     }
+    refuse_twice(&publish)?;
     let config = Config {
         host: engine.url,
         passed_over: engine.passed_over,
@@ -53,6 +54,21 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
     };
     let config = serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;
     Ok(Configured { config, secrets: Secrets::default(), engine_port: None })
+}
+
+/// Refuses two ports of this computer that cannot both be bound.
+fn refuse_twice(publish: &[Published]) -> Result<()> {
+    let everywhere = |port: &Published| port.address.is_some_and(|address| address.is_unspecified());
+    for (index, one) in publish.iter().enumerate() {
+        let meets = |other: &Published| {
+            (one.port, one.protocol) == (other.port, other.protocol)
+                && (one.address == other.address || everywhere(one) || everywhere(other))
+        };
+        if publish.iter().skip(index + 1).any(meets) {
+            return Err(Error::invalid(format!("--{} names the port {} twice", flags::PUBLISH, one.port)));
+        }
+    }
+    Ok(())
 }
 
 /// systemd, dockerd, containerd and sshd take about 150 MB together.
@@ -115,5 +131,7 @@ mod tests {
         assert!(refused(flags::MEMORY, Value::Text("64m".into())).contains("too little"));
         assert!(refused(flags::BIND, Value::Text("0.0.0.0".into())).contains("another"));
         assert!(refused(flags::PUBLISH, Value::List(vec!["x".into()])).contains("port"));
+        let twice = Value::List(vec!["8080:80".into(), "0.0.0.0:8080:81".into()]);
+        assert!(refused(flags::PUBLISH, twice).contains("8080 twice"));
     }
 }

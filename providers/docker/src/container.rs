@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, Mount, MountType, NetworkingConfig, PortBinding,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, Mount, MountType, MountVolumeOptions,
+    NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use rmachine_provider_api::CreateRequest;
 
@@ -108,6 +108,8 @@ pub(crate) fn body(request: &CreateRequest, resolved: &Resolved) -> ContainerCre
         typ: Some(MountType::VOLUME),
         source: Some(format!("{}-{suffix}", name(request))),
         target: Some(target.to_owned()),
+        // For one that the engine has to make itself, since its own was removed meanwhile.
+        volume_options: Some(MountVolumeOptions { labels: Some(labels::of(request)), ..MountVolumeOptions::default() }),
         ..Mount::default()
     });
     let tmpfs = [("/run", "exec"), ("/run/lock", ""), ("/tmp", "exec,mode=1777")];

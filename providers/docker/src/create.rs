@@ -10,14 +10,16 @@ use rmachine_provider_api::{
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::{container, engine::Engine, errors, image, labels, network, plan::Resolved, power, view};
+use crate::{container, engine::Engine, errors, labels, network, plan::Resolved, power, view};
 
 /// Where `templates/docker/init.sh` looks for it.
 const FIRST_BOOT: &str = "var/lib/rmachine/first-boot.sh";
 
+/// The intent of the call that makes the container.
+pub(crate) const CONTAINER: &str = "CreateContainer";
+
 pub(crate) async fn create(engine: &Engine, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
     let resolved = Resolved::read(&request.plan)?;
-    image::ensure(engine, &resolved.config, journal).await?;
     journal.progress("making the container");
     let id = match existing(engine, request).await? {
         Some(id) => id,
@@ -51,7 +53,7 @@ async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, jou
         engine.docker.create_volume(volume).await.map_err(engine.failed("make a volume"))?;
         journal.made(&resource(ResourceKind::Volume, &name, request))?;
     }
-    journal.intend("CreateContainer")?;
+    journal.intend(CONTAINER)?;
     let options = CreateContainerOptionsBuilder::new().name(&container::name(request)).build();
     let made = engine.docker.create_container(Some(options), container::body(request, resolved)).await;
     Ok(made.map_err(|e| engine.failed("make the container")(e).left(LeftBehind::Unknown))?.id)

@@ -35,7 +35,14 @@ const REGISTRY: Duration = Duration::from_secs(15);
 
 /// Name of the image that a machine of `config` has.
 pub(crate) fn name(config: &Config) -> String {
-    config.image.clone().unwrap_or_else(|| format!("{REPOSITORY}:{}", key()))
+    match &config.image {
+        // The engine would pull every tag of a repository that is named alone; its CLI adds this one.
+        Some(image) if !image.contains('@') && !image.rsplit('/').next().is_some_and(|last| last.contains(':')) => {
+            format!("{image}:latest")
+        }
+        Some(image) => image.clone(),
+        None => format!("{REPOSITORY}:{}", key()),
+    }
 }
 
 /// Names what the image is built from.
@@ -66,11 +73,14 @@ pub(crate) async fn ensure(engine: &Engine, config: &Config, notify: &dyn Notify
     if config.image.is_some() {
         return pull(engine, &name, notify).await.map_err(|error| {
             Error::new(Kind::NotFound, format!("the image \"{name}\" is not here and cannot be pulled"))
-                .hint("`docker images` shows what the local engine has; without --docker-image one is built")
-                .source(error)
+                .hint(format!(
+                    "`docker -H {} pull {name}` pulls it with your login; without --docker-image one is built",
+                    engine.host
+                ))
+                .source(cause(&error))
         });
     }
-    let _lock = lock::take(|| notify.progress("waiting for another rmachine that builds the image")).await?;
+    let _lock = lock::image(|| notify.progress("waiting for another rmachine that builds the image")).await;
     if is_here(engine, &name).await? {
         return Ok(());
     }
@@ -78,18 +88,27 @@ pub(crate) async fn ensure(engine: &Engine, config: &Config, notify: &dyn Notify
     match from_registry(engine, &name, notify).await {
         Ok(()) => {}
         Err(error) => {
-            tracing::debug!(
-                "from the registry: {error}: {:?}",
-                std::error::Error::source(&error).map(ToString::to_string)
-            );
             notify.warn(&format!(
-                "{error}; so the image is built from Debian packages on this computer, once, in about a minute"
+                "{}; so the image is built from Debian packages on this computer, once, in about a minute",
+                cause(&error)
             ));
             from_packages(engine, &name, notify).await?;
         }
     }
     remove_superseded(engine, &name).await;
     Ok(())
+}
+
+/// An error with its innermost cause, on one line.
+fn cause(error: &Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(next) = innermost.source() {
+        innermost = next;
+    }
+    match std::error::Error::source(error) {
+        Some(_) => format!("{error} ({innermost})"),
+        None => error.to_string(),
+    }
 }
 
 async fn pull(engine: &Engine, name: &str, notify: &dyn Notify) -> Result<()> {
@@ -100,7 +119,7 @@ async fn pull(engine: &Engine, name: &str, notify: &dyn Notify) -> Result<()> {
     loop {
         let patience = if first { REGISTRY } else { Duration::from_secs(120) };
         let next = tokio::time::timeout(patience, answers.try_next()).await.map_err(|_| unreachable())?;
-        match next.map_err(|error| unreachable().source(error))? {
+        match next.map_err(engine.failed(&format!("pull {name}")))? {
             None => return Ok(()),
             Some(CreateImageInfo { status: Some(status), .. }) => {
                 notify.progress(&format!("pulling {name}: {}", status.to_lowercase()));
@@ -112,7 +131,7 @@ async fn pull(engine: &Engine, name: &str, notify: &dyn Notify) -> Result<()> {
 }
 
 async fn from_registry(engine: &Engine, name: &str, notify: &dyn Notify) -> Result<()> {
-    pull(engine, BASE, notify).await.map_err(|e| Error::new(e.kind(), format!("{BASE} cannot be pulled")).source(e))?;
+    pull(engine, BASE, notify).await?;
     let failed = |e: std::io::Error| Error::new(Kind::Other, "the build's context cannot be packed").source(e);
     let mut context = tar::Builder::new(Vec::new());
     for (path, text) in [("Dockerfile", DOCKERFILE), ("setup.sh", SETUP)] {
@@ -224,7 +243,9 @@ async fn remove_superseded(engine: &Engine, present: &str) {
             return;
         }
     };
-    for image in images.iter().filter(|image| !image.repo_tags.iter().any(|tag| tag == present)) {
+    // Images that users made of ours have the label too; what is built on one keeps it from being removed.
+    let ours = |tag: &String| tag.starts_with(&format!("{REPOSITORY}:")) && tag != present;
+    for image in images.iter().filter(|image| image.repo_tags.iter().all(ours)) {
         remove(engine, &image.id).await;
     }
 }

@@ -1,12 +1,23 @@
 //! What the engine holds of ours, and its removal.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bollard::query_parameters::{ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
-use rmachine_provider_api::{LeftBehind, MachineRef, MachineToken, Notify, Owner, Resource, ResourceKind, Result};
+use bollard::{
+    errors::Error as Bollard,
+    query_parameters::{
+        CreateContainerOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+    },
+};
+use rmachine_provider_api::{
+    CreateRequest, Error, Kind, LeftBehind, MachineRef, MachineToken, Notify, Owner, Resource, ResourceKind, Result,
+};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{engine::Engine, errors, labels, network, power};
+use crate::{container, create, engine::Engine, errors, labels, network, plan::Resolved};
+
+/// How long a busy engine may take to make a container.
+const UNDER_WAY: Duration = Duration::from_secs(60);
 
 type Labels = std::collections::HashMap<String, String>;
 
@@ -53,29 +64,89 @@ pub(crate) async fn find(engine: &Engine, owner: Option<&Owner>) -> Result<Vec<R
 /// Deletes the machine's container and volumes, and the network after the last one.
 pub(crate) async fn destroy(engine: &Engine, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
     notify.progress("removing the container and its volumes");
-    let gone = delete_all(engine, machine.token).await;
-    let gone = match gone {
-        // A create that was killed may have asked for a container that the engine is still making.
-        Ok(()) if machine.unanswered.is_some() => {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            delete_all(engine, machine.token).await
+    let gone = async {
+        if let Some(request) = machine.unanswered.filter(|_| machine.intents.iter().any(|i| i == create::CONTAINER)) {
+            settle(engine, request).await?;
         }
-        other => other,
+        delete_all(engine, machine.token).await
     };
-    gone.map_err(|error| error.left(LeftBehind::Unknown))?;
+    gone.await.map_err(|error| error.left(LeftBehind::Unknown))?;
     network::remove_unused(engine, machine.owner).await
+}
+
+/// Ends a create that was killed after it had asked for its container: the engine may still be making it. It
+/// takes the name first, so that the same request again tells.
+async fn settle(engine: &Engine, request: &CreateRequest) -> Result<()> {
+    let name = container::name(request);
+    let options = CreateContainerOptionsBuilder::new().name(&name).build();
+    let body = container::body(request, &Resolved::read(&request.plan)?);
+    match engine.docker.create_container(Some(options), body).await {
+        // Nothing was under way.
+        Ok(made) => return delete(engine, Thing::Container(&made.id)).await,
+        Err(Bollard::DockerResponseServerError { status_code: 409, .. }) => {}
+        // It cannot be made (the image is gone, …), so that it was not made either.
+        Err(Bollard::DockerResponseServerError { message, .. }) => {
+            tracing::debug!("{name} is not under way: {message}");
+            return Ok(());
+        }
+        Err(error) => return Err(engine.failed("tell whether a container is under way")(error)),
+    }
+    let deadline = Instant::now() + UNDER_WAY;
+    while engine.containers(labels::token(&request.token)).await?.is_empty() {
+        if Instant::now() >= deadline {
+            return Err(Error::new(Kind::Timeout, format!("the local engine is still making the container {name}"))
+                .hint(format!("repeat `rmachine rm -y {}` when it is less busy", request.name)));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 async fn delete_all(engine: &Engine, token: &MachineToken) -> Result<()> {
     for container in engine.containers(labels::token(token)).await? {
-        power::delete(engine, container.id.as_deref().unwrap_or_default()).await?;
+        delete(engine, Thing::Container(container.id.as_deref().unwrap_or_default())).await?;
     }
     let options = ListVolumesOptionsBuilder::new().filters(&labels::token(token)).build();
     let volumes = engine.docker.list_volumes(Some(options)).await.map_err(engine.failed("list volumes"))?;
     for volume in volumes.volumes.unwrap_or_default() {
-        let options = RemoveVolumeOptionsBuilder::new().force(true).build();
-        errors::unless_missing(engine.docker.remove_volume(&volume.name, Some(options)).await)
-            .map_err(engine.failed("remove a volume"))?;
+        delete(engine, Thing::Volume(&volume.name)).await?;
     }
     Ok(())
+}
+
+/// One thing to delete, by name or id.
+#[derive(Debug, Clone, Copy)]
+enum Thing<'a> {
+    Container(&'a str),
+    Volume(&'a str),
+}
+
+/// Deletes, again while the engine says that the thing is busy: it is being started, removed or made.
+/// Missing is success.
+async fn delete(engine: &Engine, thing: Thing<'_>) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        let deleted = match thing {
+            Thing::Container(id) => {
+                let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+                engine.docker.remove_container(id, Some(options)).await
+            }
+            Thing::Volume(name) => {
+                let options = RemoveVolumeOptionsBuilder::new().force(true).build();
+                engine.docker.remove_volume(name, Some(options)).await
+            }
+        };
+        match errors::unless_missing(deleted) {
+            Ok(()) => return Ok(()),
+            Err(Bollard::DockerResponseServerError { status_code: 409 | 500, message }) if tries < 50 => {
+                tracing::debug!("{thing:?} stays for now: {message}");
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => {
+                let what = if matches!(thing, Thing::Volume(_)) { "remove a volume" } else { "remove the container" };
+                return Err(engine.failed(what)(error));
+            }
+        }
+    }
 }

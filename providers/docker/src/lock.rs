@@ -1,30 +1,38 @@
-//! One lock for what only one process of a user may do at a time. It is on the home directory itself
-//! (flock(2)), so that no file is left.
+//! Locks for what only one process of a user should do at a time, on things that are there anyway
+//! (flock(2)), so that no file is left. They spare double work; where one cannot be had (NFS), all goes on without.
 
 use std::{
     fs::{File, TryLockError},
+    io,
     path::PathBuf,
 };
 
-use rmachine_provider_api::{Error, Kind, Result};
+/// Held while an image is built or pulled: on the home directory. `on_wait` is told when another has it.
+pub(crate) async fn image(on_wait: impl FnOnce()) -> Option<File> {
+    take(std::env::var_os("HOME").map(PathBuf::from), on_wait).await
+}
 
-/// Waits for the lock, after `on_wait` when another process has it; dropping it lets go.
-pub(crate) async fn take(on_wait: impl FnOnce()) -> Result<File> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_dir());
-    let directory = home.unwrap_or_else(std::env::temp_dir);
-    let failed = |e: std::io::Error, directory: &PathBuf| {
-        Error::new(Kind::Other, format!("cannot lock {}", directory.display())).source(e)
+/// Held for the moment in which the shared network is made or removed: on this program.
+pub(crate) async fn network() -> Option<File> {
+    take(std::env::current_exe().ok(), || {}).await
+}
+
+async fn take(path: Option<PathBuf>, on_wait: impl FnOnce()) -> Option<File> {
+    let path = path?;
+    let locked = async {
+        let file = File::open(&path)?;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => on_wait(),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+        tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await.map_err(io::Error::other)?
     };
-    let file = File::open(&directory).map_err(|e| failed(e, &directory))?;
-    match file.try_lock() {
-        Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => on_wait(),
-        Err(TryLockError::Error(e)) => return Err(failed(e, &directory)),
+    match locked.await {
+        Ok(file) => Some(file),
+        Err(error) => {
+            tracing::debug!("no lock on {}: {error}", path.display());
+            None
+        }
     }
-    tokio::task::spawn_blocking(move || {
-        file.lock().map_err(|e| failed(e, &directory))?;
-        Ok(file)
-    })
-    .await
-    .map_err(|e| Error::new(Kind::Other, "a worker thread ended early").source(e))?
 }

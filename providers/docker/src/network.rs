@@ -17,7 +17,7 @@ pub(crate) async fn ensure(engine: &Engine, owner: &Owner) -> Result<()> {
         return Ok(());
     }
     // Older engines (API below 1.44) make several of one name.
-    let _lock = lock::take(|| {}).await?;
+    let _lock = lock::network().await;
     if exists(engine, owner).await? {
         return Ok(());
     }
@@ -58,7 +58,7 @@ pub(crate) async fn reconnect(engine: &Engine, owner: &Owner, id: &str, machine:
 
 /// Removes the network after the last machine.
 pub(crate) async fn remove_unused(engine: &Engine, owner: &Owner) -> Result<()> {
-    let _lock = lock::take(|| {}).await?;
+    let _lock = lock::network().await;
     // Stopped machines count: an engine would take the network away under them.
     if !engine.containers(labels::owned(Some(owner))).await?.is_empty() {
         return Ok(());

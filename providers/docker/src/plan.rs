@@ -8,7 +8,7 @@ use rmachine_provider_api::{
 use rmachine_provider_local::loopback;
 use serde::{Deserialize, Serialize};
 
-use crate::{config::Config, engine::Engine, flags, image};
+use crate::{config::Config, engine::Engine, flags, image, labels};
 
 /// sshd's port in the machine.
 pub(crate) const SSH: u16 = 22;
@@ -64,15 +64,19 @@ pub(crate) async fn preflight(engine: &Engine, spec: &MachineSpec, notify: &dyn 
     }
     let address = free_address(&config, spec.engine_port)?;
     loopback::require_free(flags::PUBLISH, address, &config.publish)?;
-    let named = config.publish.iter().filter(|port| port.address.is_none_or(|own| own == address));
-    let taken: Vec<u16> = named.map(|port| port.port).collect();
-    let ssh_port = loopback::free_port(address, &without(&[SSH, 2222], &taken))?;
-    let engine_port = loopback::free_port(address, &without(&[spec.engine_port], &taken))?;
+    let here = |own: IpAddr| own == address || own.is_unspecified();
+    let named = config.publish.iter().filter(|port| port.address.is_none_or(here));
+    let mut taken: Vec<u16> = named.map(|port| port.port).collect();
+    taken.extend(held_ports(engine, address).await?);
+    let ssh_port = port(address, &[SSH, 2222], &taken)?;
+    taken.push(ssh_port);
+    let engine_port = port(address, &[spec.engine_port], &taken)?;
     let name = image::name(&config);
-    let built = if image::is_here(engine, &name).await? { "" } else { ", to be fetched or built first" };
+    // Here, where nothing of the machine is there yet and Ctrl-C ends it at once; it is kept for other machines.
+    image::ensure(engine, &config, notify).await?;
     let mut summary = vec![
         ("engine".into(), format!("{} at {}", info.server_version.unwrap_or_default(), config.host)),
-        ("image".into(), format!("{name}{built}")),
+        ("image".into(), name.clone()),
         ("address".into(), address.to_string()),
     ];
     summary.extend(config.memory.map(|memory| ("memory".into(), format!("{} MB", memory >> 20))));
@@ -91,8 +95,28 @@ pub(crate) async fn preflight(engine: &Engine, spec: &MachineSpec, notify: &dyn 
     })
 }
 
-fn without(ports: &[u16], taken: &[u16]) -> Vec<u16> {
-    ports.iter().copied().filter(|port| !taken.contains(port)).collect()
+/// A free port, one of `preferred` where that can be, and none of `taken`.
+fn port(address: IpAddr, preferred: &[u16], taken: &[u16]) -> Result<u16> {
+    let preferred: Vec<u16> = preferred.iter().copied().filter(|port| !taken.contains(port)).collect();
+    loop {
+        let port = loopback::free_port(address, &preferred)?;
+        if !taken.contains(&port) {
+            return Ok(port);
+        }
+    }
+}
+
+/// Ports that machines hold at `address`, stopped ones too, which do not listen.
+async fn held_ports(engine: &Engine, address: IpAddr) -> Result<Vec<u16>> {
+    let mut held = Vec::new();
+    for container in engine.containers(labels::filter(labels::ADDRESS, Some(&address.to_string()))).await? {
+        let Some(found) = engine.ours(container.id.as_deref().unwrap_or_default()).await? else { continue };
+        let bindings = found.host_config.and_then(|host| host.port_bindings).unwrap_or_default();
+        let ports =
+            bindings.into_values().flatten().flatten().filter_map(|binding| binding.host_port?.parse::<u16>().ok());
+        held.extend(ports);
+    }
+    Ok(held)
 }
 
 /// The machine's loopback address: the one that was asked for, else one of its own.

@@ -11,7 +11,7 @@ use rmachine_provider_api::{
     Addresses, Error, InstanceId, Kind, MachineState, Notify, Observed, Owner, Result, StopMode,
 };
 
-use crate::{container, engine::Engine, errors, labels, network, view};
+use crate::{container, engine::Engine, labels, network, view};
 
 /// How long a machine may take to shut down before its plug is pulled.
 const SHUTDOWN: Duration = Duration::from_secs(60);
@@ -175,24 +175,6 @@ pub(crate) async fn diagnose(engine: &Engine, id: &InstanceId, name: &str) -> Op
                 format!("its container does not run: {reason}"),
                 format!("`rmachine start {name}` starts it, `{logs}` has its last words"),
             ))
-        }
-    }
-}
-
-/// Deletes a container; missing is success.
-pub(crate) async fn delete(engine: &Engine, id: &str) -> Result<()> {
-    let options = bollard::query_parameters::RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    let mut tries = 0;
-    loop {
-        match errors::unless_missing(engine.docker.remove_container(id, Some(options.clone())).await) {
-            Ok(()) => return Ok(()),
-            // "removal is already in progress", or it is just being started: a moment later it is not.
-            Err(Bollard::DockerResponseServerError { status_code: 409 | 500, message }) if tries < 50 => {
-                tracing::debug!("{id} stays for now: {message}");
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(error) => return Err(engine.failed("remove the container")(error)),
         }
     }
 }

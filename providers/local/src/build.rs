@@ -8,6 +8,7 @@ use std::{
 };
 
 use rmachine_provider_api::{Error, Kind, Notify, Result};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, ChildStdout, Command},
@@ -32,7 +33,7 @@ pub struct Script<'a> {
     pub arguments: Vec<OsString>,
 }
 
-/// A script that runs. Dropping it ends the script.
+/// A script that runs. Dropping it asks the script to end (SIGTERM): each cleans up after itself.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -75,8 +76,7 @@ impl Script<'_> {
             .envs(self.environment.iter().map(|(name, value)| (OsStr::new(name), value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .stderr(Stdio::piped());
         let failed = |e: std::io::Error| Error::new(Kind::Other, format!("cannot build {}", self.makes)).source(e);
         let mut child = command.spawn().map_err(failed)?;
         let stderr = child.stderr.take().ok_or_else(|| failed(std::io::Error::other("no standard error")))?;
@@ -125,6 +125,17 @@ impl Running {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(failed(&self.makes, status, &last)),
             Err(e) => Err(Error::new(Kind::Other, format!("cannot build {}", self.makes)).source(e)),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(pid) = pid
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            tracing::debug!("the build of {} is not ended: {error}", self.makes);
         }
     }
 }
