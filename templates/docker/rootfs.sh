@@ -13,18 +13,26 @@ clean() {
 trap clean EXIT
 printf '%s' "$SETUP" >"$work/setup.sh"
 
-# As root: in name spaces of its own, so that its mounts and children end with it, however it ends.
-apart=
-if [ "$(id -u)" = 0 ]; then apart='unshare --mount --propagation private --pid --fork --mount-proc --kill-child=KILL'; fi
+# In a session of its own, since mmdebstrap hangs up on its whole process group when it fails; as root in name
+# spaces of its own too, so that its mounts and children end with it, however it ends.
+apart=setsid
+if [ "$(id -u)" = 0 ]; then
+    apart='setsid unshare --mount --propagation private --pid --fork --mount-proc --kill-child=KILL'
+else
+    # It works there as users of a name space of its own.
+    chmod 1777 "$work"
+fi
 
 # In the background, so that a signal is heard at once.
 # shellcheck disable=SC2016,SC2086 # $1 is the hook's; the name spaces are words
 TMPDIR=$work $apart mmdebstrap --variant=minbase --aptopt='Acquire::Languages "none"' \
     --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --include="$PACKAGES" \
+    --dpkgopt='path-include=/usr/share/doc/*/copyright' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --include="$PACKAGES" \
     --customize-hook="copy-in $work/setup.sh /root" \
     --customize-hook='chroot "$1" sh /root/setup.sh && rm "$1/root/setup.sh"' \
-    "$SUITE" - "$MIRROR" &
+    "$SUITE" - "deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" \
+    "deb ${MIRROR%/debian}/debian-security $SUITE-security main" &
 child=$!
 trap 'kill -9 "$child" 2>/dev/null; wait "$child"; exit 143' TERM INT HUP
 wait "$child"

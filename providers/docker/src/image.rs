@@ -168,11 +168,28 @@ async fn from_packages(engine: &Engine, name: &str, notify: &dyn Notify) -> Resu
     if let (Err(_), Ok(id)) = (&ended, &imported) {
         remove(engine, id).await;
     }
-    ended?;
-    let id = imported?;
+    let ended = ended.map_err(|error| match std::error::Error::source(&error).map(ToString::to_string) {
+        Some(words) if words.contains("chroot mode") => error.hint(
+            "without root, mmdebstrap needs user name spaces and `sudo apt-get install uidmap`; root needs neither",
+        ),
+        _ => error,
+    });
+    let id = match (ended, imported) {
+        // Half of a tar is a consequence of the build's failure, everything else its cause.
+        (Err(build), Err(import)) => return Err(if ended_early(&import) { build } else { import }),
+        (ended, imported) => {
+            ended?;
+            imported?
+        }
+    };
     let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
     let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
     engine.docker.tag_image(&id, Some(options)).await.map_err(engine.failed("name the image"))
+}
+
+/// Whether the engine complains of nothing but the end of its input.
+fn ended_early(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.to_string().contains("EOF"))
 }
 
 async fn import(engine: &Engine, data: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static) -> Result<String> {

@@ -53,15 +53,14 @@ pub(crate) async fn preflight(engine: &Engine, spec: &MachineSpec, notify: &dyn 
         )
         .hint("use the system's engine: --docker-host unix:///var/run/docker.sock"));
     }
-    if let (Some(memory), Some(total)) = (config.memory, info.mem_total.and_then(|total| u64::try_from(total).ok())) {
-        if memory > total {
-            return Err(Error::invalid(format!(
-                "--{} asks for {} MB, and the local engine has {} MB",
-                flags::MEMORY,
-                memory >> 20,
-                total >> 20
-            )));
-        }
+    let total = info.mem_total.and_then(|total| u64::try_from(total).ok()).unwrap_or(u64::MAX);
+    if let Some(memory) = config.memory.filter(|memory| *memory > total) {
+        return Err(Error::invalid(format!(
+            "--{} asks for {} MB, and the local engine has {} MB",
+            flags::MEMORY,
+            memory >> 20,
+            total >> 20
+        )));
     }
     let address = free_address(&config, spec.engine_port)?;
     loopback::require_free(flags::PUBLISH, address, &config.publish)?;
