@@ -108,8 +108,9 @@ main() {
         as_root="mmdebstrap --unshare-helper"
         DEATH=TERM
     fi
+    # What is the name space's goes first, and then what is ours.
     # shellcheck disable=SC2064
-    trap "end; $as_root rm -rf '$work' || :" EXIT
+    trap "end; [ -z '$as_root' ] || $as_root rm -rf '$work' >/dev/null 2>&1 || :; rm -rf '$work'" EXIT
     trap 'exit 143' TERM INT HUP
     configure >"$work/configure"
     pack >"$work/pack"

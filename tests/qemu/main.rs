@@ -4,7 +4,14 @@
 //! Needs `apt-get install qemu-system-x86 qemu-utils mmdebstrap e2fsprogs` and a docker client. The image is
 //! kept in `$RMACHINE_CACHE/qemu` (else `~/.cache/rmachine/qemu`); it is named by what it is made of.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test"
+)]
 
 use std::{
     io::{BufRead, BufReader, Read},

@@ -344,3 +344,27 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
     assert!(error.hint_text().unwrap().contains("--qemu-directory"));
     destroy(&lab, &request, None).await;
 }
+
+/// EDK II has nothing to boot on this disk; that it runs is what it says on the console.
+#[tokio::test]
+async fn uefi_starts_with_variables_of_the_machines_own() {
+    let lab = Lab::new(&[("qemu-firmware", "uefi"), ("qemu-memory", "128m")]).await;
+    let plan = lab.provider.preflight(&lab.spec("m")).await;
+    if let Err(error) = &plan
+        && error.kind() == Kind::NotFound
+    {
+        assert!(error.hint_text().unwrap().contains("apt-get install ovmf"), "{error}");
+        eprintln!("SKIPPED: {error} (apt-get install ovmf)");
+        return;
+    }
+    let request = lab.request("m").await;
+    let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
+    assert!(directory(&instance).join("efivars.fd").exists());
+    let console = directory(&instance).join("console.log");
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while !String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default()).contains("BdsDxe") {
+        assert!(Instant::now() < deadline, "EDK II says nothing");
+        thread::sleep(Duration::from_millis(100));
+    }
+    destroy(&lab, &request, Some(&instance)).await;
+}
