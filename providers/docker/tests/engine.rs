@@ -172,7 +172,10 @@ async fn an_image_that_cannot_be_a_machine_says_so_and_is_removed() {
     let made = other.provider.create(&request, &Recorder::default()).await;
     if let Ok(made) = &made {
         let machine = machine_ref(&request, Some(made));
-        while other.provider.diagnose(&machine).await.is_none() {
+        for _ in 0..200 {
+            if other.provider.diagnose(&machine).await.is_some() {
+                break;
+            }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         let (reason, hint) = other.provider.diagnose(&machine).await.unwrap();
