@@ -14,7 +14,6 @@ use rmachine_provider_api::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
 
 use crate::{
     client::Aws,
@@ -76,9 +75,9 @@ pub(crate) async fn create(
     journal.progress("starting the instance");
     journal.intend(RUN)?;
     let started = run_settled(aws, request, &resolved, &groups, &tags).await?;
-    journal.made(&resource(ResourceKind::Instance, &started.id, request, &resolved.zone))?;
+    journal.made(&Resource::made(ResourceKind::Instance, &started.id, request, Some(&resolved.zone)))?;
     if let Some(id) = &started.spot_request {
-        journal.made(&resource(ResourceKind::SpotRequest, id, request, aws.region()))?;
+        journal.made(&Resource::made(ResourceKind::SpotRequest, id, request, Some(aws.region())))?;
     }
     let addresses = wait_running(aws, watch, &started.id, resolved.config.reach).await.map_err(|error| {
         error.left(LeftBehind::Present(own_groups.iter().cloned().chain([started.id.clone()]).collect()))
@@ -108,18 +107,6 @@ fn group_names(request: &CreateRequest, resolved: &Resolved) -> Vec<String> {
     }
 }
 
-fn resource(kind: ResourceKind, id: &str, request: &CreateRequest, location: &str) -> Resource {
-    Resource {
-        kind,
-        id: id.to_owned(),
-        owner: Some(request.owner.clone()),
-        token: Some(request.token.clone()),
-        machine: Some(request.name.clone()),
-        created: Some(OffsetDateTime::now_utc()),
-        location: Some(location.to_owned()),
-    }
-}
-
 async fn make_group(
     aws: &Aws,
     request: &CreateRequest,
@@ -144,7 +131,7 @@ async fn make_group(
         Err(failure) if failure.is(&["InvalidGroup.Duplicate"]) => ours(aws, request, resolved, name).await?,
         Err(failure) => return Err(failure.error(&format!("make the security group {name}"))),
     };
-    journal.made(&resource(ResourceKind::SecurityGroup, &id, request, aws.region()))?;
+    journal.made(&Resource::made(ResourceKind::SecurityGroup, &id, request, Some(aws.region())))?;
     let ports = [resolved.config.ssh_port, request.engine_port];
     let rules = ingress::permissions(&ports, &resolved.sources, &resolved.config.open_ports);
     let allowed = settled(|| {

@@ -309,3 +309,18 @@ pub struct Resource {
     /// Where it is (region or zone).
     pub location: Option<String>,
 }
+
+impl Resource {
+    /// A resource that was made just now for the machine of `request`.
+    pub fn made(kind: ResourceKind, id: &str, request: &CreateRequest, location: Option<&str>) -> Self {
+        Self {
+            kind,
+            id: id.to_owned(),
+            owner: Some(request.owner.clone()),
+            token: Some(request.token.clone()),
+            machine: Some(request.name.clone()),
+            created: Some(OffsetDateTime::now_utc()),
+            location: location.map(str::to_owned),
+        }
+    }
+}

@@ -2,15 +2,14 @@
 
 use bollard::{
     models::VolumeCreateRequest,
-    query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder},
+    query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder},
 };
 use rmachine_provider_api::{
     CreateRequest, Error, Instance, InstanceId, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
 };
 use serde_json::json;
-use time::OffsetDateTime;
 
-use crate::{container, engine::Engine, errors, labels, network, plan::Resolved, power, view};
+use crate::{container, engine::Engine, labels, network, plan::Resolved, power, view};
 
 /// Where `templates/docker/init.sh` looks for it.
 const FIRST_BOOT: &str = "var/lib/rmachine/first-boot.sh";
@@ -25,7 +24,7 @@ pub(crate) async fn create(engine: &Engine, request: &CreateRequest, journal: &d
         Some(id) => id,
         None => make(engine, request, &resolved, journal).await?,
     };
-    journal.made(&resource(ResourceKind::Instance, &id, request))?;
+    journal.made(&Resource::made(ResourceKind::Instance, &id, request, None))?;
     let present = |error: Error| error.left(LeftBehind::Present(vec![id.clone()]));
     bring_up(engine, &id, request).await.map_err(present)?;
     let found = power::running(engine, &id).await.map_err(present)?;
@@ -51,7 +50,7 @@ async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, jou
             ..VolumeCreateRequest::default()
         };
         engine.docker.create_volume(volume).await.map_err(engine.failed("make a volume"))?;
-        journal.made(&resource(ResourceKind::Volume, &name, request))?;
+        journal.made(&Resource::made(ResourceKind::Volume, &name, request, None))?;
     }
     journal.intend(CONTAINER)?;
     let options = CreateContainerOptionsBuilder::new().name(&container::name(request)).build();
@@ -79,24 +78,5 @@ async fn bring_up(engine: &Engine, id: &str, request: &CreateRequest) -> Result<
         .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
         .await
         .map_err(engine.failed("give the machine its first boot's script"))?;
-    match engine.docker.start_container(id, None::<StartContainerOptions>).await {
-        Err(error) if power::lost_its_network(&error) => {
-            network::reconnect(engine, &request.owner, id, &request.name).await?;
-            let again = engine.docker.start_container(id, None::<StartContainerOptions>).await;
-            again.map_err(engine.failed("start the machine"))
-        }
-        other => other.map_err(|e| errors::failed(&engine.host, "start the machine", e)),
-    }
-}
-
-fn resource(kind: ResourceKind, id: &str, request: &CreateRequest) -> Resource {
-    Resource {
-        kind,
-        id: id.to_owned(),
-        owner: Some(request.owner.clone()),
-        token: Some(request.token.clone()),
-        machine: Some(request.name.clone()),
-        created: Some(OffsetDateTime::now_utc()),
-        location: None,
-    }
+    power::boot(engine, id, &request.owner, &request.name).await
 }

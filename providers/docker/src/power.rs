@@ -25,7 +25,7 @@ pub(crate) fn missing(id: &str) -> Error {
 }
 
 /// Whether a start failed because the network was removed while the machine was stopped.
-pub(crate) fn lost_its_network(error: &Bollard) -> bool {
+fn lost_its_network(error: &Bollard) -> bool {
     let said = error.to_string();
     said.contains("network") && (said.contains("not found") || said.contains("could not find"))
 }
@@ -78,23 +78,28 @@ pub(crate) async fn start(engine: &Engine, id: &InstanceId) -> Result<Observed> 
         MachineState::Paused => {
             engine.docker.unpause_container(id).await.map_err(engine.failed("wake the machine"))?;
         }
-        _ => power_on(engine, id, &found).await?,
+        _ => {
+            let label = |name: &str| {
+                let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+                labels.and_then(|labels| labels.get(name).cloned()).unwrap_or_default()
+            };
+            boot(engine, id, &Owner(label(labels::OWNER)), &label(labels::MACHINE)).await?;
+        }
     }
     let found = running(engine, id).await?;
     let (state, addresses) = view::of_inspection(&found);
     Ok(Observed { id: InstanceId(id.to_owned()), state, addresses, reason: None })
 }
 
-async fn power_on(engine: &Engine, id: &str, found: &ContainerInspectResponse) -> Result<()> {
-    let Err(error) = engine.docker.start_container(id, None::<StartContainerOptions>).await else { return Ok(()) };
-    let label = |name: &str| found.config.as_ref().and_then(|config| config.labels.as_ref()?.get(name).cloned());
-    match (label(labels::OWNER), label(labels::MACHINE)) {
-        (Some(owner), Some(machine)) if lost_its_network(&error) => {
-            network::reconnect(engine, &Owner(owner), id, &machine).await?;
-            let again = engine.docker.start_container(id, None::<StartContainerOptions>).await;
-            again.map_err(engine.failed("start the machine"))
+/// Starts a container; one whose network was removed meanwhile gets it back.
+pub(crate) async fn boot(engine: &Engine, id: &str, owner: &Owner, machine: &str) -> Result<()> {
+    let start = || engine.docker.start_container(id, None::<StartContainerOptions>);
+    match start().await {
+        Err(error) if lost_its_network(&error) => {
+            network::reconnect(engine, owner, id, machine).await?;
+            start().await.map_err(engine.failed("start the machine"))
         }
-        _ => Err(engine.failed("start the machine")(error)),
+        other => other.map_err(engine.failed("start the machine")),
     }
 }
 
