@@ -150,8 +150,9 @@ fn a_machine_of_debian_packages_from_create_to_rm() {
 
 /// Whether a process has `path` on its command line.
 fn runs(path: &Path) -> bool {
-    let processes = succeed(Command::new("ps").args(["-axww", "-o", "args="]));
-    processes.contains(path.to_str().unwrap())
+    let listed = Command::new("ps").args(["-axww", "-o", "args="]).output().unwrap();
+    assert!(listed.status.success());
+    String::from_utf8_lossy(&listed.stdout).contains(path.to_str().unwrap())
 }
 
 /// kill -9 while the image is built, which takes longest: the build ends, and `rm` leaves nothing.
@@ -180,5 +181,10 @@ fn a_create_that_was_killed_while_it_built_leaves_nothing_after_rm() {
     assert!(!lab.left().is_empty(), "a killed create leaves something");
     lab.rmachine(&["rm", "-y", "q"]);
     assert_eq!(lab.left(), [""; 0], "{said}");
-    assert!(!runs(&lab.directory), "no process of the build is left");
+    // On a busy computer the build's own clean-up may still look at a directory that is gone.
+    let ended = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        !runs(&lab.directory)
+    });
+    assert!(ended, "no process of the build is left");
 }
