@@ -18,6 +18,8 @@ use crate::{container, create, engine::Engine, errors, labels, network, plan::Re
 
 /// How long a busy engine may take to make a container.
 const UNDER_WAY: Duration = Duration::from_secs(60);
+/// How long a volume or a network that was asked for may take to be there.
+const SETTLING: Duration = Duration::from_secs(1);
 
 type Labels = std::collections::HashMap<String, String>;
 
@@ -71,7 +73,14 @@ pub(crate) async fn destroy(engine: &Engine, machine: &MachineRef<'_>, notify: &
         delete_all(engine, machine.token).await
     };
     gone.await.map_err(|error| error.left(LeftBehind::Unknown))?;
-    network::remove_unused(engine, machine.owner).await
+    network::remove_unused(engine, machine.owner).await?;
+    if machine.unanswered.is_some() {
+        // A killed create may have asked for a volume or the network, which come a moment later.
+        tokio::time::sleep(SETTLING).await;
+        delete_all(engine, machine.token).await.map_err(|error| error.left(LeftBehind::Unknown))?;
+        network::remove_unused(engine, machine.owner).await?;
+    }
+    Ok(())
 }
 
 /// Ends a create that was killed after it had asked for its container: the engine may still be making it. It
