@@ -13,7 +13,6 @@ use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use rmachine_provider_api::{Error, Kind, Notify, Result};
 use rmachine_provider_local::build::{self, Script};
-use sha2::{Digest, Sha256};
 
 use crate::{config::Config, engine::Engine, errors, labels, lock};
 
@@ -47,12 +46,7 @@ pub(crate) fn name(config: &Config) -> String {
 
 /// Names what the image is built from.
 fn key() -> String {
-    let mut digest = Sha256::new();
-    for input in [DOCKERFILE, SETUP, ROOTFS, SUITE, BASE, PACKAGES] {
-        digest.update(input.as_bytes());
-        digest.update([0]);
-    }
-    digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    build::key([DOCKERFILE, SETUP, ROOTFS, SUITE, BASE, PACKAGES], 6)
 }
 
 /// Whether the engine has the image.

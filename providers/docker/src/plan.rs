@@ -1,6 +1,6 @@
 //! Checks before anything is made.
 
-use std::{hash::BuildHasher, net::IpAddr};
+use std::net::IpAddr;
 
 use rmachine_provider_api::{
     BootData, BootForm, Error, HostTrust, Kind, Login, LoginKey, MachineSpec, Notify, Plan, Result,
@@ -126,9 +126,7 @@ fn free_address(config: &Config, engine_port: u16) -> Result<IpAddr> {
     }
     let mut address = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     for _ in 0..8 {
-        // Drawn anew each time: a stopped machine holds its address without listening there.
-        let draw = std::hash::RandomState::new().hash_one(&config.host);
-        address = IpAddr::V4(loopback::address_of(&draw.to_string()));
+        address = IpAddr::V4(loopback::some_address());
         let free = |ports: &[u16]| loopback::free_port(address, ports).map(|port| ports.contains(&port));
         if free(&[SSH, 2222])? && free(&[engine_port])? {
             break;

@@ -2,10 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum,
-    EndpointSettings,
-};
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerSummary, EndpointSettings};
 use rmachine_provider_api::{Addresses, MachineState};
 
 use crate::{engine, labels};
@@ -38,30 +35,27 @@ pub(crate) fn addresses(
     }
 }
 
-pub(crate) fn of_summary(summary: &ContainerSummary) -> (MachineState, Addresses) {
-    let state = match summary.state {
-        Some(ContainerSummaryStateEnum::RUNNING) => MachineState::Running,
-        Some(ContainerSummaryStateEnum::PAUSED) => MachineState::Paused,
-        Some(ContainerSummaryStateEnum::RESTARTING) => MachineState::Starting,
-        Some(ContainerSummaryStateEnum::REMOVING) => MachineState::Terminating,
-        Some(ContainerSummaryStateEnum::CREATED | ContainerSummaryStateEnum::EXITED) => MachineState::Stopped,
-        Some(ContainerSummaryStateEnum::DEAD) => MachineState::Error,
+/// The state that lists and inspections name by the same words (Engine API, `ContainerState.Status`).
+fn state(word: Option<impl ToString>) -> MachineState {
+    match word.map(|word| word.to_string()).as_deref() {
+        Some("running") => MachineState::Running,
+        Some("paused") => MachineState::Paused,
+        Some("restarting") => MachineState::Starting,
+        Some("removing") => MachineState::Terminating,
+        Some("created" | "exited") => MachineState::Stopped,
+        Some("dead") => MachineState::Error,
         _ => MachineState::Unknown,
-    };
+    }
+}
+
+pub(crate) fn of_summary(summary: &ContainerSummary) -> (MachineState, Addresses) {
+    let state = state(summary.state);
     let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
     (state, addresses(summary.labels.as_ref(), networks))
 }
 
 pub(crate) fn of_inspection(found: &ContainerInspectResponse) -> (MachineState, Addresses) {
-    let state = match found.state.as_ref().and_then(|state| state.status) {
-        Some(ContainerStateStatusEnum::RUNNING) => MachineState::Running,
-        Some(ContainerStateStatusEnum::PAUSED) => MachineState::Paused,
-        Some(ContainerStateStatusEnum::RESTARTING) => MachineState::Starting,
-        Some(ContainerStateStatusEnum::REMOVING) => MachineState::Terminating,
-        Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EXITED) => MachineState::Stopped,
-        Some(ContainerStateStatusEnum::DEAD) => MachineState::Error,
-        _ => MachineState::Unknown,
-    };
+    let state = state(found.state.as_ref().and_then(|state| state.status));
     let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
     let networks = found.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
     (state, addresses(labels, networks))

@@ -9,6 +9,7 @@ use std::{
 
 use rmachine_provider_api::{Error, Kind, Notify, Result};
 use rustix::process::{Pid, Signal, kill_process};
+use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, ChildStdout, Command},
@@ -39,6 +40,16 @@ pub struct Running {
     child: Child,
     makes: String,
     talk: Lines<BufReader<ChildStderr>>,
+}
+
+/// A name for what is built from `inputs`: the first `length` bytes of their digest, in hexadecimal digits.
+pub fn key<'a>(inputs: impl IntoIterator<Item = &'a str>, length: usize) -> String {
+    let mut digest = Sha256::new();
+    for input in inputs {
+        digest.update(input.as_bytes());
+        digest.update([0]);
+    }
+    digest.finalize().iter().take(length).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether `program` is on the path, or where administrators' programs are.

@@ -1,6 +1,7 @@
 //! Addresses and ports of this computer that nobody else uses.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     time::Duration,
@@ -18,8 +19,14 @@ const ANSWER: Duration = Duration::from_millis(200);
 /// as Linux has it; other systems have 127.0.0.1 alone).
 pub const WHOLE_NETWORK: bool = cfg!(target_os = "linux");
 
-/// The loopback address of the machine with `token`, the same one each time; 127.0.0.1 where there is no other.
-pub fn address_of(token: &str) -> Ipv4Addr {
+/// A loopback address, another one each time; 127.0.0.1 where there is no other. Drawn, since a stopped
+/// machine holds its address without listening there.
+pub fn some_address() -> Ipv4Addr {
+    address_of(&RandomState::new().hash_one(std::process::id()).to_string())
+}
+
+/// The loopback address that `token` stands for.
+fn address_of(token: &str) -> Ipv4Addr {
     if !WHOLE_NETWORK {
         return Ipv4Addr::LOCALHOST;
     }

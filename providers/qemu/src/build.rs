@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use rmachine_provider_api::{Error, Kind, Notify, Result};
-use rmachine_provider_local::build::{Script, have};
-use sha2::{Digest, Sha256};
+use rmachine_provider_local::build::{Script, have, key};
 
 use crate::{
     config::{Arch, Config},
@@ -23,12 +22,7 @@ const TOOLS: [(&str, &str); 3] = [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fs
 
 /// The image that would be built for `config`, named by what goes in.
 pub(crate) fn source(config: &Config) -> Source {
-    let mut inputs = Sha256::new();
-    for input in [SCRIPT, &config.mirror, config.arch.name()] {
-        inputs.update(input.as_bytes());
-        inputs.update([0]);
-    }
-    let inputs = inputs.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let inputs = key([SCRIPT, &config.mirror, config.arch.name()], 8);
     Source::Build { arch: config.arch, mirror: config.mirror.clone(), inputs }
 }
 

@@ -140,7 +140,7 @@ fn ports(config: &Config, engine_port: u16) -> Result<(IpAddr, u16, u16)> {
     let address = match config.bind {
         Some(address) => address,
         None => (0..ADDRESSES)
-            .map(|_| IpAddr::V4(some_address()))
+            .map(|_| IpAddr::V4(loopback::some_address()))
             .find(|a| free(*a, SSH_PORT) && free(*a, wanted))
             .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     };
@@ -163,10 +163,4 @@ fn ports(config: &Config, engine_port: u16) -> Result<(IpAddr, u16, u16)> {
 fn no_port(address: IpAddr) -> Error {
     Error::new(rmachine_provider_api::Kind::Conflict, format!("no port of {address} can be listened at"))
         .hint("--qemu-bind-address takes an address of this computer; leave it out for one of 127.0.0.0/8")
-}
-
-/// A loopback address by chance: two machines made at once get two.
-fn some_address() -> Ipv4Addr {
-    use std::hash::{BuildHasher, RandomState};
-    loopback::address_of(&format!("{:016x}", RandomState::new().hash_one(std::process::id())))
 }
