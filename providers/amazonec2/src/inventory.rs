@@ -41,6 +41,8 @@ fn resource(
         machine: text(tags::MACHINE),
         created,
         location: Some(place.to_owned()),
+        detail: None,
+        monthly_usd: None,
     }
 }
 

@@ -122,6 +122,7 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
         boot_data: Some(BootData { form: BootForm::CloudInit, limit: USER_DATA_LIMIT, user_supplied }),
         host_trust: HostTrust::Seeded,
         arch: Some(docker_architecture(&picked.architecture).to_owned()),
+        alternatives: Vec::new(),
         summary,
     })
 }

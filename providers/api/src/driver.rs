@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Flag, Instance, Plan, Provider, Result, Values};
+use crate::{Error, Flag, Instance, Plan, Provider, Result, Values};
 
 /// What a driver is, as data.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +88,18 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// Names the account and place that `config` speaks to: machines of one scope share one
     /// [`Provider`], so that [`Provider::observe`] asks once for all of them.
     fn scope(&self, config: &serde_json::Value) -> String;
+
+    /// The same account in each of `regions` (without any: where `config` is), as configs to connect with
+    /// when something that was left behind is looked for.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::Unsupported`] by drivers that make nothing, and for regions where there are none;
+    /// [`crate::Kind::InvalidInput`] for a region that cannot be one.
+    fn places(&self, config: &serde_json::Value, regions: &[String]) -> Result<Vec<serde_json::Value>> {
+        let _ = (config, regions);
+        Err(Error::unsupported(format!("the driver \"{}\" makes nothing that could be left behind", self.info().name)))
+    }
 
     /// Makes a client. Cheap: the first request may come later.
     ///

@@ -17,7 +17,8 @@ pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, 
 pub use error::{Error, Kind, LeftBehind, Result, Retry};
 pub use flags::{Flag, FlagKind, Source, Value, Values};
 pub use model::{
-    Addresses, AttemptToken, BootData, BootForm, CreateRequest, HostTrust, Instance, InstanceId, Login, LoginKey,
-    MachineRef, MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource, ResourceKind, StopMode,
+    Addresses, Alternative, AttemptToken, BootData, BootForm, CreateRequest, Finding, Health, HostTrust, Instance,
+    InstanceId, Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource,
+    ResourceKind, StopMode, Stray,
 };
 pub use provider::{Journal, Provider};

@@ -70,6 +70,20 @@ pub struct Plan {
     pub arch: Option<String>,
     /// What was chosen, as (label, value) lines for the user.
     pub summary: Vec<(String, String)>,
+    /// What to try next, in order, where the cloud has no room for `resolved`.
+    #[serde(default)]
+    pub alternatives: Vec<Alternative>,
+}
+
+/// The same request elsewhere: in another zone, of another type, on another market.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Alternative {
+    /// Takes the place of [`Plan::resolved`].
+    pub resolved: serde_json::Value,
+    /// Takes the place of [`Plan::arch`].
+    pub arch: Option<String>,
+    /// What is other about it, for the log, such as `t3.small in us-east-1b`.
+    pub label: String,
 }
 
 impl Plan {
@@ -308,6 +322,12 @@ pub struct Resource {
     pub created: Option<OffsetDateTime>,
     /// Where it is (region or zone).
     pub location: Option<String>,
+    /// What it is like, in a few words, such as `t3.micro, running`.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// What it costs a month, in US dollars, as far as it can be told.
+    #[serde(default)]
+    pub monthly_usd: Option<f64>,
 }
 
 impl Resource {
@@ -321,6 +341,65 @@ impl Resource {
             machine: Some(request.name.clone()),
             created: Some(OffsetDateTime::now_utc()),
             location: location.map(str::to_owned),
+            detail: None,
+            monthly_usd: None,
         }
+    }
+}
+
+/// An instance of ours whose record was lost, as [`crate::Provider::examine`] found it.
+#[derive(Debug, Clone)]
+pub struct Stray {
+    /// Its tags and place.
+    pub resource: Resource,
+    /// Its state.
+    pub state: MachineState,
+    /// The request, as far as it can be read back.
+    pub plan: Plan,
+    /// The config that goes with it.
+    pub config: serde_json::Value,
+    /// What exists.
+    pub instance: Instance,
+}
+
+/// How well a thing is that `doctor` looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// It works, and may not for long.
+    Warning,
+    /// Something does not work because of it.
+    Bad,
+}
+
+/// One thing that `doctor` looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How well it is.
+    pub health: Health,
+    /// What was looked at, such as `credentials` or `quota`.
+    pub subject: String,
+    /// What was seen, one fragment.
+    pub text: String,
+    /// What to run or do about it.
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    /// Something that is as it should be.
+    pub fn good(subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { health: Health::Good, subject: subject.into(), text: text.into(), remedy: None }
+    }
+
+    /// Something that may not work for long.
+    pub fn warning(subject: impl Into<String>, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { health: Health::Warning, subject: subject.into(), text: text.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// Something that does not work.
+    pub fn bad(subject: impl Into<String>, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { health: Health::Bad, subject: subject.into(), text: text.into(), remedy: Some(remedy.into()) }
     }
 }

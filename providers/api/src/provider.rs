@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use crate::{
-    CreateRequest, Error, Instance, InstanceId, MachineRef, MachineSpec, Notify, Observed, Owner, Plan, Resource,
-    Result, StopMode,
+    CreateRequest, Error, Finding, Instance, InstanceId, MachineRef, MachineSpec, MachineToken, Notify, Observed,
+    Owner, Plan, Resource, Result, StopMode, Stray,
 };
 
 /// Where a provider writes down side effects before and after it has them. Each call returns
@@ -117,6 +117,50 @@ pub trait Provider: Debug + Send + Sync + 'static {
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
         let _ = (machine, sources);
         Err(Error::unsupported("this driver has no firewall of its own to change"))
+    }
+
+    /// The regions that the account may use; for looking in all of them.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where there are no regions.
+    async fn regions(&self) -> Result<Vec<String>> {
+        Err(Error::unsupported("this driver knows no regions"))
+    }
+
+    /// Reads back what is known of the instance `id`, which carries our tags and has no record. Read-only.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `InvalidInput` when it carries no tag of ours; `Unsupported` where a lost record cannot be made anew.
+    async fn examine(&self, id: &InstanceId) -> Result<Stray> {
+        let _ = id;
+        Err(Error::unsupported("this driver cannot give a record back to a machine"))
+    }
+
+    /// Lets `public_key` (one OpenSSH line) log in as `user` for some seconds (EC2 Instance Connect).
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where there is no such way, `Denied` where it may not be used.
+    async fn let_in(&self, id: &InstanceId, user: &str, public_key: &str) -> Result<()> {
+        let _ = (id, user, public_key);
+        Err(Error::unsupported("this driver has no way in besides the machine's own login key"))
+    }
+
+    /// Makes `owner` the owner of all that carries `token`. Repeat: success.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where tags cannot be changed.
+    async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
+        let _ = (token, owner);
+        Err(Error::unsupported("this driver cannot change the owner of a machine"))
+    }
+
+    /// What `doctor` should know of the account: credentials, clock, quotas. Never fails: a failure is a finding.
+    async fn checkup(&self) -> Vec<Finding> {
+        Vec::new()
     }
 
     /// Says why `machine` may not answer, when the provider can tell (its state, a rule that does

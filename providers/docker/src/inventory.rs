@@ -32,6 +32,8 @@ fn resource(kind: ResourceKind, id: String, labels: &Labels, created: Option<Off
         machine: labels.get(labels::MACHINE).cloned(),
         created,
         location: None,
+        detail: None,
+        monthly_usd: None,
     }
 }
 

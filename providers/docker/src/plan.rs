@@ -91,6 +91,7 @@ pub(crate) async fn preflight(engine: &Engine, spec: &MachineSpec, notify: &dyn 
         boot_data: Some(BootData { form: BootForm::Script, limit: SCRIPT_LIMIT, user_supplied: None }),
         host_trust: HostTrust::Seeded,
         arch: None,
+        alternatives: Vec::new(),
         summary,
     })
 }

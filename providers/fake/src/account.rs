@@ -118,6 +118,8 @@ impl Account {
             machine: None,
             created: None,
             location: None,
+            detail: None,
+            monthly_usd: None,
         };
         self.cloud().held.push(Held::of(resource, 0));
     }
@@ -350,6 +352,8 @@ impl Cloud {
             machine: Some(request.name.clone()),
             created: Some(OffsetDateTime::now_utc()),
             location: Some("here".to_owned()),
+            detail: None,
+            monthly_usd: None,
         };
         self.held.push(Held::of(resource, self.visible_after));
         let last = self.held.len() - 1;

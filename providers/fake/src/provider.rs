@@ -66,6 +66,7 @@ impl Provider for FakeProvider {
             boot_data: Some(BootData { form: BootForm::CloudInit, limit: 16384, user_supplied: None }),
             host_trust: HostTrust::Seeded,
             arch: Some("amd64".into()),
+            alternatives: Vec::new(),
             summary: vec![("region".into(), spec.config["region"].as_str().unwrap_or_default().to_owned())],
         })
     }

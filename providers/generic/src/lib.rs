@@ -142,6 +142,7 @@ impl Provider for GenericProvider {
         let config = Config::read(&spec.config)?;
         Ok(Plan {
             resolved: spec.config.clone(),
+            alternatives: Vec::new(),
             summary: vec![
                 ("host".into(), config.address),
                 ("login".into(), format!("{} on port {}", config.user, config.port)),

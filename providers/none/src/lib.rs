@@ -77,6 +77,7 @@ impl Provider for NoneProvider {
             boot_data: None,
             host_trust: HostTrust::KnownHosts,
             arch: None,
+            alternatives: Vec::new(),
             summary: vec![("url".into(), spec.config["url"].as_str().unwrap_or_default().to_owned())],
         })
     }

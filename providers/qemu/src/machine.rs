@@ -214,6 +214,8 @@ impl Machine {
             machine: Some(self.name.clone()),
             created: Some(self.created),
             location: Some(place.directory.display().to_string()),
+            detail: None,
+            monthly_usd: None,
         };
         [of(ResourceKind::Instance, place.id().0), of(ResourceKind::Volume, format!("{}/disk.qcow2", place.id()))]
     }

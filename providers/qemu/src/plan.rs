@@ -113,6 +113,7 @@ pub(crate) async fn preflight(spec: &MachineSpec, notify: &dyn Notify) -> Result
         boot_data: Some(BootData { form: BootForm::CloudInit, limit: LARGEST_DATA, user_supplied }),
         host_trust: HostTrust::Seeded,
         arch: Some(config.arch.name().to_owned()),
+        alternatives: Vec::new(),
         summary,
     })
 }
