@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ROOT/rmachine.json                  id of this store
+//! ROOT/places.json                    accounts and regions where it ever made machines
 //! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate
 //! ROOT/machines/NAME/config.json      the record
 //! ROOT/machines/NAME/…                keys, certificates, the saved request, secrets (all 0600)
@@ -15,6 +16,7 @@ mod document;
 mod lock;
 mod name;
 mod phase;
+mod places;
 mod record;
 
 use std::{
@@ -32,6 +34,7 @@ pub use self::{
     lock::{Lock, LockError},
     name::check_name,
     phase::Phase,
+    places::Place,
     record::{HostRecord, Power, RECORD_VERSION, Record, SshRecord},
 };
 use crate::{
@@ -349,6 +352,15 @@ impl Store {
         self.lock(&format!("machine-{name}"), on_wait)
     }
 
+    /// Takes the lock of machine `name`, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when another process holds it, [`Kind::Store`] when the file system cannot lock.
+    pub fn try_lock_machine(&self, name: &str) -> Result<Lock> {
+        self.lock_within(&format!("machine-{name}"), Duration::ZERO, || {})
+    }
+
     /// Takes the lock of the CA.
     ///
     /// # Errors
@@ -359,9 +371,13 @@ impl Store {
     }
 
     fn lock(&self, what: &str, on_wait: impl FnOnce()) -> Result<Lock> {
+        self.lock_within(what, PATIENCE, on_wait)
+    }
+
+    fn lock_within(&self, what: &str, patience: Duration, on_wait: impl FnOnce()) -> Result<Lock> {
         let directory = self.root.join("locks");
         atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
-        Lock::acquire(&directory.join(format!("{what}.lock")), PATIENCE, on_wait).map_err(|e| match e {
+        Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
             LockError::Busy(_) => {
                 Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
                     .hint("wait for it to end, or end it")

@@ -123,7 +123,7 @@ pub(crate) async fn groups(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
         .collect())
 }
 
-async fn addresses(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
+pub(crate) async fn addresses(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
     let answer = aws
         .call("DescribeAddresses", |ec2| ec2.describe_addresses().filters(filter.clone()).send())
         .await
@@ -132,7 +132,7 @@ async fn addresses(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
     Ok(found.iter().map(|a| resource(ResourceKind::Address, a.allocation_id(), a.tags(), None, aws.region())).collect())
 }
 
-async fn key_pairs(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
+pub(crate) async fn key_pairs(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
     let answer = aws
         .call("DescribeKeyPairs", |ec2| ec2.describe_key_pairs().filters(filter.clone()).send())
         .await

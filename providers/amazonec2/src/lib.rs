@@ -82,6 +82,7 @@ fn legacy(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instan
     let details = instance.map(|instance| Details::read(&instance.details)).unwrap_or_default();
     let of_plan = |text: fn(&Resolved) -> &str| resolved.map(text).unwrap_or_default().to_owned();
     let zone = of_plan(|resolved| &resolved.zone);
+    let spot = resolved.and_then(|resolved| resolved.spot.as_ref());
     let tags: Vec<String> = config.tags.iter().map(|(key, value)| format!("{key},{value}")).collect();
     let ports: Vec<String> = config.open_ports.iter().map(|port| format!("{}/{}", port.first, port.protocol)).collect();
     let fields = json!({
@@ -92,7 +93,7 @@ fn legacy(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instan
         "ExistingKey": config.key_pair.is_some(),
         "KeyName": config.key_pair.as_deref().unwrap_or_default(),
         "InstanceId": instance.map(|instance| instance.id.as_str()).unwrap_or_default(),
-        "InstanceType": config.instance_type,
+        "InstanceType": resolved.map_or_else(|| config.instance_types.first().cloned().unwrap_or_default(), |r| r.instance_type.clone()),
         "PrivateIPAddress": details.private_address.unwrap_or_default(),
         "SecurityGroupId": details.groups.first().cloned().unwrap_or_default(),
         "SecurityGroupIds": details.groups,
@@ -107,8 +108,8 @@ fn legacy(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instan
         "VpcId": of_plan(|resolved| &resolved.vpc),
         "SubnetId": of_plan(|resolved| &resolved.subnet),
         "Zone": zone.strip_prefix(&config.region).unwrap_or(&zone),
-        "RequestSpotInstance": config.spot.is_some(),
-        "SpotPrice": config.spot.as_ref().and_then(|spot| spot.price.as_deref()).unwrap_or_default(),
+        "RequestSpotInstance": spot.is_some(),
+        "SpotPrice": spot.and_then(|spot| spot.price.as_deref()).unwrap_or_default(),
         "BlockDurationMinutes": 0,
         "PrivateIPOnly": config.reach == Reach::PrivateOnly,
         "UsePrivateIP": config.reach == Reach::Private,
