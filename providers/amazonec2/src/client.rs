@@ -59,6 +59,7 @@ pub(crate) struct Aws {
 struct Clients {
     ec2: Client,
     ssm: aws_sdk_ssm::Client,
+    connect: aws_sdk_ec2instanceconnect::Client,
     /// Whether the keys are other ones than those that were stored.
     fell_back: bool,
 }
@@ -84,6 +85,10 @@ impl Aws {
 
     pub(crate) fn region(&self) -> &str {
         &self.config.region
+    }
+
+    pub(crate) fn connect_client(&self) -> aws_sdk_ec2instanceconnect::Client {
+        self.clients().connect
     }
 
     pub(crate) fn ssm(&self) -> aws_sdk_ssm::Client {
@@ -165,7 +170,12 @@ impl Clients {
         if config.plain_http {
             ec2 = ec2.interceptor(PlainHttp);
         }
-        Self { ec2: Client::from_conf(ec2.build()), ssm: aws_sdk_ssm::Client::new(sdk), fell_back }
+        Self {
+            ec2: Client::from_conf(ec2.build()),
+            ssm: aws_sdk_ssm::Client::new(sdk),
+            connect: aws_sdk_ec2instanceconnect::Client::new(sdk),
+            fell_back,
+        }
     }
 }
 

@@ -194,8 +194,12 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
         tags: tags(values.text("amazonec2-tags").unwrap_or_default())?,
     };
     check_together(&config)?;
-    let config = serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;
-    Ok(Configured { config, secrets, engine_port: None })
+    Ok(Configured { config: saved(&config)?, secrets, engine_port: None })
+}
+
+/// As the record keeps it.
+pub(crate) fn saved(config: &Config) -> Result<Value> {
+    serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))
 }
 
 fn check_together(config: &Config) -> Result<()> {
@@ -247,9 +251,14 @@ fn region(values: &Values, profile: Option<&str>) -> Result<String> {
         Some(region) => region.to_owned(),
         None => profile_region(profile).unwrap_or_else(|| DEFAULT_REGION.to_owned()),
     };
+    check_region(&region)?;
+    Ok(region)
+}
+
+pub(crate) fn check_region(region: &str) -> Result<()> {
     let good = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') && region.len() < 40;
     if good && region.contains('-') {
-        Ok(region)
+        Ok(())
     } else {
         Err(Error::invalid(format!("invalid region {region:?}")).hint("a region is one like us-east-1 or eu-central-1"))
     }
