@@ -1,6 +1,6 @@
 //! `create`: from a name to a usable engine, saved at every step, undone when it fails.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use rmachine_provider_api::{
     self as api, AttemptToken, CreateRequest, Driver, HostTrust, LeftBehind, LoginKey, MachineSpec, MachineToken,
@@ -285,16 +285,18 @@ impl Core {
     }
 
     /// The request of the present attempt, from what was saved before it was first sent.
-    pub(super) fn saved_request(&self, record: &Record) -> Result<Option<CreateRequest>> {
+    fn saved_request(&self, record: &Record) -> Result<Option<CreateRequest>> {
+        self.saved_request_in(record, &self.store.machine_directory(&record.name))
+    }
+
+    fn saved_request_in(&self, record: &Record, directory: &Path) -> Result<Option<CreateRequest>> {
         let (Some(plan), Some(attempt)) = (&record.plan, &record.attempt) else { return Ok(None) };
-        let saved = |name| self.store.read_bytes(&self.store.machine_file(&record.name, name));
+        let saved = |name: &str| self.store.read_bytes(&directory.join(name));
         let public_key = match &plan.login.key {
             LoginKey::Generate => {
                 saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned())
             }
-            LoginKey::File(_) => {
-                Some(crate::ssh::public_half(&self.store.machine_file(&record.name, file::COPIED_KEY))?)
-            }
+            LoginKey::File(_) => Some(crate::ssh::public_half(&directory.join(file::COPIED_KEY))?),
             LoginKey::Default => None,
         };
         let user_data = saved(file::USER_DATA)?;
@@ -308,6 +310,11 @@ impl Core {
             public_key,
             engine_port: record.engine_port,
         }))
+    }
+
+    /// The request of an attempt that was never answered, as it was saved in `directory`.
+    pub(super) fn unanswered_in(&self, record: &Record, directory: &Path) -> Result<Option<CreateRequest>> {
+        if record.instance.is_some() || record.answered { Ok(None) } else { self.saved_request_in(record, directory) }
     }
 
     /// Removes what a failed create made, and says what is left when that fails too.
