@@ -69,7 +69,10 @@ impl Core {
         if driver.places(&configured.config, &[]).is_ok() {
             self.store.remember_place(&options.driver, &driver.scope(&configured.config), &configured.config)?;
         }
-        let fresh = fresh_record(&options, configured.config, configured.engine_port, owner);
+        let fresh = Record {
+            extra_sans: options.tls_sans.clone(),
+            ..fresh_record(name, &options.driver, &options.engine, configured.config, configured.engine_port, owner)
+        };
         let mut record = match self.may_go_on(name)? {
             true => {
                 let record = self.unfinished(fresh)?;
@@ -347,19 +350,20 @@ impl Core {
 }
 
 /// The record of a machine that nothing was done for yet.
-fn fresh_record(
-    options: &CreateOptions,
+pub(super) fn fresh_record(
+    name: &str,
+    driver: &str,
+    engine: &EngineSpec,
     config: serde_json::Value,
     engine_port: Option<u16>,
     owner: api::Owner,
 ) -> Record {
     let engine_port = engine_port.unwrap_or(ENGINE_PORT);
-    let engine =
-        EngineSpec { provider_label: Some(options.driver.clone()), port: engine_port, ..options.engine.clone() };
+    let engine = EngineSpec { provider_label: Some(driver.to_owned()), port: engine_port, ..engine.clone() };
     Record {
         version: RECORD_VERSION,
-        name: options.name.clone(),
-        driver: options.driver.clone(),
+        name: name.to_owned(),
+        driver: driver.to_owned(),
         created: OffsetDateTime::now_utc(),
         owner,
         token: MachineToken(random_id()),
@@ -368,7 +372,7 @@ fn fresh_record(
         config,
         engine_port,
         engine,
-        extra_sans: options.tls_sans.clone(),
+        extra_sans: Vec::new(),
         plan: None,
         attempt: None,
         answered: false,

@@ -4,6 +4,7 @@
 //! save the record before and after each side effect.
 
 mod access;
+mod adopt;
 mod allow;
 mod authority;
 mod certificates;
@@ -13,6 +14,7 @@ mod interrupt;
 mod journal;
 mod list;
 mod power;
+mod protect;
 mod provision;
 mod remove;
 mod shell;
@@ -28,6 +30,7 @@ use rmachine_provider_api::{CreateRequest, Driver, MachineRef, Notify, Provider}
 
 pub use self::{
     access::{Access, program_probes},
+    adopt::AdoptOptions,
     certificates::{Regenerate, Regenerated},
     create::{CreateOptions, Created},
     gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
