@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
     BootData, BootForm, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind, Login,
-    LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan, Provider, Resource, ResourceKind,
-    Result, StopMode,
+    LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource,
+    ResourceKind, Result, StopMode, Stray,
 };
 
 use crate::{
@@ -133,6 +133,40 @@ impl Provider for FakeProvider {
         }
         let left = machine.instance.map(|i| i.id.to_string()).into_iter().collect();
         Err(Error::new(Kind::Timeout, "something would not go").left(LeftBehind::Present(left)))
+    }
+
+    async fn regions(&self) -> Result<Vec<String>> {
+        Ok(vec!["here".to_owned(), "there".to_owned()])
+    }
+
+    async fn examine(&self, id: &InstanceId) -> Result<Stray> {
+        let held = self.account.describe(std::slice::from_ref(id)).await?.into_iter().next();
+        let held = held.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no instance {id}")))?;
+        if held.resource.token.is_none() {
+            return Err(Error::invalid(format!("the instance {id} has no tag of rmachine")));
+        }
+        let config = serde_json::json!({ "region": held.resource.location, "size": 8, "spot": false, "tags": [] });
+        let plan = Plan {
+            resolved: config.clone(),
+            login: Login { user: "fake".into(), port: 22, key: LoginKey::Generate },
+            boot_data: None,
+            host_trust: HostTrust::KnownHosts,
+            arch: Some("amd64".into()),
+            alternatives: Vec::new(),
+            summary: Vec::new(),
+        };
+        let instance = Instance {
+            id: id.clone(),
+            addresses: held.addresses,
+            url: None,
+            engine_port: None,
+            details: serde_json::Value::Null,
+        };
+        Ok(Stray { resource: held.resource, state: held.state, plan, config, instance })
+    }
+
+    async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
+        self.account.claim(token, owner).await
     }
 
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {

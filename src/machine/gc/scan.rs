@@ -101,7 +101,13 @@ impl Core {
         let mut known: Vec<Place> = Vec::new();
         match &options.driver {
             Some((name, values)) => {
-                let configured = self.drivers.get(name)?.configure(values)?;
+                let driver = self.drivers.get(name)?;
+                // Before its flags are asked for.
+                match driver.places(&Value::Null, &[]) {
+                    Err(error) if error.kind() == CloudKind::Unsupported => return Err(error.into()),
+                    _ => {}
+                }
+                let configured = driver.configure(values)?;
                 known.push(Place { driver: name.clone(), config: configured.config, secrets: configured.secrets });
             }
             None => {
