@@ -93,10 +93,7 @@ impl Core {
         };
         record.engine.provider_label = Some(options.driver.clone());
         record.engine.port = record.engine_port;
-        self.store.create_machine_directory(name)?;
-        self.save(&record)?;
-        self.store.save_engine(&record)?;
-        self.store.save_secrets(name, &configured.secrets)?;
+        self.store.reserve(&record, self.legacy_fields(&record), &configured.secrets)?;
         let result = self.make(&mut record, driver.as_ref()).await;
         match result {
             Ok(()) => Ok(Created { record }),
