@@ -96,6 +96,11 @@ impl Core {
         .await
     }
 
+    /// Takes the lock of machine `name`, or says that another process works on it.
+    fn lock_at_once(&self, name: &str) -> Result<Lock> {
+        self.store.try_lock_machine(name)
+    }
+
     /// Saves `record` with the fields that docker-machine's driver of that name has.
     fn save(&self, record: &Record) -> Result<()> {
         self.store.save(record, self.legacy_fields(record))
@@ -124,12 +129,13 @@ impl Core {
     fn require_ready(&self, record: &Record) -> Result<()> {
         let name = &record.name;
         match record.phase {
-            Phase::Ready | Phase::Provisioning => Ok(()),
+            Phase::Ready => Ok(()),
             Phase::Removing => Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is being removed"))
                 .hint(format!("finish it with `rmachine rm -y {name}`"))),
-            Phase::Reserved | Phase::Creating | Phase::Booting => {
-                Err(Error::new(Kind::Conflict, format!("the create of machine \"{name}\" did not end"))
-                    .hint(format!("remove what it left with `rmachine rm -y {name}`, then create it again")))
+            Phase::Reserved | Phase::Creating | Phase::Booting | Phase::Provisioning => {
+                Err(Error::new(Kind::Conflict, format!("the create of machine \"{name}\" did not end")).hint(format!(
+                    "go on with it by the same `rmachine create … {name}`, or remove what it left with `rmachine rm -y {name}`"
+                )))
             }
         }
     }

@@ -1,11 +1,11 @@
 //! `rm`: ends with nothing, or says what is left and stays repeatable.
 
-use rmachine_provider_api::{CreateRequest, Notify, ResourceKind};
+use rmachine_provider_api::{CreateRequest, Notify};
 
-use super::{Core, create, machine_ref, voice};
+use super::{Core, machine_ref, voice};
 use crate::{
     error::{Error, Kind, Result},
-    store::{Phase, Record, file},
+    store::{Phase, Record},
 };
 
 /// How hard to try.
@@ -64,14 +64,9 @@ impl Core {
         self.store.remove(&record.name)
     }
 
-    /// The request of a create that ended before its instance was recorded, as it was saved.
+    /// The request of an attempt that was never answered, as it was saved.
     fn unanswered(&self, record: &Record) -> Result<Option<CreateRequest>> {
-        let known = record.instance.is_some() || record.resources.iter().any(|r| r.kind == ResourceKind::Instance);
-        let (false, Some(plan), Some(attempt)) = (known, &record.plan, &record.attempt) else { return Ok(None) };
-        let saved = |name| self.store.read_bytes(&self.store.machine_file(&record.name, name));
-        let public_key = saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned());
-        let user_data = saved(file::USER_DATA)?;
-        Ok(Some(create::request(record, attempt.clone(), plan.clone(), user_data, public_key)))
+        if record.instance.is_some() || record.answered { Ok(None) } else { self.saved_request(record) }
     }
 
     fn forget_unreadable(&self, name: &str, error: Error, notify: &dyn Notify) -> Result<()> {

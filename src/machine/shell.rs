@@ -99,6 +99,8 @@ impl Core {
         let Some(instance) = &record.instance else { return std::future::pending().await };
         let ids = [instance.id.clone()];
         let mut pause = FIRST_LOOK;
+        // EC2 is eventually consistent: one look that does not find it says nothing.
+        let mut missing = 0;
         loop {
             tokio::time::sleep(pause).await;
             pause = LATER_LOOKS;
@@ -109,6 +111,8 @@ impl Core {
                 Some(MachineState::Stopped | MachineState::Stopping) => return "stopped",
                 Some(MachineState::Terminated | MachineState::Terminating) => return "was deleted",
                 Some(MachineState::Error) => return "broke",
+                Some(MachineState::Absent) if missing == 1 => return "disappeared",
+                Some(MachineState::Absent) => missing += 1,
                 _ => {}
             }
         }

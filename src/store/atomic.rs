@@ -13,6 +13,10 @@ use crate::effect;
 
 /// Mode of files that only the owner reads.
 pub const PRIVATE: u32 = 0o600;
+/// How the names of temporary files begin.
+pub(super) const TEMPORARY: &str = ".tmp-";
+/// How the names of directories begin that are being removed.
+pub(super) const REMOVED: &str = ".removed-";
 /// Mode of directories that only the owner enters.
 const PRIVATE_DIRECTORY: u32 = 0o700;
 
@@ -28,7 +32,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
     effect::before("write", last(path));
     let mut file =
-        tempfile::Builder::new().prefix(".tmp-").permissions(Permissions::from_mode(mode)).tempfile_in(directory)?;
+        tempfile::Builder::new().prefix(TEMPORARY).permissions(Permissions::from_mode(mode)).tempfile_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
@@ -60,7 +64,7 @@ pub fn remove_directory(path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::other("not a directory below another"));
     };
-    let hidden = parent.join(format!(".removed-{}-{:08x}", name.to_string_lossy(), rand::random::<u32>()));
+    let hidden = parent.join(format!("{REMOVED}{}-{:08x}", name.to_string_lossy(), rand::random::<u32>()));
     effect::before("remove", last(path));
     match fs::rename(path, &hidden) {
         Ok(()) => {}
@@ -72,6 +76,15 @@ pub fn remove_directory(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(&hidden)?;
     effect::after("remove", last(path));
     Ok(())
+}
+
+/// Removes the directory `path`, which nobody sees, with all in it.
+///
+/// # Errors
+///
+/// When it cannot be removed.
+pub(super) fn delete_directory(path: &Path) -> io::Result<()> {
+    fs::remove_dir_all(path)
 }
 
 /// Gives the directory `from` the new path `to`, on the same file system, durably.

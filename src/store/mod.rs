@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ROOT/rmachine.json                  id of this store
+//! ROOT/places.json                    accounts and regions where it ever made machines
 //! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate
 //! ROOT/machines/NAME/config.json      the record
 //! ROOT/machines/NAME/…                keys, certificates, the saved request, secrets (all 0600)
@@ -11,10 +12,12 @@
 
 pub mod atomic;
 mod bytes;
+mod debris;
 mod document;
 mod lock;
 mod name;
 mod phase;
+mod places;
 mod record;
 
 use std::{
@@ -32,6 +35,7 @@ pub use self::{
     lock::{Lock, LockError},
     name::check_name,
     phase::Phase,
+    places::Place,
     record::{HostRecord, Power, RECORD_VERSION, Record, SshRecord},
 };
 use crate::{
@@ -235,28 +239,29 @@ impl Store {
     ///
     /// [`Kind::Store`]; the old record is there then.
     pub fn save(&self, record: &Record, driver_fields: Map<String, Value>) -> Result<()> {
-        let document = document::render(record, &self.root, driver_fields)
-            .map_err(|e| Error::new(Kind::Store, "the record cannot be written as JSON").source(e))?;
-        self.write(&self.machine_file(&record.name, file::CONFIG), &to_json(&document)?)
+        let bytes = document::bytes(record, &self.root, driver_fields)?;
+        self.write(&self.machine_file(&record.name, file::CONFIG), &bytes)
     }
 
-    /// Makes the directory of machine `name`.
+    /// Takes the name of `record`: its directory appears with record, engine options and secrets in it, or not at
+    /// all; the caller holds the machine's lock.
     ///
     /// # Errors
     ///
-    /// [`Kind::Store`].
-    pub fn create_machine_directory(&self, name: &str) -> Result<()> {
-        let directory = self.machine_directory(name);
-        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))
-    }
-
-    /// Saves what was asked of the engine.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`].
-    pub fn save_engine(&self, record: &Record) -> Result<()> {
-        self.write(&self.machine_file(&record.name, file::ENGINE), &to_json(&record.engine)?)
+    /// [`Kind::Store`]; nothing is left then.
+    pub fn reserve(&self, record: &Record, driver_fields: Map<String, Value>, secrets: &Secrets) -> Result<()> {
+        let (name, target) = (&record.name, self.machine_directory(&record.name));
+        let directory = debris::unfinished(&self.root, name);
+        let fill = || {
+            atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
+            self.write(&directory.join(file::CONFIG), &document::bytes(record, &self.root, driver_fields)?)?;
+            self.write(&directory.join(file::ENGINE), &to_json(&record.engine)?)?;
+            if !secrets.0.is_empty() {
+                self.write(&directory.join(file::CREDENTIALS), &to_json(secrets)?)?;
+            }
+            atomic::move_directory(&directory, &target).map_err(|e| cannot("make the directory", &target, e))
+        };
+        fill().inspect_err(|_| debris::sweep_machine(&self.root, name))
     }
 
     /// Saves the secrets of machine `name`; none removes nothing and writes nothing.
@@ -346,7 +351,18 @@ impl Store {
     ///
     /// [`Kind::Conflict`] when the other one does not end, [`Kind::Store`] when the file system cannot lock.
     pub fn lock_machine(&self, name: &str, on_wait: impl FnOnce()) -> Result<Lock> {
-        self.lock(&format!("machine-{name}"), on_wait)
+        let lock = self.lock(&format!("machine-{name}"), on_wait)?;
+        debris::sweep_machine(&self.root, name);
+        Ok(lock)
+    }
+
+    /// Takes the lock of machine `name`, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when another process holds it, [`Kind::Store`] when the file system cannot lock.
+    pub fn try_lock_machine(&self, name: &str) -> Result<Lock> {
+        self.lock_within(&format!("machine-{name}"), Duration::ZERO, || {})
     }
 
     /// Takes the lock of the CA.
@@ -355,13 +371,19 @@ impl Store {
     ///
     /// As [`Store::lock_machine`].
     pub fn lock_ca(&self) -> Result<Lock> {
-        self.lock("ca", || {})
+        let lock = self.lock("ca", || {})?;
+        debris::sweep_files(&self.certs_directory());
+        Ok(lock)
     }
 
     fn lock(&self, what: &str, on_wait: impl FnOnce()) -> Result<Lock> {
+        self.lock_within(what, PATIENCE, on_wait)
+    }
+
+    fn lock_within(&self, what: &str, patience: Duration, on_wait: impl FnOnce()) -> Result<Lock> {
         let directory = self.root.join("locks");
         atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
-        Lock::acquire(&directory.join(format!("{what}.lock")), PATIENCE, on_wait).map_err(|e| match e {
+        Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
             LockError::Busy(_) => {
                 Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
                     .hint("wait for it to end, or end it")

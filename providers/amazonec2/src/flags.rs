@@ -31,9 +31,13 @@ pub(crate) static FLAGS: &[Flag] = &[
     .env(&["AWS_AMI_OWNER"]),
     Flag::text("amazonec2-ami-name", "PATTERN", "name of the images to choose from, with * (Ubuntu 24.04's)")
         .env(&["AWS_AMI_NAME"]),
-    Flag::text("amazonec2-instance-type", "TYPE", "instance type; its architecture chooses the image")
-        .env(&["AWS_INSTANCE_TYPE"])
-        .default("t3.micro"),
+    Flag::list(
+        "amazonec2-instance-type",
+        "TYPE",
+        "instance type; its architecture chooses the image. Several, in order: the next one where there is no room",
+    )
+    .env(&["AWS_INSTANCE_TYPE"])
+    .default("t3.micro"),
     Flag::text("amazonec2-userdata", "PATH", "user-data of your own: script, cloud-config, MIME, gzip, #include")
         .env(&["AWS_USERDATA"]),
     Flag::text("amazonec2-iam-instance-profile", "NAME", "IAM instance profile, by name or ARN")
@@ -62,8 +66,12 @@ pub(crate) static FLAGS: &[Flag] = &[
     Flag::text("amazonec2-kms-key", "KEY", "KMS key of the encryption: id, ARN or alias; else the account's default")
         .env(&["AWS_KMS_KEY"]),
     // --- where in the network ---
-    Flag::text("amazonec2-zone", "ZONE", "availability zone, as a letter or whole; else one that has the type")
-        .env(&["AWS_ZONE"]),
+    Flag::list(
+        "amazonec2-zone",
+        "ZONE",
+        "availability zone, as a letter or whole; several are tried in order; else all that have the type",
+    )
+    .env(&["AWS_ZONE"]),
     Flag::text("amazonec2-vpc-id", "VPC", "VPC; else the default one").env(&["AWS_VPC_ID"]),
     Flag::text("amazonec2-subnet-id", "SUBNET", "subnet; else the zone's default one").env(&["AWS_SUBNET_ID"]),
     Flag::switch("amazonec2-private-address-only", "no public address; you reach the VPC otherwise"),
@@ -94,6 +102,7 @@ pub(crate) static FLAGS: &[Flag] = &[
     Flag::integer("amazonec2-ssh-port", "PORT", "port of sshd").env(&["AWS_SSH_PORT"]).default("22"),
     // --- market and tags ---
     Flag::switch("amazonec2-request-spot-instance", "a spot instance"),
+    Flag::list("amazonec2-market", "MARKET", "spot or on-demand; several are tried in order: spot,on-demand"),
     Flag::text("amazonec2-spot-price", "USD", "highest price an hour; else the on-demand price"),
     Flag::text("amazonec2-spot-type", "TYPE", "one-time, or persistent (which can be stopped)").default("one-time"),
     Flag::integer("amazonec2-block-duration-minutes", "MINUTES", "no longer offered by AWS: only 0 is taken")
