@@ -13,9 +13,18 @@ pub(super) fn unfinished(root: &Path, name: &str) -> PathBuf {
     root.join("machines").join(format!(".new-{name}-{:08x}", rand::random::<u32>()))
 }
 
-/// Removes what is left of earlier processes that worked on machine `name`; the caller holds its lock.
+/// Removes what earlier processes left that held the lock of `what`; the caller holds it now.
 ///
 /// What cannot be removed stays until the next time: it is in nobody's way.
+pub(super) fn sweep(root: &Path, what: &str) {
+    match what.strip_prefix("machine-") {
+        Some(name) => sweep_machine(root, name),
+        None if what == "ca" => sweep_files(&root.join("certs")),
+        None => sweep_files(root),
+    }
+}
+
+/// Removes what is left of earlier processes that worked on machine `name`.
 pub(super) fn sweep_machine(root: &Path, name: &str) {
     let machines = root.join("machines");
     for entry in names(&machines) {
@@ -29,8 +38,8 @@ pub(super) fn sweep_machine(root: &Path, name: &str) {
     sweep_files(&machines.join(name));
 }
 
-/// Removes temporary files in `directory`; the caller holds the lock of all who write there.
-pub(super) fn sweep_files(directory: &Path) {
+/// Removes temporary files in `directory`.
+fn sweep_files(directory: &Path) {
     for entry in names(directory).into_iter().filter(|entry| entry.starts_with(atomic::TEMPORARY)) {
         let path = directory.join(entry);
         if let Err(error) = fs::remove_file(&path) {

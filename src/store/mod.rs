@@ -351,9 +351,7 @@ impl Store {
     ///
     /// [`Kind::Conflict`] when the other one does not end, [`Kind::Store`] when the file system cannot lock.
     pub fn lock_machine(&self, name: &str, on_wait: impl FnOnce()) -> Result<Lock> {
-        let lock = self.lock(&format!("machine-{name}"), on_wait)?;
-        debris::sweep_machine(&self.root, name);
-        Ok(lock)
+        self.lock(&format!("machine-{name}"), on_wait)
     }
 
     /// Takes the lock of machine `name`, without waiting.
@@ -371,9 +369,7 @@ impl Store {
     ///
     /// As [`Store::lock_machine`].
     pub fn lock_ca(&self) -> Result<Lock> {
-        let lock = self.lock("ca", || {})?;
-        debris::sweep_files(&self.certs_directory());
-        Ok(lock)
+        self.lock("ca", || {})
     }
 
     fn lock(&self, what: &str, on_wait: impl FnOnce()) -> Result<Lock> {
@@ -383,15 +379,23 @@ impl Store {
     fn lock_within(&self, what: &str, patience: Duration, on_wait: impl FnOnce()) -> Result<Lock> {
         let directory = self.root.join("locks");
         atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
-        Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
+        let lock = Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
             LockError::Busy(_) => {
                 Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
                     .hint("wait for it to end, or end it")
             }
-            LockError::Io(path, source) => Error::new(Kind::Store, format!("cannot lock {}", path.display()))
-                .source(source)
-                .hint("the store needs a file system with locks; choose another place with --storage-path"),
-        })
+            LockError::Io(path, source) => {
+                let hint = match source.kind() {
+                    io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                        "the store must be writable; nothing was changed"
+                    }
+                    _ => "the store needs a file system with locks; choose another place with --storage-path",
+                };
+                Error::new(Kind::Store, format!("cannot lock {}", path.display())).source(source).hint(hint)
+            }
+        })?;
+        debris::sweep(&self.root, what);
+        Ok(lock)
     }
 
     fn no_such_machine(&self, name: &str) -> Error {
