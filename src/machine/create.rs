@@ -79,16 +79,14 @@ impl Core {
                 self.talk
                     .about(name)
                     .warn(&format!("going on with a create that ended while the machine was {}", record.phase.word()));
+                self.store.save_secrets(name, &configured.secrets)?;
                 record
             }
             false => {
-                self.store.create_machine_directory(name)?;
-                self.save(&fresh)?;
-                self.store.save_engine(&fresh)?;
+                self.store.reserve(&fresh, self.legacy_fields(&fresh), &configured.secrets)?;
                 fresh
             }
         };
-        self.store.save_secrets(name, &configured.secrets)?;
         let result = self.make(&mut record, driver.as_ref()).await;
         match result {
             Ok(()) => Ok(Created { record }),

@@ -108,12 +108,14 @@ impl Core {
 
     /// Saves `record` with the fields that docker-machine's driver of that name has.
     fn save(&self, record: &Record) -> Result<()> {
-        let fields = self
-            .drivers
-            .get(&record.driver)
+        self.store.save(record, self.legacy_fields(record))
+    }
+
+    fn legacy_fields(&self, record: &Record) -> serde_json::Map<String, serde_json::Value> {
+        let driver = self.drivers.get(&record.driver);
+        driver
             .map(|d| d.legacy_fields(&record.config, record.plan.as_ref(), record.instance.as_ref()))
-            .unwrap_or_default();
-        self.store.save(record, fields)
+            .unwrap_or_default()
     }
 
     /// Moves `record` to `phase` and saves it.

@@ -12,6 +12,7 @@
 
 pub mod atomic;
 mod bytes;
+mod debris;
 mod document;
 mod lock;
 mod name;
@@ -245,28 +246,29 @@ impl Store {
     ///
     /// [`Kind::Store`]; the old record is there then.
     pub fn save(&self, record: &Record, driver_fields: Map<String, Value>) -> Result<()> {
-        let document = document::render(record, &self.root, driver_fields)
-            .map_err(|e| Error::new(Kind::Store, "the record cannot be written as JSON").source(e))?;
-        self.write(&self.machine_file(&record.name, file::CONFIG), &to_json(&document)?)
+        let bytes = document::bytes(record, &self.root, driver_fields)?;
+        self.write(&self.machine_file(&record.name, file::CONFIG), &bytes)
     }
 
-    /// Makes the directory of machine `name`.
+    /// Takes the name of `record`: its directory appears with record, engine options and secrets in it, or not at
+    /// all; the caller holds the machine's lock.
     ///
     /// # Errors
     ///
-    /// [`Kind::Store`].
-    pub fn create_machine_directory(&self, name: &str) -> Result<()> {
-        let directory = self.machine_directory(name);
-        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))
-    }
-
-    /// Saves what was asked of the engine.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`].
-    pub fn save_engine(&self, record: &Record) -> Result<()> {
-        self.write(&self.machine_file(&record.name, file::ENGINE), &to_json(&record.engine)?)
+    /// [`Kind::Store`]; nothing is left then.
+    pub fn reserve(&self, record: &Record, driver_fields: Map<String, Value>, secrets: &Secrets) -> Result<()> {
+        let (name, target) = (&record.name, self.machine_directory(&record.name));
+        let directory = debris::unfinished(&self.root, name);
+        let fill = || {
+            atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
+            self.write(&directory.join(file::CONFIG), &document::bytes(record, &self.root, driver_fields)?)?;
+            self.write(&directory.join(file::ENGINE), &to_json(&record.engine)?)?;
+            if !secrets.0.is_empty() {
+                self.write(&directory.join(file::CREDENTIALS), &to_json(secrets)?)?;
+            }
+            atomic::move_directory(&directory, &target).map_err(|e| cannot("make the directory", &target, e))
+        };
+        fill().inspect_err(|_| debris::sweep_machine(&self.root, name))
     }
 
     /// Saves the secrets of machine `name`; none removes nothing and writes nothing.
@@ -362,15 +364,23 @@ impl Store {
     fn lock_within(&self, what: &str, patience: Duration, on_wait: impl FnOnce()) -> Result<Lock> {
         let directory = self.root.join("locks");
         atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
-        Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
+        let lock = Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
             LockError::Busy(_) => {
                 Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
                     .hint("wait for it to end, or end it")
             }
-            LockError::Io(path, source) => Error::new(Kind::Store, format!("cannot lock {}", path.display()))
-                .source(source)
-                .hint("the store needs a file system with locks; choose another place with --storage-path"),
-        })
+            LockError::Io(path, source) => {
+                let hint = match source.kind() {
+                    io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                        "the store must be writable; nothing was changed"
+                    }
+                    _ => "the store needs a file system with locks; choose another place with --storage-path",
+                };
+                Error::new(Kind::Store, format!("cannot lock {}", path.display())).source(source).hint(hint)
+            }
+        })?;
+        debris::sweep(&self.root, what);
+        Ok(lock)
     }
 
     fn no_such_machine(&self, name: &str) -> Error {

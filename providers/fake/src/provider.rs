@@ -11,7 +11,8 @@ use rmachine_provider_api::{
 };
 
 use crate::{
-    account::{Account, Held},
+    account::Account,
+    cloud::Held,
     fault::Operation,
 };
 
@@ -62,7 +63,7 @@ impl Provider for FakeProvider {
         self.account.preflight().await?;
         Ok(Plan {
             resolved: spec.config.clone(),
-            login: Login { user: "fake".into(), port: 22, key: LoginKey::Generate },
+            login: Login { user: "fake".into(), port: self.account.ports().map_or(22, |(ssh, _)| ssh), key: LoginKey::Generate },
             boot_data: Some(BootData { form: BootForm::CloudInit, limit: 16384, user_supplied: None }),
             host_trust: HostTrust::Seeded,
             arch: Some("amd64".into()),
@@ -87,7 +88,8 @@ impl Provider for FakeProvider {
         journal.progress("waiting for the instance");
         let held = self.seen(&id).await?;
         let details = serde_json::json!({ "group": group.id, "spot": request.plan.resolved["spot"] });
-        Ok(Instance { id, addresses: held.addresses, url: None, engine_port: None, details })
+        let engine_port = self.account.ports().map(|(_, engine)| engine);
+        Ok(Instance { id, addresses: held.addresses, url: None, engine_port, details })
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
