@@ -7,6 +7,7 @@ and then to moto, or to spot.py, which moto has no equal of.
 from __future__ import annotations
 
 import io
+import json
 import re
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from . import auth, launch, rules
+from . import auth, connect, launch, rules
 from .auth import ACCESS_KEY, ACCOUNT, REGIONS, SECRET_KEY  # noqa: F401 - the lab's other modules have them from here
 from .ec2 import Cloud, Delays
 from .errors import Answer, Dropped, Refused, Start, refusal
@@ -25,7 +26,7 @@ from .forms import listed, structures, tag_specifications, truth
 from .spot import Spot
 from .tokens import Tokens
 
-UNLOGGED = {"UserData", "Version", "PublicKeyMaterial"}
+UNLOGGED = {"UserData", "Version", "PublicKeyMaterial", "SSHPublicKey"}
 
 
 class Strict:
@@ -44,8 +45,8 @@ class Strict:
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        form = {k: v[0] for k, v in urllib.parse.parse_qs(body.decode(errors="replace"), keep_blank_values=True).items()}
         target = environ.get("HTTP_X_AMZ_TARGET", "")
+        form = parameters(body, target != "")
         action = form.pop("Action", "") or target.rpartition(".")[2] or "?"
         record = {"action": action, "time": time.time(), "token": form.get("ClientToken"), "code": None,
                   "parameters": {k: v for k, v in form.items() if k not in UNLOGGED}}  # fmt: skip
@@ -85,6 +86,8 @@ class Strict:
         backend = ec2_backends[ACCOUNT][region]
         rules.check(action, form, backend, self.cloud.instances)
         self._check_groups_are_visible(form)
+        if action == "SendSSHPublicKey":
+            return connect.send(form, backend, self.cloud)
         if own := self.spot.answer(action, form, region):
             return own
         if action == "RunInstances":
@@ -157,3 +160,13 @@ class Strict:
         environ = {k: v for k, v in environ.items() if k != "HTTP_X_FORWARDED_PROTO"}
         answer = b"".join(self.moto(environ, start))
         return taken["status"], taken["headers"], answer
+
+
+def parameters(body: bytes, is_json: bool) -> dict[str, str]:
+    """The parameters of a call: EC2's are a form, those of SSM and EC2 Instance Connect JSON."""
+    if not is_json:
+        return {k: v[0] for k, v in urllib.parse.parse_qs(body.decode(errors="replace"), keep_blank_values=True).items()}
+    try:
+        return {k: v for k, v in json.loads(body).items() if isinstance(v, str)}
+    except (ValueError, AttributeError):
+        return {}
