@@ -54,6 +54,8 @@ class Strict:
             self.calls.append(record)
         try:
             fault = self.faults.take(action)
+            if not self.faults.hold(fault, "before", action):
+                raise Dropped
             if fault.get("delay"):
                 time.sleep(float(fault["delay"]))
             if fault.get("error"):
@@ -68,7 +70,7 @@ class Strict:
             record["code"] = int(status_line.split()[0])
             if record["code"] >= 400 and (code := re.search(rb"<Code>(.*?)</Code>", answer)):
                 record["error"] = code[1].decode()
-            if fault.get("drop_answer"):
+            if not self.faults.hold(fault, "after", action) or fault.get("drop_answer"):
                 raise Dropped
             start(status_line, headers)
             return [answer]
