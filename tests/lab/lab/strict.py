@@ -17,7 +17,7 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from . import auth, connect, launch, rules
+from . import auth, connect, inventory, launch, rules
 from .auth import ACCESS_KEY, ACCOUNT, REGIONS, SECRET_KEY  # noqa: F401 - the lab's other modules have them from here
 from .ec2 import Cloud, Delays
 from .errors import Answer, Dropped, Refused, Start, refusal
@@ -90,6 +90,8 @@ class Strict:
         self._check_groups_are_visible(form)
         if action == "SendSSHPublicKey":
             return connect.send(form, backend, self.cloud)
+        if action in ("CreateTags", "DeleteTags"):
+            inventory.check_tagged(form, backend, self.cloud.instances, self.spot.requests, region)
         if own := self.spot.answer(action, form, region):
             return own
         if action == "RunInstances":
@@ -104,6 +106,8 @@ class Strict:
             return answer
         if "SecurityGroup" in action or action.startswith("Modify"):
             self.cloud.refresh_rules()
+        if action in ("CreateTags", "DeleteTags"):
+            inventory.tag_spot_requests(action, form, self.spot.requests)
         if action == "CreateSecurityGroup" and (made := re.search(rb"<groupId>(.*?)</groupId>", answer[2])):
             self.groups_made[made[1].decode()] = time.monotonic()
         if action in ("TerminateInstances", "StopInstances", "StartInstances"):
