@@ -64,7 +64,7 @@ impl Core {
         let mut record = record_of(options, &stray, &name, own, token, configured.engine_port);
         let instance = stray.instance.clone();
         record.instance = Some(running(provider.as_ref(), &stray, instance, voice(&notify)).await?);
-        self.store.create_machine_directory(&name)?;
+        self.store.reserve(&record, self.legacy_fields(&record), &configured.secrets)?;
         let session = match self.first_login(options, &mut record, provider.as_ref(), voice(&notify)).await {
             Ok(session) => session,
             Err(error) => {
@@ -75,8 +75,6 @@ impl Core {
             }
         };
         // From here on it is this store's machine, and the record stays whatever comes.
-        self.store.save_engine(&record)?;
-        self.store.save_secrets(&name, &configured.secrets)?;
         self.store.remember_place(&record.driver, &driver.scope(&record.config), &record.config)?;
         self.save(&record)?;
         provider.claim(&record.token, &record.owner).await?;
@@ -97,6 +95,10 @@ impl Core {
             if let Ok(record) = self.store.load(&known)
                 && record.token == *token
             {
+                if known == name && record.phase.is_unfinished() {
+                    // An adoption that ended early: only its files go.
+                    return self.store.remove(name);
+                }
                 return Err(Error::new(Kind::Conflict, format!("machine \"{known}\" has the record of this instance"))
                     .hint(format!("`rmachine status {known}` shows how it is")));
             }

@@ -23,8 +23,7 @@ pub const LAST: &str = "waiting for SSH";
 /// How long any command may take.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Delays of a quick EC2 that still shows every state, in seconds.
-const DELAYS: &str =
-    r#"{"visible": 0.15, "pending": 0.25, "stopping": 0.1, "shutting_down": 0.2, "spot_reopen": 0.5, "group_visible": 0}"#;
+const DELAYS: &str = r#"{"visible": 0.15, "pending": 0.25, "stopping": 0.1, "shutting_down": 0.2, "spot_reopen": 0.5, "group_visible": 0}"#;
 
 /// Where a call is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -155,7 +154,8 @@ impl Account {
 
     /// Starts a create that asks of EC2 all that it can be asked, besides what `more` says.
     pub fn create(&self, more: &[&str], name: &str) -> Running {
-        let mut all = vec!["create", "--driver", "amazonec2", "--amazonec2-ami", "resolve:ssm:/rmachine-lab/debian-13-docker"];
+        let mut all =
+            vec!["create", "--driver", "amazonec2", "--amazonec2-ami", "resolve:ssm:/rmachine-lab/debian-13-docker"];
         all.extend(more);
         all.push(name);
         Running::start(self.command(&all))

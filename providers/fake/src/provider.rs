@@ -10,11 +10,7 @@ use rmachine_provider_api::{
     ResourceKind, Result, StopMode, Stray,
 };
 
-use crate::{
-    account::Account,
-    cloud::Held,
-    fault::Operation,
-};
+use crate::{account::Account, cloud::Held, fault::Operation};
 
 /// Looks in a row that have to find nothing before absence counts; also how often a look is repeated.
 const PATIENCE: usize = 20;
@@ -63,7 +59,11 @@ impl Provider for FakeProvider {
         self.account.preflight().await?;
         Ok(Plan {
             resolved: spec.config.clone(),
-            login: Login { user: "fake".into(), port: self.account.ports().map_or(22, |(ssh, _)| ssh), key: LoginKey::Generate },
+            login: Login {
+                user: "fake".into(),
+                port: self.account.ports().map_or(22, |(ssh, _)| ssh),
+                key: LoginKey::Generate,
+            },
             boot_data: Some(BootData { form: BootForm::CloudInit, limit: 16384, user_supplied: None }),
             host_trust: HostTrust::Seeded,
             arch: Some("amd64".into()),
