@@ -14,6 +14,7 @@ static FLAGS: &[Flag] = &[
     Flag::text("fake-region", "REGION", "where the machine is").env(&["FAKE_REGION"]).default("here").connects(),
     Flag::text("fake-token", "TOKEN", "secret of the account").env(&["FAKE_TOKEN"]).secret().connects(),
     Flag::integer("fake-size", "GB", "size of the disk").env(&["FAKE_SIZE"]).default("8"),
+    Flag::list("fake-fallback", "REGION", "where to make it when there is no room, in order"),
     Flag::switch("fake-spot", "spot capacity, one-time: it cannot be stopped"),
     Flag::list("fake-tag", "KEY=VALUE", "tag (may be repeated)"),
 ];
@@ -64,6 +65,7 @@ impl Driver for FakeDriver {
             "size": size,
             "spot": values.switch("fake-spot"),
             "tags": values.list("fake-tag"),
+            "fallbacks": values.list("fake-fallback"),
         });
         Ok(Configured { config, secrets, engine_port: None })
     }

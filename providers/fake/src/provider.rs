@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    BootData, BootForm, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind, Login,
-    LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource,
-    ResourceKind, Result, StopMode, Stray,
+    Alternative, BootData, BootForm, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind,
+    Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan, Provider,
+    Resource, ResourceKind, Result, StopMode, Stray,
 };
 
 use crate::{account::Account, cloud::Held, fault::Operation};
@@ -57,6 +57,12 @@ impl FakeProvider {
 impl Provider for FakeProvider {
     async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
         self.account.preflight().await?;
+        let fallbacks = spec.config["fallbacks"].as_array().cloned().unwrap_or_default();
+        let alternative = |region: &serde_json::Value| Alternative {
+            changes: serde_json::json!({ "region": region }),
+            arch: None,
+            label: region.as_str().unwrap_or_default().to_owned(),
+        };
         Ok(Plan {
             resolved: spec.config.clone(),
             login: Login {
@@ -67,7 +73,7 @@ impl Provider for FakeProvider {
             boot_data: Some(BootData { form: BootForm::CloudInit, limit: 16384, user_supplied: None }),
             host_trust: HostTrust::Seeded,
             arch: Some("amd64".into()),
-            alternatives: Vec::new(),
+            alternatives: fallbacks.iter().map(alternative).collect(),
             summary: vec![("region".into(), spec.config["region"].as_str().unwrap_or_default().to_owned())],
         })
     }

@@ -135,6 +135,9 @@ impl Core {
         let notify = self.talk.about("gc");
         notify.progress("looking for what was left behind");
         let scanned = self.scan(options, &mut report).await?;
+        if scanned.is_empty() && report.failures.is_empty() {
+            return Err(nowhere(&self.store));
+        }
         let living = Living::of(&self.store)?;
         let now = OffsetDateTime::now_utc();
         let mut doomed: BTreeMap<(usize, Owner, MachineToken), String> = BTreeMap::new();
@@ -175,7 +178,7 @@ impl Core {
             self.delete_all(&scanned, doomed, &mut report).await;
         }
         if options.driver.is_none() && options.owner.is_none() {
-            self.settle_tombstones(options.delete, &mut report).await?;
+            self.settle_tombstones(&living, options.delete, &mut report).await?;
         }
         Ok(report)
     }
@@ -280,7 +283,7 @@ fn standing(options: &GcOptions, own: Option<&Owner>, resource: &Resource, now: 
 
 type Client = Arc<dyn Provider>;
 
-/// Whether the store has any machine at all; the message where there is no place to look.
+/// There is no place to look.
 fn nowhere(store: &Store) -> Error {
     Error::new(
         Kind::Usage,

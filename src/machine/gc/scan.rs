@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rmachine_provider_api::{Kind as CloudKind, MachineToken, Owner, Resource, ResourceKind, Secrets};
 use serde_json::Value;
 
-use super::{Client, GcOptions, GcReport, nowhere};
+use super::{Client, GcOptions, GcReport};
 use crate::{
     error::{Error, Result},
     machine::Core,
@@ -50,8 +50,12 @@ impl Living {
         Ok(living)
     }
 
+    pub(super) fn knows(&self, token: &MachineToken) -> bool {
+        self.tokens.contains(token)
+    }
+
     pub(super) fn has_token(&self, resource: &Resource) -> bool {
-        resource.token.as_ref().is_some_and(|token| self.tokens.contains(token))
+        resource.token.as_ref().is_some_and(|token| self.knows(token))
     }
 
     /// Whether a record stands for `resource`: its machine's, or one that does not read and has its name. What
@@ -148,9 +152,6 @@ impl Core {
                 Err(error) if error.kind() == CloudKind::Unsupported && options.driver.is_none() => {}
                 Err(error) => return Err(error.into()),
             }
-        }
-        if places.is_empty() && report.failures.is_empty() {
-            return Err(nowhere(&self.store));
         }
         Ok(places)
     }

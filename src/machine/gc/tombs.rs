@@ -1,6 +1,6 @@
 //! Tombstones: what is kept of machines that `rm -f` forgot while something of them may be left.
 
-use super::{Forgotten, GcReport};
+use super::{Forgotten, GcReport, scan::Living};
 use crate::{
     error::{Error, Result},
     machine::{Core, machine_ref, voice},
@@ -9,10 +9,10 @@ use crate::{
 
 impl Core {
     /// Finishes the removal of machines that were forgotten by force; without `delete` only lists them.
-    pub(super) async fn settle_tombstones(&self, delete: bool, report: &mut GcReport) -> Result<()> {
+    pub(super) async fn settle_tombstones(&self, living: &Living, delete: bool, report: &mut GcReport) -> Result<()> {
         for tombstone in self.store.list_tombstones()? {
             if delete {
-                match self.settle(&tombstone, report.failures.is_empty()).await {
+                match self.settle(&tombstone, living, report.failures.is_empty()).await {
                     Ok(true) => continue,
                     Ok(false) => {}
                     Err(error) => report.failures.push(error.context(format!(
@@ -30,9 +30,13 @@ impl Core {
 
     /// Deletes what is left of one machine, then its tombstone. One whose record does not read has nothing left
     /// when all places were looked at, `complete`.
-    async fn settle(&self, tombstone: &Tombstone, complete: bool) -> Result<bool> {
+    async fn settle(&self, tombstone: &Tombstone, living: &Living, complete: bool) -> Result<bool> {
         match self.store.load_tombstone(tombstone) {
             Ok(record) => {
+                // It was adopted since: the tombstone is all that goes.
+                if living.knows(&record.token) {
+                    return self.store.remove_tombstone(tombstone).map(|()| true);
+                }
                 let notify = self.talk.about(&record.name);
                 let secrets = self.store.tombstone_secrets(tombstone)?;
                 let provider =
