@@ -90,6 +90,8 @@ class Cloud:
 
         def work() -> None:
             if fault := self.faults.take("@launch"):
+                # EC2 gives up in the background: RunInstances has attached the disks by then.
+                time.sleep(Delays.pending)
                 raise LaunchFailed(fault.get("error", "Server.InternalError"), fault.get("message", "by order of the test"))
             image, user = amis.HOSTS.get(instance.image_id, (None, None))
             if not (self.hosts and image and user):
