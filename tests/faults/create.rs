@@ -12,7 +12,7 @@ fn points() -> Vec<String> {
     let kinds = [
         "before write rmachine.json",
         "amid write ca-key.pem",
-        "after move .new-m",
+        "after move m",
         "before CreateGroup",
         "after RunInstance",
         "after log in as fake",
@@ -34,6 +34,11 @@ pub fn killed_then_removed() {
         } else {
             assert_eq!(world.run(REMOVE).status.code(), Some(4), "{what}: there is no such machine");
         }
+        world.assert_as_before(what);
+        world.run(CREATE).succeeded(what);
+        world.assert_usable(what);
+        world.assert_tidy(what);
+        world.run(REMOVE).succeeded(what);
     });
 }
 
@@ -53,12 +58,12 @@ pub fn killed_then_repeated() {
         for held in made {
             assert!(now.iter().any(|h| h.resource.id == held.resource.id), "{what}: {held:?} was made twice");
         }
+        world.assert_tidy(what);
         world.run(REMOVE).succeeded(what);
     });
 }
 
-/// Kills a create at each point, with the store `wiped` after it or not; `recover` has to leave all as before, and
-/// the name has to be free.
+/// Kills a create at each point, with the store `wiped` after it or not; `recover` has to leave all as before.
 fn killed(wiped: bool, recover: impl Fn(&World, &str) + Sync) {
     each(&points(), |point| {
         let world = World::of_hosts();
@@ -68,9 +73,6 @@ fn killed(wiped: bool, recover: impl Fn(&World, &str) + Sync) {
         }
         recover(&world, point);
         world.assert_as_before(point);
-        world.run(CREATE).succeeded(point);
-        world.assert_usable(point);
-        world.assert_tidy(point);
     });
 }
 

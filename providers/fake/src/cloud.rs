@@ -20,14 +20,14 @@ pub struct Held {
     pub addresses: Addresses,
     /// Networks that are admitted, of a security group.
     pub rules: Vec<IpNet>,
-    /// First-boot data, of an instance.
+    /// First-boot data, of an instance of an account with a host behind it.
     pub user_data: Option<Vec<u8>>,
     /// How often it was booted after the first time, of an instance.
     pub boots: u32,
     /// Whether it is a one-time spot instance.
     pub(crate) spot: bool,
-    /// Idempotency token and request, of an instance.
-    pub(crate) attempt: Option<(String, String)>,
+    /// Idempotency token and fingerprint of the request, of an instance.
+    pub(crate) attempt: Option<(String, u64)>,
     /// Looks that it takes until it is seen, or until a terminating one is terminated.
     pub(crate) looks: usize,
 }
