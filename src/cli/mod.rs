@@ -1,14 +1,19 @@
 //! The command line: arguments → one call of the core → print. One file a command.
 
+mod adopt;
 mod allow;
 mod config;
 mod create;
 mod env;
+mod flags;
+mod gc;
+mod holdings;
 mod inspect;
 mod ip;
 mod kill;
 mod ls;
 mod names;
+mod protect;
 mod provision;
 mod regenerate_certs;
 mod restart;
@@ -70,14 +75,17 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Adopt(adopt::Args),
     Allow(allow::Args),
     Config(config::Args),
     Create(create::Args),
     Env(env::Args),
+    Gc(gc::Args),
     Inspect(inspect::Args),
     Ip(ip::Args),
     Kill(kill::Args),
     Ls(ls::Args),
+    Protect(protect::Args),
     Provision(provision::Args),
     RegenerateCerts(regenerate_certs::Args),
     Restart(restart::Args),
@@ -205,25 +213,30 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
 
 /// The whole command with the flags of every driver; only those of the chosen one are shown.
 pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
-    let chosen = create::chosen_driver(arguments);
+    let chosen = flags::chosen_driver(arguments);
+    let chosen = chosen.as_deref();
+    let connecting = |command| flags::add(command, drivers, chosen, flags::Which::Connecting);
     Cli::command()
         .args_override_self(true)
-        .mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen.as_deref()))
+        .mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen))
+        .mut_subcommand("adopt", connecting)
+        .mut_subcommand("gc", connecting)
 }
 
 fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
+    let given = |name: &str| matches.subcommand_matches(name).cloned().unwrap_or_default();
     match command {
+        Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
         Command::Allow(args) => allow::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,
-        Command::Create(args) => {
-            let given = matches.subcommand_matches("create").cloned().unwrap_or_default();
-            create::run(context, args, &given)?;
-        }
+        Command::Create(args) => create::run(context, args, &given("create"))?,
         Command::Env(args) => env::run(context, &args)?,
+        Command::Gc(args) => gc::run(context, &args, &given("gc"))?,
         Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Ip(args) => ip::run(context, &args)?,
         Command::Kill(args) => kill::run(context, &args)?,
         Command::Ls(args) => ls::run(context, &args)?,
+        Command::Protect(args) => protect::run(context, &args)?,
         Command::Provision(args) => provision::run(context, &args)?,
         Command::RegenerateCerts(args) => regenerate_certs::run(context, &args)?,
         Command::Restart(args) => restart::run(context, &args)?,

@@ -1,6 +1,6 @@
 //! `create`: from a name to a usable engine, saved at every step, undone when it fails.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use rmachine_provider_api::{
     self as api, AttemptToken, CreateRequest, Driver, HostTrust, LeftBehind, LoginKey, MachineSpec, MachineToken,
@@ -69,7 +69,10 @@ impl Core {
         if driver.places(&configured.config, &[]).is_ok() {
             self.store.remember_place(&options.driver, &driver.scope(&configured.config), &configured.config)?;
         }
-        let fresh = fresh_record(&options, configured.config, configured.engine_port, owner);
+        let fresh = Record {
+            extra_sans: options.tls_sans.clone(),
+            ..fresh_record(name, &options.driver, &options.engine, configured.config, configured.engine_port, owner)
+        };
         let mut record = match self.may_go_on(name)? {
             true => {
                 let record = self.unfinished(fresh)?;
@@ -283,16 +286,18 @@ impl Core {
     }
 
     /// The request of the present attempt, from what was saved before it was first sent.
-    pub(super) fn saved_request(&self, record: &Record) -> Result<Option<CreateRequest>> {
+    fn saved_request(&self, record: &Record) -> Result<Option<CreateRequest>> {
+        self.saved_request_in(record, &self.store.machine_directory(&record.name))
+    }
+
+    fn saved_request_in(&self, record: &Record, directory: &Path) -> Result<Option<CreateRequest>> {
         let (Some(plan), Some(attempt)) = (&record.plan, &record.attempt) else { return Ok(None) };
-        let saved = |name| self.store.read_bytes(&self.store.machine_file(&record.name, name));
+        let saved = |name: &str| self.store.read_bytes(&directory.join(name));
         let public_key = match &plan.login.key {
             LoginKey::Generate => {
                 saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned())
             }
-            LoginKey::File(_) => {
-                Some(crate::ssh::public_half(&self.store.machine_file(&record.name, file::COPIED_KEY))?)
-            }
+            LoginKey::File(_) => Some(crate::ssh::public_half(&directory.join(file::COPIED_KEY))?),
             LoginKey::Default => None,
         };
         let user_data = saved(file::USER_DATA)?;
@@ -306,6 +311,11 @@ impl Core {
             public_key,
             engine_port: record.engine_port,
         }))
+    }
+
+    /// The request of an attempt that was never answered, as it was saved in `directory`.
+    pub(super) fn unanswered_in(&self, record: &Record, directory: &Path) -> Result<Option<CreateRequest>> {
+        if record.instance.is_some() || record.answered { Ok(None) } else { self.saved_request_in(record, directory) }
     }
 
     /// Removes what a failed create made, and says what is left when that fails too.
@@ -338,19 +348,20 @@ impl Core {
 }
 
 /// The record of a machine that nothing was done for yet.
-fn fresh_record(
-    options: &CreateOptions,
+pub(super) fn fresh_record(
+    name: &str,
+    driver: &str,
+    engine: &EngineSpec,
     config: serde_json::Value,
     engine_port: Option<u16>,
     owner: api::Owner,
 ) -> Record {
     let engine_port = engine_port.unwrap_or(ENGINE_PORT);
-    let engine =
-        EngineSpec { provider_label: Some(options.driver.clone()), port: engine_port, ..options.engine.clone() };
+    let engine = EngineSpec { provider_label: Some(driver.to_owned()), port: engine_port, ..engine.clone() };
     Record {
         version: RECORD_VERSION,
-        name: options.name.clone(),
-        driver: options.driver.clone(),
+        name: name.to_owned(),
+        driver: driver.to_owned(),
         created: OffsetDateTime::now_utc(),
         owner,
         token: MachineToken(random_id()),
@@ -359,7 +370,7 @@ fn fresh_record(
         config,
         engine_port,
         engine,
-        extra_sans: options.tls_sans.clone(),
+        extra_sans: Vec::new(),
         plan: None,
         attempt: None,
         answered: false,

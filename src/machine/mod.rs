@@ -4,14 +4,17 @@
 //! save the record before and after each side effect.
 
 mod access;
+mod adopt;
 mod allow;
 mod authority;
 mod certificates;
 mod create;
+mod gc;
 mod interrupt;
 mod journal;
 mod list;
 mod power;
+mod protect;
 mod provision;
 mod remove;
 mod shell;
@@ -27,8 +30,10 @@ use rmachine_provider_api::{CreateRequest, Driver, MachineRef, Notify, Provider}
 
 pub use self::{
     access::{Access, program_probes},
+    adopt::AdoptOptions,
     certificates::{Regenerate, Regenerated},
     create::{CreateOptions, Created},
+    gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
     interrupt::Interrupt,
     list::{Filter, Listed, Status},
     remove::RemoveMode,

@@ -105,7 +105,7 @@ impl Core {
         .hint("rmachine only knows the URL of this engine; it does not manage it"))
     }
 
-    async fn provision_over(
+    pub(super) async fn provision_over(
         &self,
         record: &mut Record,
         session: &Session,

@@ -171,7 +171,7 @@ fn home_ssh() -> Option<PathBuf> {
     directories::BaseDirs::new().map(|dirs| dirs.home_dir().join(".ssh"))
 }
 
-fn default_keys() -> Vec<PathBuf> {
+pub(super) fn default_keys() -> Vec<PathBuf> {
     let Some(directory) = home_ssh() else { return Vec::new() };
     ["id_ed25519", "id_ecdsa", "id_rsa"].iter().map(|name| directory.join(name)).filter(|p| p.exists()).collect()
 }

@@ -19,6 +19,7 @@ mod name;
 mod phase;
 mod places;
 mod record;
+mod tombs;
 
 use std::{
     fs, io,
@@ -37,6 +38,7 @@ pub use self::{
     phase::Phase,
     places::Place,
     record::{HostRecord, Power, RECORD_VERSION, Record, SshRecord},
+    tombs::Tombstone,
 };
 use crate::{
     bootstrap::EngineSpec,
@@ -186,14 +188,19 @@ impl Store {
     /// [`Kind::NoSuchMachine`] with the near names, [`Kind::Store`] when it does not read or is newer than this program.
     pub fn load(&self, name: &str) -> Result<Record> {
         check_name(name).map_err(|_| self.no_such_machine(name))?;
-        let path = self.machine_file(name, file::CONFIG);
+        self.load_from(name, &self.machine_directory(name))
+    }
+
+    /// Reads the record of machine `name` in `directory`.
+    fn load_from(&self, name: &str, directory: &Path) -> Result<Record> {
+        let path = directory.join(file::CONFIG);
         let broken = |path: &Path, e: serde_json::Error| {
-            unreadable(path, e).hint(format!("`rmachine rm -f {name}` forgets it, without asking the cloud"))
+            unreadable(path, e).hint(format!("`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record"))
         };
         let Some(bytes) = read_optional(&path)? else {
             if self.exists(name) {
                 return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
-                    .hint(format!("`rmachine rm -f {name}` forgets it, without asking the cloud")));
+                    .hint(format!("`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record")));
             }
             return Err(self.no_such_machine(name));
         };
@@ -207,7 +214,7 @@ impl Store {
                 .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
         }
         let mut record: Record = serde_json::from_value(section).map_err(|e| broken(&path, e))?;
-        let engine = self.machine_file(name, file::ENGINE);
+        let engine = directory.join(file::ENGINE);
         if let Some(bytes) = read_optional(&engine)? {
             record.engine = serde_json::from_slice::<EngineSpec>(&bytes).map_err(|e| broken(&engine, e))?;
         }
@@ -282,11 +289,7 @@ impl Store {
     ///
     /// [`Kind::Store`] when the file does not read.
     pub fn load_secrets(&self, name: &str) -> Result<Secrets> {
-        let path = self.machine_file(name, file::CREDENTIALS);
-        match read_optional(&path)? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e)),
-            None => Ok(Secrets::default()),
-        }
+        tombs::read_secrets(&self.machine_directory(name))
     }
 
     /// Writes a private file (0600) under the store.
@@ -325,24 +328,6 @@ impl Store {
     pub fn remove(&self, name: &str) -> Result<()> {
         let directory = self.machine_directory(name);
         atomic::remove_directory(&directory).map_err(|e| cannot("remove", &directory, e))
-    }
-
-    /// Where machines go that were forgotten by force.
-    pub fn tombstones(&self) -> PathBuf {
-        self.root.join("tombstones")
-    }
-
-    /// Moves the directory of machine `name` to `tombstones/`, where gc finds it.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`].
-    pub fn entomb(&self, name: &str) -> Result<()> {
-        let directory = self.tombstones();
-        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
-        let target = directory.join(format!("{name}-{:08x}", rand::random::<u32>()));
-        let source = self.machine_directory(name);
-        atomic::move_directory(&source, &target).map_err(|e| cannot("move aside", &source, e))
     }
 
     /// Takes the lock of machine `name`, waiting for another process; `on_wait` is called when it has to wait.

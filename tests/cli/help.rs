@@ -2,15 +2,18 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
+    "adopt",
     "allow",
     "config",
     "create",
     "env",
+    "gc",
     "inspect",
     "ip",
     "kill",
     "ls",
+    "protect",
     "provision",
     "regenerate-certs",
     "restart",

@@ -5,10 +5,12 @@
 mod access;
 mod authority;
 mod create_faults;
+mod gc;
 mod lifecycle;
 mod list;
 mod locks;
 mod one_ca;
 mod refused;
+mod resume;
 mod secrets;
 mod support;

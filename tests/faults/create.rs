@@ -28,7 +28,7 @@ fn points() -> Vec<String> {
 }
 
 pub fn killed_then_removed() {
-    killed(false, |world, what| {
+    killed(|world, what| {
         if world.store().exists("m") {
             world.run(REMOVE).succeeded(what);
         } else {
@@ -44,7 +44,7 @@ pub fn killed_then_removed() {
 
 /// A second create goes on where the first one ended, with what that has made.
 pub fn killed_then_repeated() {
-    killed(false, |world, what| {
+    killed(|world, what| {
         let made = world.made();
         let ready = world.store().load("m").is_ok_and(|record| record.phase == rmachine::store::Phase::Ready);
         let again = world.run(CREATE);
@@ -63,14 +63,30 @@ pub fn killed_then_repeated() {
     });
 }
 
-/// Kills a create at each point, with the store `wiped` after it or not; `recover` has to leave all as before.
-fn killed(wiped: bool, recover: impl Fn(&World, &str) + Sync) {
+/// The store is lost: gc finds all that was made, by the owner's id.
+pub fn killed_then_collected() {
     each(&points(), |point| {
         let world = World::of_hosts();
         world.run_with(CREATE, point, KILL).was_killed(point);
-        if wiped && world.store().root().exists() {
-            std::fs::remove_dir_all(world.store().root()).unwrap();
+        match world.store().owner().unwrap() {
+            Some(owner) => {
+                std::fs::remove_dir_all(world.store().root()).unwrap();
+                let command = ["gc", "--driver", "fake", "--owner", owner.as_str(), "--yes"];
+                world.without_host(&command).succeeded(point);
+            }
+            None => assert!(world.made().is_empty(), "{point}: something was made for nobody"),
         }
+        world.assert_as_before(point);
+        world.without_host(CREATE).succeeded(point);
+        assert_eq!(world.made().len(), 3, "{point}");
+    });
+}
+
+/// Kills a create at each point; `recover` has to leave all as before.
+fn killed(recover: impl Fn(&World, &str) + Sync) {
+    each(&points(), |point| {
+        let world = World::of_hosts();
+        world.run_with(CREATE, point, KILL).was_killed(point);
         recover(&world, point);
         world.assert_as_before(point);
     });

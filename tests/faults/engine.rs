@@ -15,8 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::host::SharedDisk;
 
-const VERSION: &str =
-    r#"{"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64","KernelVersion":"6"}"#;
+const VERSION: &str = r#"{"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64","KernelVersion":"6"}"#;
 
 /// Serves a connection while the engine runs, and closes it when it does not.
 pub async fn serve(stream: TcpStream, disk: SharedDisk) {

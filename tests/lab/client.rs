@@ -11,9 +11,14 @@ pub fn lab_variable(name: &str) -> String {
     })
 }
 
-/// Calls the lab's control API.
+/// Calls the control API of the lab that the environment names.
 pub fn lab(method: &str, path: &str, body: Option<&Value>) -> Value {
-    let url = format!("{}/{path}", lab_variable("RMACHINE_LAB"));
+    lab_at(&lab_variable("RMACHINE_LAB"), method, path, body)
+}
+
+/// Calls the control API of the lab at this URL.
+pub fn lab_at(control: &str, method: &str, path: &str, body: Option<&Value>) -> Value {
+    let url = format!("{control}/{path}");
     let mut curl = Command::new("curl");
     curl.args(["-sS", "-X", method, &url]);
     if let Some(body) = body {
@@ -28,7 +33,12 @@ pub fn lab(method: &str, path: &str, body: Option<&Value>) -> Value {
 
 /// Everything that the account holds, as one flat list of `kind/id`.
 pub fn resources() -> Vec<String> {
-    let held = lab("GET", "resources", None);
+    resources_at(&lab_variable("RMACHINE_LAB"))
+}
+
+/// Everything that the account of the lab at this URL holds.
+pub fn resources_at(control: &str) -> Vec<String> {
+    let held = lab_at(control, "GET", "resources", None);
     let kinds = held.as_object().unwrap();
     kinds
         .iter()

@@ -323,6 +323,17 @@ impl Account {
         .await
     }
 
+    /// Makes `owner` the owner of all that carries `token`.
+    pub(crate) async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
+        self.request(Operation::Claim, |cloud| {
+            for held in cloud.held.iter_mut().filter(|h| h.resource.token.as_ref() == Some(token)) {
+                held.resource.owner = Some(owner.clone());
+            }
+            Ok(())
+        })
+        .await
+    }
+
     pub(crate) async fn set_rules(&self, token: &MachineToken, rules: Vec<IpNet>) -> Result<Vec<IpNet>> {
         self.request(Operation::SetRules, |cloud| {
             let group = cloud.held.iter_mut().find(|h| h.is_of(ResourceKind::SecurityGroup, token));
@@ -333,7 +344,6 @@ impl Account {
         .await
     }
 }
-
 
 /// What a token has to be used for again.
 fn fingerprint(request: &CreateRequest) -> u64 {

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use crate::{account::Account, provider::FakeProvider};
 
 static FLAGS: &[Flag] = &[
-    Flag::text("fake-region", "REGION", "where the machine is").env(&["FAKE_REGION"]).default("here"),
-    Flag::text("fake-token", "TOKEN", "secret of the account").env(&["FAKE_TOKEN"]).secret(),
+    Flag::text("fake-region", "REGION", "where the machine is").env(&["FAKE_REGION"]).default("here").connects(),
+    Flag::text("fake-token", "TOKEN", "secret of the account").env(&["FAKE_TOKEN"]).secret().connects(),
     Flag::integer("fake-size", "GB", "size of the disk").env(&["FAKE_SIZE"]).default("8"),
+    Flag::list("fake-fallback", "REGION", "where to make it when there is no room, in order"),
     Flag::switch("fake-spot", "spot capacity, one-time: it cannot be stopped"),
     Flag::list("fake-tag", "KEY=VALUE", "tag (may be repeated)"),
 ];
@@ -64,12 +65,22 @@ impl Driver for FakeDriver {
             "size": size,
             "spot": values.switch("fake-spot"),
             "tags": values.list("fake-tag"),
+            "fallbacks": values.list("fake-fallback"),
         });
         Ok(Configured { config, secrets, engine_port: None })
     }
 
     fn scope(&self, config: &Value) -> String {
         config["region"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
+        let there = |region: &String| {
+            let mut config = config.clone();
+            config["region"] = json!(region);
+            config
+        };
+        Ok(if regions.is_empty() { vec![config.clone()] } else { regions.iter().map(there).collect() })
     }
 
     async fn connect(&self, _: &Value, secrets: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {

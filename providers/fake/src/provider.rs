@@ -5,16 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    BootData, BootForm, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind, Login,
-    LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan, Provider, Resource, ResourceKind,
-    Result, StopMode,
+    Alternative, BootData, BootForm, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind,
+    Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan, Provider,
+    Resource, ResourceKind, Result, StopMode, Stray,
 };
 
-use crate::{
-    account::Account,
-    cloud::Held,
-    fault::Operation,
-};
+use crate::{account::Account, cloud::Held, fault::Operation};
 
 /// Looks in a row that have to find nothing before absence counts; also how often a look is repeated.
 const PATIENCE: usize = 20;
@@ -61,13 +57,23 @@ impl FakeProvider {
 impl Provider for FakeProvider {
     async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
         self.account.preflight().await?;
+        let fallbacks = spec.config["fallbacks"].as_array().cloned().unwrap_or_default();
+        let alternative = |region: &serde_json::Value| Alternative {
+            changes: serde_json::json!({ "region": region }),
+            arch: None,
+            label: region.as_str().unwrap_or_default().to_owned(),
+        };
         Ok(Plan {
             resolved: spec.config.clone(),
-            login: Login { user: "fake".into(), port: self.account.ports().map_or(22, |(ssh, _)| ssh), key: LoginKey::Generate },
+            login: Login {
+                user: "fake".into(),
+                port: self.account.ports().map_or(22, |(ssh, _)| ssh),
+                key: LoginKey::Generate,
+            },
             boot_data: Some(BootData { form: BootForm::CloudInit, limit: 16384, user_supplied: None }),
             host_trust: HostTrust::Seeded,
             arch: Some("amd64".into()),
-            alternatives: Vec::new(),
+            alternatives: fallbacks.iter().map(alternative).collect(),
             summary: vec![("region".into(), spec.config["region"].as_str().unwrap_or_default().to_owned())],
         })
     }
@@ -135,6 +141,40 @@ impl Provider for FakeProvider {
         }
         let left = machine.instance.map(|i| i.id.to_string()).into_iter().collect();
         Err(Error::new(Kind::Timeout, "something would not go").left(LeftBehind::Present(left)))
+    }
+
+    async fn regions(&self) -> Result<Vec<String>> {
+        Ok(vec!["here".to_owned(), "there".to_owned()])
+    }
+
+    async fn examine(&self, id: &InstanceId) -> Result<Stray> {
+        let held = self.account.describe(std::slice::from_ref(id)).await?.into_iter().next();
+        let held = held.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no instance {id}")))?;
+        if held.resource.token.is_none() {
+            return Err(Error::invalid(format!("the instance {id} has no tag of rmachine")));
+        }
+        let config = serde_json::json!({ "region": held.resource.location, "size": 8, "spot": false, "tags": [] });
+        let plan = Plan {
+            resolved: config.clone(),
+            login: Login { user: "fake".into(), port: 22, key: LoginKey::Generate },
+            boot_data: None,
+            host_trust: HostTrust::KnownHosts,
+            arch: Some("amd64".into()),
+            alternatives: Vec::new(),
+            summary: Vec::new(),
+        };
+        let instance = Instance {
+            id: id.clone(),
+            addresses: held.addresses,
+            url: None,
+            engine_port: None,
+            details: serde_json::Value::Null,
+        };
+        Ok(Stray { resource: held.resource, state: held.state, plan, config, instance })
+    }
+
+    async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
+        self.account.claim(token, owner).await
     }
 
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {

@@ -15,6 +15,8 @@ OURS = "123456789012"
 
 # AMI id → (host image, login user); arm64 images and Amazon Linux are there to be looked up, not to be booted.
 HOSTS: dict[str, tuple[str, str]] = {}
+# Those with the agent of EC2 Instance Connect; Debian's own have none (docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-connect-prerequisites.html).
+CONNECT: set[str] = set()
 PARAMETER = "/rmachine-lab/debian-13-docker"
 
 
@@ -39,6 +41,8 @@ def write(path: Path) -> None:
         images.append(image)
         if host and arch == "x86_64":
             HOSTS[str(image["ami_id"])] = host
+            if owner != DEBIAN:
+                CONNECT.add(str(image["ami_id"]))
         return str(image["ami_id"])
 
     for date in ("2024-04-23", "2026-02-18", "2025-06-10"):

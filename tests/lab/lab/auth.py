@@ -25,7 +25,7 @@ REGIONS = {"us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-southeast-
 SKEW = 300  # seconds between the clocks that AWS tolerates
 
 AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d+)/([^/]+)/(\w+)/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)"
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d+)/([^/]+)/([\w-]+)/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)"
 )
 
 

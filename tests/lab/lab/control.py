@@ -54,6 +54,10 @@ class Control:
                 self.strict.faults.add(body)
             case "DELETE", ["faults"]:
                 self.strict.faults.clear()
+            case "GET", ["held"]:
+                return self.strict.faults.holding()
+            case "POST", ["release"]:
+                self.strict.faults.release(drop=bool(body.get("drop")))
             case "GET", ["delays"]:
                 return {name: value for name, value in vars(Delays).items() if isinstance(value, float)}
             case "POST", ["delays"]:
@@ -63,6 +67,8 @@ class Control:
                     setattr(Delays, name, float(seconds))
             case "GET", ["resources"]:
                 return self.resources()
+            case "GET", ["instances"]:
+                return {id: instance._state.name for id, instance in self.cloud.instances.items()}
             case "GET", ["hosts"]:
                 return {id: {"address": h.address, "private": h.private, "image": h.image} for id, h in self._hosts.hosts.items()}
             case "POST", ["hosts"]:
@@ -95,6 +101,9 @@ class Control:
         for region in REGIONS:
             backend = ec2_backends[ACCOUNT][region]
             backend.key_pairs.clear()
+            backend.addresses.clear()
+            for nic in [id for id, nic in backend.enis.items() if not nic.instance]:
+                del backend.enis[nic]
             for groups in backend.groups.values():
                 for id in [g.id for g in groups.values() if not g.is_default]:
                     del groups[id]
@@ -136,7 +145,7 @@ class Control:
                 "instances": [i.id for r in reservations for i in r.instances if i._state.name != "terminated"],
                 "volumes": list(backend.volumes),
                 "interfaces": list(backend.enis),
-                "addresses": list(backend.addresses),
+                "addresses": [a.allocation_id or a.public_ip for a in backend.addresses],
                 "groups": [g.id for groups in backend.groups.values() for g in groups.values() if g.name != "default"],
                 "keys": list(backend.key_pairs),
             }

@@ -35,6 +35,7 @@ class Delays:
     shutting_down = 1.5
     spot_reopen = 3.0
     group_visible = 0.0
+    connect_key = 60.0
 
 
 class Asking(threading.local):
@@ -100,8 +101,9 @@ class Cloud:
                 pairs = instance.ec2_backend.describe_key_pairs(key_names=[instance.key_name])
                 keys = [k.decode() if isinstance(k, bytes) else k for k in (pair.material_public for pair in pairs)]
             host = self.hosts.launch(
-                instance.id, image, user, f"ip-{instance.id[-8:]}", data, keys, self.rules(instance), public=wants_public(instance)
-            )
+                instance.id, image, user, f"ip-{instance.id[-8:]}", data, keys, self.rules(instance), public=wants_public(instance),
+                connect=instance.image_id in amis.CONNECT,
+            )  # fmt: skip
             self._addresses(instance, host.address, host.private)
 
         def run() -> None:

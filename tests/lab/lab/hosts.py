@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from .agent import AGENT
 from .cache import say
 from .engine import Engine
 from .net import Network, Plug, Rule
@@ -77,6 +78,7 @@ class Hosts:
         rules: list[Rule] | None = None,
         sudo: bool = True,
         public: bool = True,
+        connect: bool = False,
     ) -> Host:
         """Boots a new host with a NoCloud seed: the user-data byte for byte, keys as metadata."""
         config = self._seed(id, user, hostname, user_data, public_keys or [], sudo)
@@ -100,7 +102,8 @@ class Hosts:
                 value = "1" if name.endswith("FORCE") else "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
                 command += ["-e", f"{name}={value}"]
             arguments = ["systemd.unified_cgroup_hierarchy=0"]
-        self.engine.call(*command, self.engine.image(image), "/bin/sh", "-c", BOOT, "systemd", *arguments)
+        boot = (AGENT if connect else "") + BOOT
+        self.engine.call(*command, self.engine.image(image), "/bin/sh", "-c", boot, "systemd", *arguments)
         with self.lock:
             self.hosts[id] = host
         self.boot(host)

@@ -16,6 +16,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState
 from moto.ec2.responses.instances import InstanceResponse
 
+from . import inventory
 from .ec2 import Cloud
 
 # Filters of DescribeInstances that moto does not know.
@@ -43,6 +44,7 @@ def install(cloud: Cloud) -> None:
     _keys()
     _volumes()
     _answers()
+    inventory.install()
     utils.filter_dict_attribute_mapping.update(FILTERS)
     # moto would hand out strangers' addresses; nothing may ever dial one.
     elastic_network_interfaces.random_public_ip = lambda: None  # type: ignore[assignment,return-value]

@@ -32,6 +32,7 @@ class Request:
     tags: dict[str, str]
     replay: Replay
     state: str = "active"
+    made: str = dataclasses.field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()))
 
 
 class Spot:
@@ -100,7 +101,7 @@ class Spot:
         return (
             f"<item><spotInstanceRequestId>{request.id}</spotInstanceRequestId><type>{request.kind}</type>"
             f"<state>{request.state}</state><instanceId>{request.instance}</instanceId>"
-            f"<spotPrice>{escape(request.price)}</spotPrice><createTime>2026-01-01T00:00:00.000Z</createTime><tagSet>{tags}</tagSet></item>"
+            f"<spotPrice>{escape(request.price)}</spotPrice><createTime>{request.made}</createTime><tagSet>{tags}</tagSet></item>"
         )
 
     @staticmethod

@@ -7,6 +7,7 @@ and then to moto, or to spot.py, which moto has no equal of.
 from __future__ import annotations
 
 import io
+import json
 import re
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from . import auth, launch, rules
+from . import auth, connect, inventory, launch, rules
 from .auth import ACCESS_KEY, ACCOUNT, REGIONS, SECRET_KEY  # noqa: F401 - the lab's other modules have them from here
 from .ec2 import Cloud, Delays
 from .errors import Answer, Dropped, Refused, Start, refusal
@@ -25,7 +26,7 @@ from .forms import listed, structures, tag_specifications, truth
 from .spot import Spot
 from .tokens import Tokens
 
-UNLOGGED = {"UserData", "Version", "PublicKeyMaterial"}
+UNLOGGED = {"UserData", "Version", "PublicKeyMaterial", "SSHPublicKey"}
 
 
 class Strict:
@@ -44,8 +45,8 @@ class Strict:
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        form = {k: v[0] for k, v in urllib.parse.parse_qs(body.decode(errors="replace"), keep_blank_values=True).items()}
         target = environ.get("HTTP_X_AMZ_TARGET", "")
+        form = parameters(body, target != "")
         action = form.pop("Action", "") or target.rpartition(".")[2] or "?"
         record = {"action": action, "time": time.time(), "token": form.get("ClientToken"), "code": None,
                   "parameters": {k: v for k, v in form.items() if k not in UNLOGGED}}  # fmt: skip
@@ -53,6 +54,8 @@ class Strict:
             self.calls.append(record)
         try:
             fault = self.faults.take(action)
+            if not self.faults.hold(fault, "before", action):
+                raise Dropped
             if fault.get("delay"):
                 time.sleep(float(fault["delay"]))
             if fault.get("error"):
@@ -67,7 +70,7 @@ class Strict:
             record["code"] = int(status_line.split()[0])
             if record["code"] >= 400 and (code := re.search(rb"<Code>(.*?)</Code>", answer)):
                 record["error"] = code[1].decode()
-            if fault.get("drop_answer"):
+            if not self.faults.hold(fault, "after", action) or fault.get("drop_answer"):
                 raise Dropped
             start(status_line, headers)
             return [answer]
@@ -85,6 +88,10 @@ class Strict:
         backend = ec2_backends[ACCOUNT][region]
         rules.check(action, form, backend, self.cloud.instances)
         self._check_groups_are_visible(form)
+        if action == "SendSSHPublicKey":
+            return connect.send(form, backend, self.cloud)
+        if action in ("CreateTags", "DeleteTags"):
+            inventory.check_tagged(form, backend, self.cloud.instances, self.spot.requests, region)
         if own := self.spot.answer(action, form, region):
             return own
         if action == "RunInstances":
@@ -99,6 +106,8 @@ class Strict:
             return answer
         if "SecurityGroup" in action or action.startswith("Modify"):
             self.cloud.refresh_rules()
+        if action in ("CreateTags", "DeleteTags"):
+            inventory.tag_spot_requests(action, form, self.spot.requests)
         if action == "CreateSecurityGroup" and (made := re.search(rb"<groupId>(.*?)</groupId>", answer[2])):
             self.groups_made[made[1].decode()] = time.monotonic()
         if action in ("TerminateInstances", "StopInstances", "StartInstances"):
@@ -157,3 +166,13 @@ class Strict:
         environ = {k: v for k, v in environ.items() if k != "HTTP_X_FORWARDED_PROTO"}
         answer = b"".join(self.moto(environ, start))
         return taken["status"], taken["headers"], answer
+
+
+def parameters(body: bytes, is_json: bool) -> dict[str, str]:
+    """The parameters of a call: EC2's are a form, those of SSM and EC2 Instance Connect JSON."""
+    if not is_json:
+        return {k: v[0] for k, v in urllib.parse.parse_qs(body.decode(errors="replace"), keep_blank_values=True).items()}
+    try:
+        return {k: v for k, v in json.loads(body).items() if isinstance(v, str)}
+    except (ValueError, AttributeError):
+        return {}

@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 HERE = Path(__file__).parent.parent
-DELAYS = {"visible": 0.0, "pending": 0.0, "stopping": 0.0, "shutting_down": 0.0, "spot_reopen": 0.5, "group_visible": 0.0}
+DELAYS = {"visible": 0.0, "pending": 0.0, "stopping": 0.0, "shutting_down": 0.0, "spot_reopen": 0.5, "group_visible": 0.0, "connect_key": 60.0}
 LONG = 600.0  # longer than any test: a state that does not pass by itself
 
 

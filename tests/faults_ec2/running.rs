@@ -1,0 +1,147 @@
+//! A command that a test watches while it runs, and ends in the middle.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often a watched condition is looked at.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A running command; what it says on stderr is read as it comes.
+pub struct Running {
+    child: Child,
+    what: String,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Panics unless the command succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stderr
+    }
+
+    /// The one error that the command ended with, exit code `code`.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert_eq!(self.stderr.lines().filter(|line| line.starts_with("Error:")).count(), 1, "{self:?}");
+        self.stderr
+    }
+}
+
+/// What came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// What was waited for.
+    Wanted,
+    /// The command's end.
+    Ended,
+}
+
+impl Running {
+    /// Starts `command`, with nothing on its stdin.
+    #[track_caller]
+    pub fn start(mut command: Command) -> Self {
+        let words: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
+        let what = words.join(" ");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{what}: {e}"));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = lines.clone();
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                sink.lock().unwrap().push(line);
+            }
+        });
+        Self { child, what, lines, reader: Some(reader) }
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Whether a line with `text` has been said.
+    pub fn has_said(&self, text: &str) -> bool {
+        self.lines.lock().unwrap().iter().any(|line| line.contains(text))
+    }
+
+    /// Waits until `wanted` holds or the command ends by itself.
+    #[track_caller]
+    pub fn until(&mut self, patience: Duration, mut wanted: impl FnMut(&Self) -> bool) -> Seen {
+        let deadline = Instant::now() + patience;
+        loop {
+            if wanted(self) {
+                return Seen::Wanted;
+            }
+            if self.child.try_wait().unwrap().is_some() {
+                return if wanted(self) { Seen::Wanted } else { Seen::Ended };
+            }
+            assert!(Instant::now() < deadline, "{}: not in {patience:?}: {:?}", self.what, self.said());
+            std::thread::sleep(TICK);
+        }
+    }
+
+    /// Waits until a line with `text` is said; panics when the command ends before.
+    #[track_caller]
+    pub fn until_said(&mut self, text: &str) {
+        let seen = self.until(Duration::from_secs(120), |running| running.has_said(text));
+        assert_eq!(seen, Seen::Wanted, "{}: ended without \"{text}\": {:?}", self.what, self.said());
+    }
+
+    /// Sends SIGINT, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        // The process may have ended by itself, which its exit code tells.
+        let _ = kill_process(pid, Signal::INT);
+    }
+
+    /// Ends it by SIGKILL.
+    pub fn kill(mut self) -> Ended {
+        self.child.kill().unwrap();
+        self.collect()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self, patience: Duration) -> Ended {
+        self.until(patience, |_| false);
+        self.collect()
+    }
+
+    fn collect(&mut self) -> Ended {
+        let code = self.child.wait().unwrap().code();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        let stderr = self.said().join("\n");
+        eprintln!("$ {}  -> {code:?}\n{stderr}", self.what);
+        Ended { code, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A test that fails leaves no process behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
