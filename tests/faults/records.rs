@@ -35,14 +35,18 @@ pub fn truncated() {
             let states: Vec<_> = lines.iter().map(|line| (line.name.as_str(), line.state)).collect();
             assert_eq!(states, [("m", Status::Error), ("other", Status::Running)], "{what}");
             assert!(lines[0].error.as_ref().is_some_and(|e| e.contains(file)), "{what}: {:?}", lines[0].error);
+            // rm reads it by the same call; it is slower than a list.
+            if length % 8 != 0 {
+                continue;
+            }
             let refused = runtime.block_on(core.remove("m", RemoveMode::Normal)).unwrap_err();
             assert_eq!(refused.kind(), Kind::Store, "{what}");
             let hints = refused.hints().join("\n");
             assert!(hints.contains("restore the file from a backup") && hints.contains("rm -f m"), "{what}: {hints}");
             assert_eq!(fs::read(&path).unwrap(), whole[..length], "{what}: it was touched");
-            // Forgetting is slow, and goes by the same error: some of them do. The cloud does not answer, so that
+            // Forgetting is slow, and goes by the same error: a few of them do. The cloud does not answer, so that
             // the tombstone is all there is.
-            if length % 97 == 0 {
+            if length % 96 == 0 {
                 world.account.script(Operation::FindTags, 0, When::Before, Effect::fail(CloudKind::Unreachable));
                 let forgotten = runtime.block_on(core.remove("m", RemoveMode::Force)).unwrap_err();
                 world.account.calm();
