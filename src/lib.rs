@@ -7,6 +7,7 @@ pub mod bootstrap;
 pub mod certs;
 pub mod cli;
 pub mod drivers;
+mod effect;
 pub mod engine;
 pub mod env;
 pub mod error;

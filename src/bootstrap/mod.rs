@@ -16,7 +16,7 @@ use rmachine_provider_api::Notify;
 use self::{answer::Answer, unit::UnitFacts};
 pub use self::{
     error::Error,
-    host::{HostFacts, boot_id, generate_host_key, install_host_key, probe, reboot},
+    host::{HostFacts, authorize_key, boot_id, generate_host_key, install_host_key, probe, reboot},
     spec::{EngineSource, EngineSpec},
     userdata::{BootSpec, user_data},
 };

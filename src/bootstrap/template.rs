@@ -8,6 +8,7 @@ pub(super) const PROBE: &str = include_str!("../../templates/probe.sh");
 pub(super) const UNIT: &str = include_str!("../../templates/unit.sh");
 pub(super) const HOST_KEY_GENERATE: &str = include_str!("../../templates/host-key-generate.sh");
 pub(super) const HOST_KEY_INSTALL: &str = include_str!("../../templates/host-key-install.sh");
+pub(super) const AUTHORIZE_KEY: &str = include_str!("../../templates/authorize-key.sh");
 pub(super) const LOG: &str = include_str!("../../templates/log.sh");
 pub(super) const REBOOT: &str = include_str!("../../templates/reboot.sh");
 pub(super) const APPLY: &str = include_str!("../../templates/apply.sh");

@@ -1,11 +1,13 @@
 //! `rmachine create`: the flags of every driver come from its table.
 
-use std::{collections::BTreeMap, ffi::OsString, str::FromStr};
+use std::str::FromStr;
 
-use clap::{Arg, ArgAction, ArgMatches};
-use rmachine_provider_api::{Driver, Flag, FlagKind, Value, Values};
+use clap::ArgMatches;
 
-use super::Context;
+use super::{
+    Context,
+    flags::{self, Which},
+};
 use crate::{
     bootstrap::{EngineSource, EngineSpec},
     drivers::Drivers,
@@ -70,14 +72,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         );
     };
     let driver = drivers.get(&driver_name)?;
-    refuse_foreign_flags(drivers, driver.as_ref(), matches)?;
-    let mut typed = BTreeMap::new();
-    for flag in driver.info().flags {
-        if let Some(value) = given(matches, flag)? {
-            typed.insert(flag.name, value);
-        }
-    }
-    let values = Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), |name| std::env::var(name).ok())?;
+    let values = flags::values(drivers, driver.as_ref(), matches, Which::All)?;
     let install_url = args.engine_install_url.filter(|url| !url.is_empty());
     let engine = EngineSpec {
         source: match (&install_url, args.engine_source) {
@@ -114,91 +109,11 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
     Ok(())
 }
 
-/// The driver that `arguments` or the environment name, found before they are parsed, so that
-/// `--help` shows its flags.
-pub(super) fn chosen_driver(arguments: &[OsString]) -> Option<String> {
-    let texts: Vec<&str> = arguments.iter().filter_map(|a| a.to_str()).collect();
-    let mut found = None;
-    for (index, text) in texts.iter().enumerate() {
-        if matches!(*text, "--driver" | "-d") {
-            found = texts.get(index + 1).map(|value| (*value).to_owned());
-        } else if let Some(value) = text.strip_prefix("--driver=").or_else(|| text.strip_prefix("-d")) {
-            found = Some(value.trim_start_matches('=').to_owned());
-        }
-    }
-    found.or_else(|| std::env::var("MACHINE_DRIVER").ok()).filter(|name| !name.is_empty())
-}
-
-/// Adds the flags of every driver; those of others than `chosen` are hidden.
-pub(super) fn with_driver_flags(mut create: clap::Command, drivers: &Drivers, chosen: Option<&str>) -> clap::Command {
-    for driver in drivers.iter() {
-        let info = driver.info();
-        for flag in info.flags {
-            create = create.arg(argument(flag, info.name, chosen == Some(info.name)));
-        }
-    }
+/// Adds the flags of every driver, and the list of drivers.
+pub(super) fn with_driver_flags(create: clap::Command, drivers: &Drivers, chosen: Option<&str>) -> clap::Command {
     let list: Vec<String> = drivers.iter().map(|d| format!("  {:<12}{}", d.info().name, d.info().summary)).collect();
-    create.before_help(format!(
+    flags::add(create, drivers, chosen, Which::All).before_help(format!(
         "Drivers of this build (`create --driver NAME --help` shows their flags):\n{}",
         list.join("\n")
     ))
-}
-
-fn argument(flag: &'static Flag, driver: &'static str, shown: bool) -> Arg {
-    let mut letters = flag.help.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    let mut help = format!("{first}{}", letters.as_str());
-    if let Some(default) = flag.default {
-        help.push_str(&format!(" [default: {default}]"));
-    }
-    if !flag.env.is_empty() {
-        help.push_str(&format!(" [env: {}]", flag.env.join(", ")));
-    }
-    let arg = Arg::new(flag.name)
-        .long(flag.name)
-        .aliases(flag.aliases.iter().copied())
-        .help(help)
-        .help_heading(format!("Options of the driver {driver}"))
-        .value_name(flag.value_name)
-        .hide(!shown);
-    match flag.kind {
-        FlagKind::Text | FlagKind::Integer => arg.action(ArgAction::Set),
-        FlagKind::List => arg.action(ArgAction::Append),
-        FlagKind::Switch => {
-            arg.action(ArgAction::Set).num_args(0..=1).require_equals(true).default_missing_value("true")
-        }
-    }
-}
-
-fn is_given(matches: &ArgMatches, flag: &Flag) -> bool {
-    matches.value_source(flag.name) == Some(clap::parser::ValueSource::CommandLine)
-}
-
-/// What the command line says of `flag`; an empty value counts as not given, as in the environment.
-fn given(matches: &ArgMatches, flag: &'static Flag) -> Result<Option<Value>> {
-    if !is_given(matches, flag) {
-        return Ok(None);
-    }
-    let mut texts = matches.get_many::<String>(flag.name).into_iter().flatten().filter(|text| !text.is_empty());
-    Ok(match flag.kind {
-        FlagKind::List => Some(Value::List(texts.cloned().collect())),
-        FlagKind::Text | FlagKind::Integer | FlagKind::Switch => {
-            texts.next().map(|text| flag.parse(text)).transpose()?
-        }
-    })
-}
-
-fn refuse_foreign_flags(drivers: &Drivers, chosen: &dyn Driver, matches: &ArgMatches) -> Result<()> {
-    for driver in drivers.iter().filter(|d| d.info().name != chosen.info().name) {
-        if let Some(flag) = driver.info().flags.iter().find(|flag| is_given(matches, flag)) {
-            return Err(Error::usage(format!(
-                "--{} is a flag of the driver \"{}\", not of \"{}\"",
-                flag.name,
-                driver.info().name,
-                chosen.info().name
-            ))
-            .hint(format!("`rmachine create --driver {} --help` shows the flags that it takes", chosen.info().name)));
-        }
-    }
-    Ok(())
 }

@@ -1,14 +1,19 @@
 //! The command line: arguments → one call of the core → print. One file a command.
 
+mod adopt;
 mod allow;
 mod config;
 mod create;
 mod env;
+mod flags;
+mod gc;
+mod holdings;
 mod inspect;
 mod ip;
 mod kill;
 mod ls;
 mod names;
+mod protect;
 mod provision;
 mod regenerate_certs;
 mod restart;
@@ -25,6 +30,7 @@ mod version;
 use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     drivers::Drivers,
@@ -69,14 +75,17 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Adopt(adopt::Args),
     Allow(allow::Args),
     Config(config::Args),
     Create(create::Args),
     Env(env::Args),
+    Gc(gc::Args),
     Inspect(inspect::Args),
     Ip(ip::Args),
     Kill(kill::Args),
     Ls(ls::Args),
+    Protect(protect::Args),
     Provision(provision::Args),
     RegenerateCerts(regenerate_certs::Args),
     Restart(restart::Args),
@@ -102,8 +111,9 @@ impl Context {
     fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let interrupt = self.core.interrupt.clone();
         self.block_on(async {
+            let mut signals = Signals::catch();
             let watch = tokio::spawn(async move {
-                asked_to_stop().await;
+                signals.next().await;
                 interrupt.raise();
             });
             let result = self.core.interrupt.or(work).await;
@@ -115,7 +125,7 @@ impl Context {
     /// Runs asynchronous work that undoes what it did: Ctrl-C asks it to, a second one ends the process.
     fn run_undoing<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.block_on(async {
-            let watch = tokio::spawn(watch_twice(self.core.interrupt.clone(), self.terminal.clone()));
+            let watch = tokio::spawn(watch_twice(Signals::catch(), self.core.interrupt.clone(), self.terminal.clone()));
             let result = work.await;
             watch.abort();
             result
@@ -135,25 +145,30 @@ impl Context {
     }
 }
 
-/// Returns when the user presses Ctrl-C or the process is told to end (SIGTERM).
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end the process by themselves.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C, and being told to end (SIGTERM). Caught from the first moment on, before any work begins.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    /// Without handlers the signals end the process by themselves.
+    fn catch() -> Self {
+        Self(signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()))
+    }
+
+    /// Returns when one of them comes.
+    async fn next(&mut self) {
+        let Some((interrupt, terminate)) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 
-async fn watch_twice(interrupt: crate::machine::Interrupt, terminal: Arc<ui::Terminal>) {
-    asked_to_stop().await;
+async fn watch_twice(mut signals: Signals, interrupt: crate::machine::Interrupt, terminal: Arc<ui::Terminal>) {
+    signals.next().await;
     terminal.say("Interrupted: removing what was made (press Ctrl-C again to leave at once and keep the record)");
     interrupt.raise();
-    asked_to_stop().await;
+    signals.next().await;
     terminal.finish();
     #[allow(clippy::exit, reason = "the user asked twice; the record says how far the work is")]
     std::process::exit(i32::from(Kind::Interrupted.exit_code()));
@@ -161,8 +176,12 @@ async fn watch_twice(interrupt: crate::machine::Interrupt, terminal: Arc<ui::Ter
 
 /// Parses `arguments`, runs the command, prints, and answers the exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    main_with(Drivers::compiled_in(), arguments)
+}
+
+/// [`main`] with other drivers; for tests and for programs that bring their own.
+pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
-    let drivers = Drivers::compiled_in();
     let command = command(&drivers, &arguments);
     let terminal = ui::Terminal::of_process();
     let parsed = command
@@ -194,25 +213,30 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// The whole command with the flags of every driver; only those of the chosen one are shown.
 pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
-    let chosen = create::chosen_driver(arguments);
+    let chosen = flags::chosen_driver(arguments);
+    let chosen = chosen.as_deref();
+    let connecting = |command| flags::add(command, drivers, chosen, flags::Which::Connecting);
     Cli::command()
         .args_override_self(true)
-        .mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen.as_deref()))
+        .mut_subcommand("create", |create| create::with_driver_flags(create, drivers, chosen))
+        .mut_subcommand("adopt", connecting)
+        .mut_subcommand("gc", connecting)
 }
 
 fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
+    let given = |name: &str| matches.subcommand_matches(name).cloned().unwrap_or_default();
     match command {
+        Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
         Command::Allow(args) => allow::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,
-        Command::Create(args) => {
-            let given = matches.subcommand_matches("create").cloned().unwrap_or_default();
-            create::run(context, args, &given)?;
-        }
+        Command::Create(args) => create::run(context, args, &given("create"))?,
         Command::Env(args) => env::run(context, &args)?,
+        Command::Gc(args) => gc::run(context, &args, &given("gc"))?,
         Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Ip(args) => ip::run(context, &args)?,
         Command::Kill(args) => kill::run(context, &args)?,
         Command::Ls(args) => ls::run(context, &args)?,
+        Command::Protect(args) => protect::run(context, &args)?,
         Command::Provision(args) => provision::run(context, &args)?,
         Command::RegenerateCerts(args) => regenerate_certs::run(context, &args)?,
         Command::Restart(args) => restart::run(context, &args)?,

@@ -1,9 +1,9 @@
 //! `rmachine rm`.
 
-use super::{Context, names};
+use super::{Context, holdings, names, ui};
 use crate::{
     error::{Error, Result},
-    machine::{RemoveMode, Talk},
+    machine::{RemoveMode, Talk, for_each},
 };
 
 /// Remove machines with all that was made for them
@@ -12,6 +12,7 @@ use crate::{
 Examples:
   rmachine rm aws-test        asks first
   rmachine rm -y one two      does not ask; both at once
+  rmachine rm --dry-run one   what would go, and what it costs a month
   rmachine rm -f broken       forgets the record also when the cloud cannot be asked")]
 pub struct Args {
     /// Names of the machines
@@ -23,10 +24,16 @@ pub struct Args {
     /// Do not ask
     #[arg(short = 'y', long = "yes")]
     yes: bool,
+    /// Show what would be deleted, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = names::unique(&args.names);
+    if args.dry_run {
+        return look(context, &names);
+    }
     if !args.yes && !args.force {
         let question = format!("remove {} with all data on it?", names.join(", "));
         match context.terminal.confirm(&question) {
@@ -45,4 +52,33 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         |name| context.core.remove(name, mode),
         |name, ()| format!("Machine \"{name}\" is removed."),
     )
+}
+
+/// What the providers hold for `names`.
+fn look(context: &Context, names: &[String]) -> Result<()> {
+    let results = context.run(async { Ok(for_each(names, |name| context.core.holdings(name)).await) })?;
+    let (mut rows, mut last, mut usd) = (Vec::new(), None, 0.0);
+    for (name, result) in results {
+        match result {
+            Ok(found) => rows.extend(found.iter().map(|resource| {
+                usd += resource.monthly_usd.unwrap_or(0.0);
+                let [kind, id, place, age, detail, cost] = holdings::cells(resource);
+                [name.to_owned(), kind, id, place, age, cost, detail]
+            })),
+            Err(error) => {
+                if let Some(previous) = last.replace(error) {
+                    context.terminal.fail(&previous);
+                }
+            }
+        }
+    }
+    let count = rows.len();
+    if count > 0 {
+        ui::print(&holdings::table(["MACHINE", "KIND", "ID", "PLACE", "AGE", "USD/MONTH", "DETAIL"], rows))?;
+    }
+    context.terminal.say(&format!(
+        "Nothing was removed. It would be {count} things ({usd:.2} US dollars a month) and the record of {}.",
+        names.join(", ")
+    ));
+    last.map_or(Ok(()), Err)
 }

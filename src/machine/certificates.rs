@@ -69,7 +69,7 @@ impl Core {
     }
 
     /// Asks the provider where a machine is now, so that a moved one is found.
-    async fn follow(&self, record: &mut Record) -> Result<()> {
+    pub(super) async fn follow(&self, record: &mut Record) -> Result<()> {
         let Some(instance) = &record.instance else { return Ok(()) };
         if !self.driver(record)?.info().capabilities.power {
             return Ok(());

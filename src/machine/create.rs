@@ -1,10 +1,10 @@
 //! `create`: from a name to a usable engine, saved at every step, undone when it fails.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use rmachine_provider_api::{
-    self as api, AttemptToken, CreateRequest, Driver, HostTrust, LoginKey, MachineSpec, MachineToken, Notify, Plan,
-    Provider, Values,
+    self as api, AttemptToken, CreateRequest, Driver, HostTrust, LeftBehind, LoginKey, MachineSpec, MachineToken,
+    Notify, Plan, Provider, Retry, Values,
 };
 use time::OffsetDateTime;
 
@@ -62,41 +62,31 @@ impl Core {
         Sans::parse(&options.tls_sans)?;
         let configured = driver.configure(&options.values)?;
         let name = options.name.as_str();
-        if self.store.exists(name) {
-            return Err(self.name_taken(name));
-        }
+        let resumed = self.may_go_on(name)?;
         let owner = self.store.prepare()?;
-        let _lock = self.lock(name).await?;
-        if self.store.exists(name) {
-            return Err(self.name_taken(name));
+        // Where another process makes it right now, a second create has nothing to wait for.
+        let _lock = if resumed { self.lock_at_once(name)? } else { self.lock(name).await? };
+        if driver.places(&configured.config, &[]).is_ok() {
+            self.store.remember_place(&options.driver, &driver.scope(&configured.config), &configured.config)?;
         }
-        let mut record = Record {
-            version: RECORD_VERSION,
-            name: options.name.clone(),
-            driver: options.driver.clone(),
-            created: OffsetDateTime::now_utc(),
-            owner,
-            token: MachineToken(random_id()),
-            phase: Phase::Reserved,
-            power: Power::Running,
-            config: configured.config,
-            engine_port: configured.engine_port.unwrap_or(ENGINE_PORT),
-            engine: options.engine.clone(),
+        let fresh = Record {
             extra_sans: options.tls_sans.clone(),
-            plan: None,
-            attempt: None,
-            intents: Vec::new(),
-            resources: Vec::new(),
-            instance: None,
-            ssh: SshRecord::default(),
-            host: None,
+            ..fresh_record(name, &options.driver, &options.engine, configured.config, configured.engine_port, owner)
         };
-        record.engine.provider_label = Some(options.driver.clone());
-        record.engine.port = record.engine_port;
-        self.store.create_machine_directory(name)?;
-        self.save(&record)?;
-        self.store.save_engine(&record)?;
-        self.store.save_secrets(name, &configured.secrets)?;
+        let mut record = match self.may_go_on(name)? {
+            true => {
+                let record = self.unfinished(fresh)?;
+                self.talk
+                    .about(name)
+                    .warn(&format!("going on with a create that ended while the machine was {}", record.phase.word()));
+                self.store.save_secrets(name, &configured.secrets)?;
+                record
+            }
+            false => {
+                self.store.reserve(&fresh, self.legacy_fields(&fresh), &configured.secrets)?;
+                fresh
+            }
+        };
         let result = self.make(&mut record, driver.as_ref()).await;
         match result {
             Ok(()) => Ok(Created { record }),
@@ -104,44 +94,90 @@ impl Core {
         }
     }
 
-    fn name_taken(&self, name: &str) -> Error {
-        let error = Error::new(Kind::Conflict, format!("machine \"{name}\" already exists"));
+    /// Whether there is an unfinished create of this name; a finished machine is a conflict.
+    fn may_go_on(&self, name: &str) -> Result<bool> {
+        if !self.store.exists(name) {
+            return Ok(false);
+        }
+        let taken = || Error::new(Kind::Conflict, format!("machine \"{name}\" already exists"));
         match self.store.load(name) {
-            Ok(record) if record.phase != Phase::Ready => error.hint(format!(
-                "its create did not end; remove what it left with `rmachine rm -y {name}`, then create it again"
-            )),
-            _ => error.hint(format!("choose another name, or remove it with `rmachine rm {name}`")),
+            Ok(record) if record.phase.is_unfinished() => Ok(true),
+            Ok(record) if record.phase == Phase::Removing => {
+                Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is being removed"))
+                    .hint(format!("finish it with `rmachine rm -y {name}`, then create it again")))
+            }
+            Ok(_) => Err(taken().hint(format!("choose another name, or remove it with `rmachine rm {name}`"))),
+            Err(error) => Err(error
+                .context(format!("machine \"{name}\" already exists"))
+                .with_kind(Kind::Conflict)
+                .hint("choose another name")),
         }
     }
 
+    /// The record to go on with, when it asks for what `wanted` asks for.
+    fn unfinished(&self, wanted: Record) -> Result<Record> {
+        let name = &wanted.name;
+        let record = self.store.load(name)?;
+        let same = record.driver == wanted.driver
+            && record.config == wanted.config
+            && record.engine == wanted.engine
+            && record.engine_port == wanted.engine_port
+            && record.extra_sans == wanted.extra_sans;
+        if same {
+            return Ok(record);
+        }
+        Err(Error::new(
+            Kind::Conflict,
+            format!("the create of machine \"{name}\" did not end, and it asked for something else"),
+        )
+        .hint("repeat it with the same flags to go on with it")
+        .hint(format!("or remove what it left with `rmachine rm -y {name}`, then create it again")))
+    }
+
+    /// Carries on from the phase that `record` is in.
     async fn make(&self, record: &mut Record, driver: &dyn Driver) -> Result<()> {
         let notify = self.talk.about(&record.name);
         notify.progress("checking the request");
         let store = self.store.clone();
         let authority = blocking(move || Self::authority(&store, false));
-        let plan = self.interrupt.or(self.preflight(record, driver));
-        let (authority, plan) = tokio::join!(authority, plan);
-        let (plan, provider) = plan?;
-        let authority = authority?;
-        for (label, value) in &plan.summary {
-            tracing::info!(machine = record.name, "{label}: {value}");
-        }
-        let keys = self.prepare_login(record, &plan)?;
-        let user_data = self.prepare_boot_data(record, &plan, &keys)?;
-        let attempt = AttemptToken(random_id());
-        record.plan = Some(plan.clone());
-        record.attempt = Some(attempt.clone());
+        let (authority, provider) = if record.phase == Phase::Reserved {
+            let (authority, prepared) = tokio::join!(authority, self.interrupt.or(self.preflight(record, driver)));
+            let (plan, provider) = prepared?;
+            let authority = authority?;
+            self.prepare(record, plan)?;
+            (authority, provider)
+        } else {
+            (authority.await?, self.interrupt.or(self.provider(record)).await?)
+        };
         self.interrupt.check()?;
-        self.enter(record, Phase::Creating)?;
-        let request = request(record, attempt, plan, user_data, keys.login);
-        let instance = self.make_instance(record, provider.as_ref(), &request, notify.clone()).await?;
-        record.instance = Some(instance);
-        self.enter(record, Phase::Booting)?;
+        if record.phase == Phase::Reserved {
+            self.enter(record, Phase::Creating)?;
+        }
+        if record.phase == Phase::Creating {
+            let instance = self.make_instance(record, provider.as_ref(), &notify).await?;
+            record.instance = Some(instance);
+            self.enter(record, Phase::Booting)?;
+        } else {
+            self.interrupt.or(self.follow(record)).await?;
+        }
         self.interrupt.check()?;
         if driver.info().capabilities.ssh {
             self.interrupt.or(self.first_session(record, &authority, &notify)).await?;
         }
         self.finish_provision(record, authority).await
+    }
+
+    /// Makes the keys and the first-boot data of a plan, and saves all that a repeat needs.
+    fn prepare(&self, record: &mut Record, plan: Plan) -> Result<()> {
+        for (label, value) in &plan.summary {
+            tracing::info!(machine = record.name, "{label}: {value}");
+        }
+        let keys = self.prepare_login(record, &plan)?;
+        self.prepare_boot_data(record, &plan, &keys)?;
+        record.plan = Some(plan);
+        record.attempt = Some(AttemptToken(random_id()));
+        record.answered = false;
+        Ok(())
     }
 
     /// Connects to the provider and has the request checked; nothing is made.
@@ -201,8 +237,8 @@ impl Core {
     }
 
     /// Renders the first-boot data and saves it, so that a repeat sends the same bytes.
-    fn prepare_boot_data(&self, record: &Record, plan: &Plan, keys: &Keys) -> Result<Option<Vec<u8>>> {
-        let Some(boot) = &plan.boot_data else { return Ok(None) };
+    fn prepare_boot_data(&self, record: &Record, plan: &Plan, keys: &Keys) -> Result<()> {
+        let Some(boot) = &plan.boot_data else { return Ok(()) };
         let data = bootstrap::user_data(&BootSpec {
             form: boot.form,
             hostname: &record.name,
@@ -213,23 +249,73 @@ impl Core {
             user_supplied: boot.user_supplied.as_deref(),
             limit: boot.limit,
         })?;
-        self.store.write(&self.store.machine_file(&record.name, file::USER_DATA), &data)?;
-        Ok(Some(data))
+        self.store.write(&self.store.machine_file(&record.name, file::USER_DATA), &data)
     }
 
+    /// Makes the instance: as planned, or where the cloud has no room for that, as the alternatives say.
     async fn make_instance(
         &self,
         record: &mut Record,
         provider: &dyn Provider,
-        request: &CreateRequest,
-        notify: Arc<dyn Notify>,
+        notify: &Arc<dyn Notify>,
     ) -> Result<api::Instance> {
         let name = record.name.clone();
-        let journal = RecordJournal::new(self, record, notify);
-        provider
-            .create(request, &journal)
-            .await
-            .map_err(|e| Error::from(e).context(format!("cannot make the instance of machine \"{name}\"")))
+        loop {
+            let Some(request) = self.saved_request(record)? else {
+                return Err(Error::new(Kind::Store, format!("the saved request of machine \"{name}\" is missing"))
+                    .hint(format!("remove what its create left with `rmachine rm -y {name}`")));
+            };
+            let journal = RecordJournal::new(self, record, notify.clone());
+            let error = match provider.create(&request, &journal).await {
+                Ok(instance) => return Ok(instance),
+                Err(error) => error,
+            };
+            drop(journal);
+            let nothing_lost = *error.left_behind() != LeftBehind::Unknown;
+            if error.retryable() == Retry::Elsewhere && nothing_lost && !self.interrupt.is_raised() {
+                if let Some(label) = next_attempt(record) {
+                    let cause =
+                        std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+                    notify.warn(&format!("{error}{cause}; trying {label}"));
+                    self.save(record)?;
+                    continue;
+                }
+            }
+            return Err(Error::from(error).context(format!("cannot make the instance of machine \"{name}\"")));
+        }
+    }
+
+    /// The request of the present attempt, from what was saved before it was first sent.
+    fn saved_request(&self, record: &Record) -> Result<Option<CreateRequest>> {
+        self.saved_request_in(record, &self.store.machine_directory(&record.name))
+    }
+
+    fn saved_request_in(&self, record: &Record, directory: &Path) -> Result<Option<CreateRequest>> {
+        let (Some(plan), Some(attempt)) = (&record.plan, &record.attempt) else { return Ok(None) };
+        let saved = |name: &str| self.store.read_bytes(&directory.join(name));
+        let public_key = match &plan.login.key {
+            LoginKey::Generate => {
+                saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned())
+            }
+            LoginKey::File(_) => Some(crate::ssh::public_half(&directory.join(file::COPIED_KEY))?),
+            LoginKey::Default => None,
+        };
+        let user_data = saved(file::USER_DATA)?;
+        Ok(Some(CreateRequest {
+            name: record.name.clone(),
+            owner: record.owner.clone(),
+            token: record.token.clone(),
+            attempt: attempt.clone(),
+            plan: plan.clone(),
+            user_data,
+            public_key,
+            engine_port: record.engine_port,
+        }))
+    }
+
+    /// The request of an attempt that was never answered, as it was saved in `directory`.
+    pub(super) fn unanswered_in(&self, record: &Record, directory: &Path) -> Result<Option<CreateRequest>> {
+        if record.instance.is_some() || record.answered { Ok(None) } else { self.saved_request_in(record, directory) }
     }
 
     /// Removes what a failed create made, and says what is left when that fails too.
@@ -261,24 +347,56 @@ impl Core {
     }
 }
 
-/// The request of one attempt to make the machine of `record`.
-pub(super) fn request(
-    record: &Record,
-    attempt: AttemptToken,
-    plan: Plan,
-    user_data: Option<Vec<u8>>,
-    public_key: Option<String>,
-) -> CreateRequest {
-    CreateRequest {
-        name: record.name.clone(),
-        owner: record.owner.clone(),
-        token: record.token.clone(),
-        attempt,
-        plan,
-        user_data,
-        public_key,
-        engine_port: record.engine_port,
+/// The record of a machine that nothing was done for yet.
+pub(super) fn fresh_record(
+    name: &str,
+    driver: &str,
+    engine: &EngineSpec,
+    config: serde_json::Value,
+    engine_port: Option<u16>,
+    owner: api::Owner,
+) -> Record {
+    let engine_port = engine_port.unwrap_or(ENGINE_PORT);
+    let engine = EngineSpec { provider_label: Some(driver.to_owned()), port: engine_port, ..engine.clone() };
+    Record {
+        version: RECORD_VERSION,
+        name: name.to_owned(),
+        driver: driver.to_owned(),
+        created: OffsetDateTime::now_utc(),
+        owner,
+        token: MachineToken(random_id()),
+        phase: Phase::Reserved,
+        power: Power::Running,
+        config,
+        engine_port,
+        engine,
+        extra_sans: Vec::new(),
+        plan: None,
+        attempt: None,
+        answered: false,
+        intents: Vec::new(),
+        resources: Vec::new(),
+        instance: None,
+        ssh: SshRecord::default(),
+        host: None,
+        protected: false,
     }
+}
+
+/// Puts the next alternative in the place of the plan, with a token of its own; answers what is tried then.
+fn next_attempt(record: &mut Record) -> Option<String> {
+    let plan = record.plan.as_mut()?;
+    if plan.alternatives.is_empty() {
+        return None;
+    }
+    let next = plan.alternatives.remove(0);
+    if let (Some(resolved), serde_json::Value::Object(changes)) = (plan.resolved.as_object_mut(), next.changes) {
+        resolved.extend(changes);
+    }
+    plan.arch = next.arch.or(plan.arch.take());
+    record.attempt = Some(AttemptToken(random_id()));
+    record.answered = false;
+    Some(next.label)
 }
 
 /// Whether an engine has to be brought up at all.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rmachine_provider_api::{self as api, Journal, Notify, Resource};
+use rmachine_provider_api::{self as api, Journal, Notify, Resource, ResourceKind};
 
 use super::Core;
 use crate::store::Record;
@@ -45,6 +45,7 @@ impl Journal for RecordJournal<'_> {
 
     fn made(&self, resource: &Resource) -> api::Result<()> {
         self.change(|record| {
+            record.answered |= resource.kind == ResourceKind::Instance;
             if !record.resources.iter().any(|known| known.kind == resource.kind && known.id == resource.id) {
                 record.resources.push(resource.clone());
             }

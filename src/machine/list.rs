@@ -255,7 +255,7 @@ impl Core {
         let mut groups: BTreeMap<(String, String), Vec<&mut Listed>> = BTreeMap::new();
         for line in lines.iter_mut() {
             let Some(record) = &line.record else { continue };
-            if record.instance.is_none() || !matches!(record.phase, Phase::Ready | Phase::Provisioning) {
+            if record.instance.is_none() || record.phase != Phase::Ready {
                 continue;
             }
             let Ok(driver) = self.driver(record) else { continue };
@@ -346,9 +346,9 @@ fn fail(group: Vec<&mut Listed>, state: Status, error: &str) {
 
 fn recorded_state(record: &Record) -> Status {
     match record.phase {
-        Phase::Reserved | Phase::Creating | Phase::Booting => Status::Creating,
+        Phase::Reserved | Phase::Creating | Phase::Booting | Phase::Provisioning => Status::Creating,
         Phase::Removing => Status::Removing,
-        Phase::Provisioning | Phase::Ready => match record.power {
+        Phase::Ready => match record.power {
             Power::Running => Status::Running,
             Power::Stopped => Status::Stopped,
         },

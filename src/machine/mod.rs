@@ -4,14 +4,17 @@
 //! save the record before and after each side effect.
 
 mod access;
+mod adopt;
 mod allow;
 mod authority;
 mod certificates;
 mod create;
+mod gc;
 mod interrupt;
 mod journal;
 mod list;
 mod power;
+mod protect;
 mod provision;
 mod remove;
 mod shell;
@@ -27,8 +30,10 @@ use rmachine_provider_api::{CreateRequest, Driver, MachineRef, Notify, Provider}
 
 pub use self::{
     access::{Access, program_probes},
+    adopt::AdoptOptions,
     certificates::{Regenerate, Regenerated},
     create::{CreateOptions, Created},
+    gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
     interrupt::Interrupt,
     list::{Filter, Listed, Status},
     remove::RemoveMode,
@@ -96,14 +101,21 @@ impl Core {
         .await
     }
 
+    /// Takes the lock of machine `name`, or says that another process works on it.
+    fn lock_at_once(&self, name: &str) -> Result<Lock> {
+        self.store.try_lock_machine(name)
+    }
+
     /// Saves `record` with the fields that docker-machine's driver of that name has.
     fn save(&self, record: &Record) -> Result<()> {
-        let fields = self
-            .drivers
-            .get(&record.driver)
+        self.store.save(record, self.legacy_fields(record))
+    }
+
+    fn legacy_fields(&self, record: &Record) -> serde_json::Map<String, serde_json::Value> {
+        let driver = self.drivers.get(&record.driver);
+        driver
             .map(|d| d.legacy_fields(&record.config, record.plan.as_ref(), record.instance.as_ref()))
-            .unwrap_or_default();
-        self.store.save(record, fields)
+            .unwrap_or_default()
     }
 
     /// Moves `record` to `phase` and saves it.
@@ -122,12 +134,13 @@ impl Core {
     fn require_ready(&self, record: &Record) -> Result<()> {
         let name = &record.name;
         match record.phase {
-            Phase::Ready | Phase::Provisioning => Ok(()),
+            Phase::Ready => Ok(()),
             Phase::Removing => Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is being removed"))
                 .hint(format!("finish it with `rmachine rm -y {name}`"))),
-            Phase::Reserved | Phase::Creating | Phase::Booting => {
-                Err(Error::new(Kind::Conflict, format!("the create of machine \"{name}\" did not end"))
-                    .hint(format!("remove what it left with `rmachine rm -y {name}`, then create it again")))
+            Phase::Reserved | Phase::Creating | Phase::Booting | Phase::Provisioning => {
+                Err(Error::new(Kind::Conflict, format!("the create of machine \"{name}\" did not end")).hint(format!(
+                    "go on with it by the same `rmachine create … {name}`, or remove what it left with `rmachine rm -y {name}`"
+                )))
             }
         }
     }

@@ -49,6 +49,8 @@ impl Core {
         if record.ssh.host_keys.is_empty() {
             record.ssh.host_keys = vec![session.host_key().to_owned()];
         }
+        // Only a create that goes on finds two keys pinned.
+        self.settle_host_key(record, &session)?;
         self.enter(record, Phase::Provisioning)?;
         let result = self.provision_over(record, &session, authority, notify).await;
         session.close().await;
@@ -64,7 +66,8 @@ impl Core {
         let _lock = self.lock(name).await?;
         let mut record = self.store.load(name)?;
         self.require_managed(&record, "provision")?;
-        if !matches!(record.phase, Phase::Booting) {
+        // A create that got as far as the host is finished by it.
+        if !matches!(record.phase, Phase::Booting | Phase::Provisioning) {
             self.require_ready(&record)?;
         }
         let notify = self.talk.about(name);
@@ -72,7 +75,9 @@ impl Core {
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
         self.settle_host_key(&mut record, &session)?;
-        self.enter(&mut record, Phase::Provisioning)?;
+        if record.phase.is_unfinished() {
+            self.enter(&mut record, Phase::Provisioning)?;
+        }
         self.provision_over(&mut record, &session, &authority, &notify).await?;
         session.close().await;
         self.finish_provision(&mut record, authority).await
@@ -100,7 +105,7 @@ impl Core {
         .hint("rmachine only knows the URL of this engine; it does not manage it"))
     }
 
-    async fn provision_over(
+    pub(super) async fn provision_over(
         &self,
         record: &mut Record,
         session: &Session,

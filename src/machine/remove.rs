@@ -1,11 +1,11 @@
 //! `rm`: ends with nothing, or says what is left and stays repeatable.
 
-use rmachine_provider_api::{CreateRequest, Notify, ResourceKind};
+use rmachine_provider_api::Notify;
 
-use super::{Core, create, machine_ref, voice};
+use super::{Core, machine_ref, voice};
 use crate::{
     error::{Error, Kind, Result},
-    store::{Phase, Record, file},
+    store::{Phase, Record},
 };
 
 /// How hard to try.
@@ -35,12 +35,18 @@ impl Core {
         let notify = self.talk.about(name);
         let mut record = match self.store.load(name) {
             Ok(record) => record,
-            Err(error) if mode == RemoveMode::Force => return self.forget_unreadable(name, error, voice(&notify)),
+            Err(error) if mode == RemoveMode::Force => {
+                return self.forget_unreadable(name, error, voice(&notify)).await;
+            }
             Err(error) if error.kind() == Kind::NoSuchMachine => return Ok(()),
             Err(error) => {
-                return Err(error.hint(format!("`rmachine rm -f {name}` forgets it, without asking the cloud")));
+                return Err(error);
             }
         };
+        if record.protected {
+            return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is protected against removal"))
+                .hint(format!("`rmachine protect --off {name}` ends that")));
+        }
         notify.progress("removing");
         match self.destroy(&mut record, voice(&notify)).await {
             Ok(()) => Ok(()),
@@ -58,29 +64,33 @@ impl Core {
                 self.enter(record, Phase::Removing)?;
             }
             let provider = self.provider(record).await?;
-            let unanswered = self.unanswered(record)?;
+            let unanswered = self.unanswered_in(record, &self.store.machine_directory(&record.name))?;
             provider.destroy(&machine_ref(record, unanswered.as_ref()), notify).await?;
         }
         self.store.remove(&record.name)
     }
 
-    /// The request of a create that ended before its instance was recorded, as it was saved.
-    fn unanswered(&self, record: &Record) -> Result<Option<CreateRequest>> {
-        let known = record.instance.is_some() || record.resources.iter().any(|r| r.kind == ResourceKind::Instance);
-        let (false, Some(plan), Some(attempt)) = (known, &record.plan, &record.attempt) else { return Ok(None) };
-        let saved = |name| self.store.read_bytes(&self.store.machine_file(&record.name, name));
-        let public_key = saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned());
-        let user_data = saved(file::USER_DATA)?;
-        Ok(Some(create::request(record, attempt.clone(), plan.clone(), user_data, public_key)))
-    }
-
-    fn forget_unreadable(&self, name: &str, error: Error, notify: &dyn Notify) -> Result<()> {
-        notify.warn("its record cannot be read, so the cloud was not asked; what it made may still be there");
-        self.keep_remains(name)?;
-        Err(error
-            .without_hints()
-            .context(format!("machine \"{name}\" is forgotten, but what it made may still be there"))
-            .hint(format!("its files are kept in {}", self.store.tombstones().display())))
+    /// Deletes what carries the tags of a machine whose record does not read, wherever machines of this store were made.
+    async fn forget_unreadable(&self, name: &str, error: Error, notify: &dyn Notify) -> Result<()> {
+        notify.warn("its record does not read; looking for what carries its tags");
+        match self.destroy_by_name(name).await {
+            // Its directory stays for whoever wants to look: what it made may carry the name of nobody.
+            Ok(0) => {
+                self.keep_remains(name)?;
+                Err(error
+                    .without_hints()
+                    .context(format!("machine \"{name}\" is forgotten, and nothing was found that carries its tags"))
+                    .hint(format!("its files are kept in {}", self.store.tombstones().display())))
+            }
+            Ok(_) => self.store.remove(name),
+            Err(why) => {
+                self.keep_remains(name)?;
+                Err(why
+                    .context(format!("machine \"{name}\" is forgotten, but what it made may still be there"))
+                    .hint(format!("its files are kept in {}", self.store.tombstones().display()))
+                    .hint("`rmachine gc` finds what is left"))
+            }
+        }
     }
 
     fn forget_with_remains(&self, record: &Record, error: Error) -> Result<()> {
@@ -88,7 +98,7 @@ impl Core {
         self.keep_remains(name)?;
         Err(error
             .context(format!("machine \"{name}\" is forgotten, but what it made may still be there"))
-            .hint(format!("it carries the tag rmachine:token={}", record.token)))
+            .hint(format!("it carries the tag rmachine:token={}; `rmachine gc` finishes the removal", record.token)))
     }
 
     /// Moves the machine's directory aside, so that what is left can still be found and removed.

@@ -99,6 +99,8 @@ impl Core {
         let Some(instance) = &record.instance else { return std::future::pending().await };
         let ids = [instance.id.clone()];
         let mut pause = FIRST_LOOK;
+        // EC2 is eventually consistent: one look that does not find it says nothing.
+        let mut missing = 0;
         loop {
             tokio::time::sleep(pause).await;
             pause = LATER_LOOKS;
@@ -109,6 +111,8 @@ impl Core {
                 Some(MachineState::Stopped | MachineState::Stopping) => return "stopped",
                 Some(MachineState::Terminated | MachineState::Terminating) => return "was deleted",
                 Some(MachineState::Error) => return "broke",
+                Some(MachineState::Absent) if missing == 1 => return "disappeared",
+                Some(MachineState::Absent) => missing += 1,
                 _ => {}
             }
         }
@@ -167,7 +171,7 @@ fn home_ssh() -> Option<PathBuf> {
     directories::BaseDirs::new().map(|dirs| dirs.home_dir().join(".ssh"))
 }
 
-fn default_keys() -> Vec<PathBuf> {
+pub(super) fn default_keys() -> Vec<PathBuf> {
     let Some(directory) = home_ssh() else { return Vec::new() };
     ["id_ed25519", "id_ecdsa", "id_rsa"].iter().map(|name| directory.join(name)).filter(|p| p.exists()).collect()
 }

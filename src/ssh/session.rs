@@ -21,6 +21,7 @@ use super::{
     Error, Result, Target, keys,
     trust::{Shown, Trusted, Verifier},
 };
+use crate::effect;
 
 /// A silent peer is asked for a sign of life this often …
 const KEEPALIVE: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(15) };
@@ -177,6 +178,7 @@ impl Session {
         tokio::time::timeout(limits.step, login).await.unwrap_or_else(|_| {
             Err(Error::TimedOut { host: target.host.clone(), port: target.port, after: limits.step })
         })?;
+        effect::after("log in as", &target.user);
         let host_key = key.and_then(|key| key.to_openssh().ok()).unwrap_or_default();
         Ok(Self { handle, host: target.host.clone(), user: target.user.clone(), host_key })
     }
@@ -234,10 +236,14 @@ impl Session {
         W: AsyncWrite + Unpin,
         E: AsyncWrite + Unpin,
     {
+        effect::before("run", command);
         let channel = self.handle.channel_open_session().await.map_err(|e| self.failed(e))?;
         channel.exec(true, command).await.map_err(|e| self.failed(e))?;
+        effect::amid("run", command);
         let (reader, writer) = channel.split();
-        self.transfer(reader, &writer, stdin, &mut stdout, &mut stderr).await
+        let exit = self.transfer(reader, &writer, stdin, &mut stdout, &mut stderr).await?;
+        effect::after("run", command);
+        Ok(exit)
     }
 
     pub(super) async fn channel(&self) -> Result<russh::Channel<Msg>> {

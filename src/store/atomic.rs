@@ -9,8 +9,14 @@ use std::{
     path::Path,
 };
 
+use crate::effect;
+
 /// Mode of files that only the owner reads.
 pub const PRIVATE: u32 = 0o600;
+/// How the names of temporary files begin.
+pub(super) const TEMPORARY: &str = ".tmp-";
+/// How the names of directories begin that are being removed.
+pub(super) const REMOVED: &str = ".removed-";
 /// Mode of directories that only the owner enters.
 const PRIVATE_DIRECTORY: u32 = 0o700;
 
@@ -24,12 +30,15 @@ const PRIVATE_DIRECTORY: u32 = 0o700;
 /// When a step fails; the temporary file is removed.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
+    effect::before("write", last(path));
     let mut file =
-        tempfile::Builder::new().prefix(".tmp-").permissions(Permissions::from_mode(mode)).tempfile_in(directory)?;
+        tempfile::Builder::new().prefix(TEMPORARY).permissions(Permissions::from_mode(mode)).tempfile_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
+    effect::amid("write", last(path));
     file.persist(path).map_err(|e| e.error)?;
+    effect::after("write", last(path));
     sync_directory(directory)
 }
 
@@ -39,7 +48,10 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 ///
 /// When one cannot be made.
 pub fn create_directory(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(PRIVATE_DIRECTORY).create(path)
+    effect::before("mkdir", last(path));
+    fs::DirBuilder::new().recursive(true).mode(PRIVATE_DIRECTORY).create(path)?;
+    effect::after("mkdir", last(path));
+    Ok(())
 }
 
 /// Removes the directory `path` with all in it, so that nobody sees it half removed: it first
@@ -52,14 +64,27 @@ pub fn remove_directory(path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::other("not a directory below another"));
     };
-    let hidden = parent.join(format!(".removed-{}-{:08x}", name.to_string_lossy(), rand::random::<u32>()));
+    let hidden = parent.join(format!("{REMOVED}{}-{:08x}", name.to_string_lossy(), rand::random::<u32>()));
+    effect::before("remove", last(path));
     match fs::rename(path, &hidden) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(e),
     }
+    effect::amid("remove", last(path));
     sync_directory(parent)?;
-    fs::remove_dir_all(&hidden)
+    fs::remove_dir_all(&hidden)?;
+    effect::after("remove", last(path));
+    Ok(())
+}
+
+/// Removes the directory `path`, which nobody sees, with all in it.
+///
+/// # Errors
+///
+/// When it cannot be removed.
+pub(super) fn delete_directory(path: &Path) -> io::Result<()> {
+    fs::remove_dir_all(path)
 }
 
 /// Gives the directory `from` the new path `to`, on the same file system, durably.
@@ -68,13 +93,19 @@ pub fn remove_directory(path: &Path) -> io::Result<()> {
 ///
 /// When it cannot be renamed.
 pub fn move_directory(from: &Path, to: &Path) -> io::Result<()> {
+    effect::before("move", last(from));
     fs::rename(from, to)?;
+    effect::after("move", last(from));
     for path in [from, to] {
         if let Some(parent) = path.parent() {
             sync_directory(parent)?;
         }
     }
     Ok(())
+}
+
+fn last(path: &Path) -> std::path::Display<'_> {
+    Path::new(path.file_name().unwrap_or_default()).display()
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Record;
+use super::{Record, bytes::to_json};
+use crate::error::{Error, Kind, Result};
 
 /// The section that holds our record.
 pub const SECTION: &str = "Rmachine";
@@ -91,6 +92,13 @@ pub fn render(record: &Record, root: &Path, driver_fields: Map<String, Value>) -
         "Name": record.name,
         SECTION: serde_json::to_value(record)?,
     }))
+}
+
+/// The text of [`render`]'s document.
+pub(super) fn bytes(record: &Record, root: &Path, driver_fields: Map<String, Value>) -> Result<Vec<u8>> {
+    let document = render(record, root, driver_fields)
+        .map_err(|e| Error::new(Kind::Store, "the record cannot be written as JSON").source(e))?;
+    to_json(&document)
 }
 
 fn display(path: &Path) -> String {

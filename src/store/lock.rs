@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::effect;
+
 /// An exclusive lock, held until it is dropped. The file stays: removing it would let two
 /// processes hold "the" lock on two files.
 #[derive(Debug)]
@@ -38,11 +40,16 @@ impl Lock {
         let io = |e| LockError::Io(path.to_owned(), e);
         #[allow(clippy::disallowed_methods, reason = "an empty file: nothing is written that could be lost")]
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(io)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        effect::before("lock", &name);
         let deadline = Instant::now() + patience;
         let mut on_wait = Some(on_wait);
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => {
+                    effect::after("lock", &name);
+                    return Ok(Self { _file: file });
+                }
                 Err(TryLockError::Error(e)) => return Err(io(e)),
                 Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                     return Err(LockError::Busy(path.to_owned()));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ROOT/rmachine.json                  id of this store
+//! ROOT/places.json                    accounts and regions where it ever made machines
 //! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate
 //! ROOT/machines/NAME/config.json      the record
 //! ROOT/machines/NAME/…                keys, certificates, the saved request, secrets (all 0600)
@@ -11,11 +12,14 @@
 
 pub mod atomic;
 mod bytes;
+mod debris;
 mod document;
 mod lock;
 mod name;
 mod phase;
+mod places;
 mod record;
+mod tombs;
 
 use std::{
     fs, io,
@@ -32,7 +36,9 @@ pub use self::{
     lock::{Lock, LockError},
     name::check_name,
     phase::Phase,
+    places::Place,
     record::{HostRecord, Power, RECORD_VERSION, Record, SshRecord},
+    tombs::Tombstone,
 };
 use crate::{
     bootstrap::EngineSpec,
@@ -182,14 +188,19 @@ impl Store {
     /// [`Kind::NoSuchMachine`] with the near names, [`Kind::Store`] when it does not read or is newer than this program.
     pub fn load(&self, name: &str) -> Result<Record> {
         check_name(name).map_err(|_| self.no_such_machine(name))?;
-        let path = self.machine_file(name, file::CONFIG);
+        self.load_from(name, &self.machine_directory(name))
+    }
+
+    /// Reads the record of machine `name` in `directory`.
+    fn load_from(&self, name: &str, directory: &Path) -> Result<Record> {
+        let path = directory.join(file::CONFIG);
         let broken = |path: &Path, e: serde_json::Error| {
-            unreadable(path, e).hint(format!("`rmachine rm -f {name}` forgets it, without asking the cloud"))
+            unreadable(path, e).hint(format!("`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record"))
         };
         let Some(bytes) = read_optional(&path)? else {
             if self.exists(name) {
                 return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
-                    .hint(format!("`rmachine rm -f {name}` forgets it, without asking the cloud")));
+                    .hint(format!("`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record")));
             }
             return Err(self.no_such_machine(name));
         };
@@ -203,7 +214,7 @@ impl Store {
                 .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
         }
         let mut record: Record = serde_json::from_value(section).map_err(|e| broken(&path, e))?;
-        let engine = self.machine_file(name, file::ENGINE);
+        let engine = directory.join(file::ENGINE);
         if let Some(bytes) = read_optional(&engine)? {
             record.engine = serde_json::from_slice::<EngineSpec>(&bytes).map_err(|e| broken(&engine, e))?;
         }
@@ -235,28 +246,29 @@ impl Store {
     ///
     /// [`Kind::Store`]; the old record is there then.
     pub fn save(&self, record: &Record, driver_fields: Map<String, Value>) -> Result<()> {
-        let document = document::render(record, &self.root, driver_fields)
-            .map_err(|e| Error::new(Kind::Store, "the record cannot be written as JSON").source(e))?;
-        self.write(&self.machine_file(&record.name, file::CONFIG), &to_json(&document)?)
+        let bytes = document::bytes(record, &self.root, driver_fields)?;
+        self.write(&self.machine_file(&record.name, file::CONFIG), &bytes)
     }
 
-    /// Makes the directory of machine `name`.
+    /// Takes the name of `record`: its directory appears with record, engine options and secrets in it, or not at
+    /// all; the caller holds the machine's lock.
     ///
     /// # Errors
     ///
-    /// [`Kind::Store`].
-    pub fn create_machine_directory(&self, name: &str) -> Result<()> {
-        let directory = self.machine_directory(name);
-        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))
-    }
-
-    /// Saves what was asked of the engine.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`].
-    pub fn save_engine(&self, record: &Record) -> Result<()> {
-        self.write(&self.machine_file(&record.name, file::ENGINE), &to_json(&record.engine)?)
+    /// [`Kind::Store`]; nothing is left then.
+    pub fn reserve(&self, record: &Record, driver_fields: Map<String, Value>, secrets: &Secrets) -> Result<()> {
+        let (name, target) = (&record.name, self.machine_directory(&record.name));
+        let directory = debris::unfinished(&self.root, name);
+        let fill = || {
+            atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
+            self.write(&directory.join(file::CONFIG), &document::bytes(record, &self.root, driver_fields)?)?;
+            self.write(&directory.join(file::ENGINE), &to_json(&record.engine)?)?;
+            if !secrets.0.is_empty() {
+                self.write(&directory.join(file::CREDENTIALS), &to_json(secrets)?)?;
+            }
+            atomic::move_directory(&directory, &target).map_err(|e| cannot("make the directory", &target, e))
+        };
+        fill().inspect_err(|_| debris::sweep_machine(&self.root, name))
     }
 
     /// Saves the secrets of machine `name`; none removes nothing and writes nothing.
@@ -277,11 +289,7 @@ impl Store {
     ///
     /// [`Kind::Store`] when the file does not read.
     pub fn load_secrets(&self, name: &str) -> Result<Secrets> {
-        let path = self.machine_file(name, file::CREDENTIALS);
-        match read_optional(&path)? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e)),
-            None => Ok(Secrets::default()),
-        }
+        tombs::read_secrets(&self.machine_directory(name))
     }
 
     /// Writes a private file (0600) under the store.
@@ -322,24 +330,6 @@ impl Store {
         atomic::remove_directory(&directory).map_err(|e| cannot("remove", &directory, e))
     }
 
-    /// Where machines go that were forgotten by force.
-    pub fn tombstones(&self) -> PathBuf {
-        self.root.join("tombstones")
-    }
-
-    /// Moves the directory of machine `name` to `tombstones/`, where gc finds it.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`].
-    pub fn entomb(&self, name: &str) -> Result<()> {
-        let directory = self.tombstones();
-        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
-        let target = directory.join(format!("{name}-{:08x}", rand::random::<u32>()));
-        let source = self.machine_directory(name);
-        atomic::move_directory(&source, &target).map_err(|e| cannot("move aside", &source, e))
-    }
-
     /// Takes the lock of machine `name`, waiting for another process; `on_wait` is called when it has to wait.
     ///
     /// # Errors
@@ -347,6 +337,15 @@ impl Store {
     /// [`Kind::Conflict`] when the other one does not end, [`Kind::Store`] when the file system cannot lock.
     pub fn lock_machine(&self, name: &str, on_wait: impl FnOnce()) -> Result<Lock> {
         self.lock(&format!("machine-{name}"), on_wait)
+    }
+
+    /// Takes the lock of machine `name`, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when another process holds it, [`Kind::Store`] when the file system cannot lock.
+    pub fn try_lock_machine(&self, name: &str) -> Result<Lock> {
+        self.lock_within(&format!("machine-{name}"), Duration::ZERO, || {})
     }
 
     /// Takes the lock of the CA.
@@ -359,17 +358,29 @@ impl Store {
     }
 
     fn lock(&self, what: &str, on_wait: impl FnOnce()) -> Result<Lock> {
+        self.lock_within(what, PATIENCE, on_wait)
+    }
+
+    fn lock_within(&self, what: &str, patience: Duration, on_wait: impl FnOnce()) -> Result<Lock> {
         let directory = self.root.join("locks");
         atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
-        Lock::acquire(&directory.join(format!("{what}.lock")), PATIENCE, on_wait).map_err(|e| match e {
+        let lock = Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
             LockError::Busy(_) => {
                 Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
                     .hint("wait for it to end, or end it")
             }
-            LockError::Io(path, source) => Error::new(Kind::Store, format!("cannot lock {}", path.display()))
-                .source(source)
-                .hint("the store needs a file system with locks; choose another place with --storage-path"),
-        })
+            LockError::Io(path, source) => {
+                let hint = match source.kind() {
+                    io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                        "the store must be writable; nothing was changed"
+                    }
+                    _ => "the store needs a file system with locks; choose another place with --storage-path",
+                };
+                Error::new(Kind::Store, format!("cannot lock {}", path.display())).source(source).hint(hint)
+            }
+        })?;
+        debris::sweep(&self.root, what);
+        Ok(lock)
     }
 
     fn no_such_machine(&self, name: &str) -> Error {

@@ -12,7 +12,7 @@ pub enum Phase {
     Creating,
     /// The instance exists and has addresses.
     Booting,
-    /// The host answered; engine and certificates are on their way.
+    /// The host answered for the first time; engine and certificates are on their way.
     Provisioning,
     /// Usable.
     Ready,
@@ -29,7 +29,7 @@ impl Phase {
             Creating => matches!(next, Creating | Booting | Removing),
             Booting => matches!(next, Booting | Provisioning | Ready | Removing),
             Provisioning => matches!(next, Provisioning | Ready | Removing),
-            Ready => matches!(next, Ready | Provisioning | Removing),
+            Ready => matches!(next, Ready | Removing),
             Removing => next == Removing,
         }
     }
@@ -37,6 +37,11 @@ impl Phase {
     /// Whether the provider may hold something for a machine in this phase.
     pub fn may_hold_resources(self) -> bool {
         self != Self::Reserved
+    }
+
+    /// Whether the create has not ended.
+    pub fn is_unfinished(self) -> bool {
+        matches!(self, Self::Reserved | Self::Creating | Self::Booting | Self::Provisioning)
     }
 
     /// The word for messages.
@@ -55,6 +60,14 @@ impl Phase {
 #[cfg(test)]
 mod tests {
     use super::Phase::*;
+
+    #[test]
+    fn a_ready_machine_is_never_unfinished_again() {
+        for phase in [Reserved, Creating, Booting, Provisioning] {
+            assert!(phase.is_unfinished() && !Ready.may_become(phase));
+        }
+        assert!(!Ready.is_unfinished() && !Removing.is_unfinished());
+    }
 
     #[test]
     fn every_phase_can_be_removed_and_nothing_comes_back() {

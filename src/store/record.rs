@@ -49,6 +49,9 @@ pub struct Record {
     /// Token of the last attempt to make the instance.
     #[serde(default)]
     pub attempt: Option<AttemptToken>,
+    /// Whether that attempt was answered by an instance, which is in `resources` then.
+    #[serde(default)]
+    pub answered: bool,
     /// Side effects that were about to happen, in order.
     #[serde(default)]
     pub intents: Vec<String>,
@@ -64,6 +67,9 @@ pub struct Record {
     /// What the host said of itself.
     #[serde(default)]
     pub host: Option<HostRecord>,
+    /// Whether `rm` refuses it.
+    #[serde(default)]
+    pub protected: bool,
 }
 
 /// Whether a machine runs, as last known.

@@ -2,28 +2,13 @@
 
 use std::sync::Arc;
 
-use rmachine::certs;
+use crate::{
+    one_ca::{self, read},
+    support::{World, none, options},
+};
 
-use crate::support::{World, none, options};
-
-fn read(path: &std::path::Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// CA, client certificate and the machine's copies belong together.
 fn assert_one_ca(world: &World, names: &[String]) {
-    let certs_directory = world.store().certs_directory();
-    let (ca, ca_key) = (read(&certs_directory.join("ca.pem")), read(&certs_directory.join("ca-key.pem")));
-    assert!(certs::key_matches(&ca, &ca_key).unwrap());
-    let client = read(&certs_directory.join("cert.pem"));
-    assert!(certs::signed_by(&client, &ca).unwrap());
-    assert!(certs::key_matches(&client, &read(&certs_directory.join("key.pem"))).unwrap());
-    for name in names {
-        let file = |file: &str| read(&world.store().machine_file(name, file));
-        assert_eq!(file("ca.pem"), ca, "{name}");
-        assert!(certs::signed_by(&file("cert.pem"), &ca).unwrap(), "{name}");
-        assert!(certs::key_matches(&file("cert.pem"), &file("key.pem")).unwrap(), "{name}");
-    }
+    one_ca::assert(&world.store(), names);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod create_faults;
 mod lifecycle;
 mod list;
 mod locks;
+mod one_ca;
 mod refused;
 mod secrets;
 mod support;

@@ -1,8 +1,8 @@
 //! The seam to the SDK: one place that knows credentials, endpoints, retries and proxies.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -39,12 +39,18 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ATTEMPT: Duration = Duration::from_secs(30);
 /// First pause before a repetition; doubled with full jitter, and 20 s at most.
 const FIRST_BACKOFF: Duration = Duration::from_millis(300);
+/// Rounds of repetitions that a throttled call gets, where another failure has one.
+const THROTTLED_ROUNDS: u32 = 4;
+/// Longest pause between the first two of these rounds; doubled, and any part of it is taken (full jitter).
+const FIRST_REST: Duration = Duration::from_secs(4);
 
 /// The clients of one account and region.
 pub(crate) struct Aws {
     clients: RwLock<Clients>,
     /// What to fall back to when the stored keys have expired.
     chain: Option<SdkConfig>,
+    /// Until when nothing is asked, because EC2 has enough of us.
+    rest_until: Mutex<Option<Instant>>,
     config: Config,
     notify: Arc<dyn Notify>,
 }
@@ -53,6 +59,7 @@ pub(crate) struct Aws {
 struct Clients {
     ec2: Client,
     ssm: aws_sdk_ssm::Client,
+    connect: aws_sdk_ec2instanceconnect::Client,
     /// Whether the keys are other ones than those that were stored.
     fell_back: bool,
 }
@@ -73,11 +80,15 @@ impl Aws {
             None => (chain, None),
         };
         let clients = RwLock::new(Clients::of(&active, &config, false));
-        Ok(Self { clients, chain, config, notify })
+        Ok(Self { clients, chain, rest_until: Mutex::default(), config, notify })
     }
 
     pub(crate) fn region(&self) -> &str {
         &self.config.region
+    }
+
+    pub(crate) fn connect_client(&self) -> aws_sdk_ec2instanceconnect::Client {
+        self.clients().connect
     }
 
     pub(crate) fn ssm(&self) -> aws_sdk_ssm::Client {
@@ -97,7 +108,8 @@ impl Aws {
         self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes one EC2 call; when the stored keys have expired, once more with the chain's.
+    /// Makes one EC2 call. The SDK repeats what may pass; a call that is throttled all the same has the whole
+    /// process rest, and is then tried again. When the stored keys have expired, the chain's are tried.
     pub(crate) async fn call<T, E, Fut>(
         &self,
         what: &'static str,
@@ -107,28 +119,44 @@ impl Aws {
         Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        tracing::debug!("EC2 {what}");
-        let failure = match Box::pin(send(self.clients().ec2)).await {
-            Ok(output) => return Ok(output),
-            Err(error) => Failure::of(what, self.region(), self.config.endpoint.as_deref(), error),
-        };
-        if !(failure.keys_expired() && self.fall_back()) {
-            tracing::debug!("EC2 {what}: {}", failure.summary());
-            return Err(failure);
+        let rounds = if self.config.retries == 0 { 1 } else { THROTTLED_ROUNDS };
+        let mut round = 1;
+        loop {
+            self.rest().await;
+            tracing::debug!("EC2 {what}");
+            let failure = match Box::pin(send(self.clients().ec2)).await {
+                Ok(output) => return Ok(output),
+                Err(error) => Failure::of(what, self.region(), self.config.endpoint.as_deref(), error),
+            };
+            if failure.is_throttled() && round < rounds {
+                let rest = FIRST_REST.saturating_mul(1 << round.min(4)).mul_f64(rand::random_range(0.0..0.5));
+                tracing::debug!("EC2 {what}: {}; resting {} ms", failure.summary(), rest.as_millis());
+                *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
+                round += 1;
+            } else if !(failure.keys_expired() && self.fall_back()) {
+                tracing::debug!("EC2 {what}: {}", failure.summary());
+                return Err(failure);
+            }
         }
-        Box::pin(send(self.clients().ec2))
-            .await
-            .map_err(|e| Failure::of(what, self.region(), self.config.endpoint.as_deref(), e))
+    }
+
+    /// Waits while EC2 has enough of this process.
+    async fn rest(&self) {
+        let until = *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until.into()).await;
+        }
     }
 
     /// Replaces the stored keys by the chain's; answers whether there was something to replace.
     fn fall_back(&self) -> bool {
         let Some(chain) = &self.chain else { return false };
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
-        if !clients.fell_back {
-            *clients = Clients::of(chain, &self.config, true);
-            self.notify.warn("the access keys stored for this machine have expired; using those of the environment");
+        if clients.fell_back {
+            return false;
         }
+        *clients = Clients::of(chain, &self.config, true);
+        self.notify.warn("the access keys stored for this machine have expired; using those of the environment");
         true
     }
 }
@@ -142,7 +170,12 @@ impl Clients {
         if config.plain_http {
             ec2 = ec2.interceptor(PlainHttp);
         }
-        Self { ec2: Client::from_conf(ec2.build()), ssm: aws_sdk_ssm::Client::new(sdk), fell_back }
+        Self {
+            ec2: Client::from_conf(ec2.build()),
+            ssm: aws_sdk_ssm::Client::new(sdk),
+            connect: aws_sdk_ec2instanceconnect::Client::new(sdk),
+            fell_back,
+        }
     }
 }
 

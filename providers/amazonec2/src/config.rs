@@ -29,7 +29,8 @@ pub(crate) struct Config {
     pub(crate) plain_http: bool,
     pub(crate) retries: u8,
     pub(crate) image: ImageChoice,
-    pub(crate) instance_type: String,
+    /// In the order of preference; one at least.
+    pub(crate) instance_types: Vec<String>,
     pub(crate) user_data: Option<PathBuf>,
     pub(crate) iam_profile: Option<String>,
     pub(crate) monitoring: bool,
@@ -44,7 +45,8 @@ pub(crate) struct Config {
     pub(crate) volume_throughput: Option<i32>,
     pub(crate) encrypt: bool,
     pub(crate) kms_key: Option<String>,
-    pub(crate) zone: Option<String>,
+    /// Whole names, in the order of preference; none: any.
+    pub(crate) zones: Vec<String>,
     pub(crate) vpc: Option<String>,
     pub(crate) subnet: Option<String>,
     pub(crate) reach: Reach,
@@ -57,7 +59,9 @@ pub(crate) struct Config {
     pub(crate) key_path: Option<PathBuf>,
     pub(crate) ssh_user: Option<String>,
     pub(crate) ssh_port: u16,
-    pub(crate) spot: Option<Spot>,
+    /// In the order of preference; one at least.
+    pub(crate) markets: Vec<Market>,
+    pub(crate) spot: Spot,
     pub(crate) tags: BTreeMap<String, String>,
 }
 
@@ -99,7 +103,24 @@ pub(crate) struct OpenPort {
     pub(crate) last: u16,
 }
 
-/// The spot market.
+/// How an instance is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Market {
+    Spot,
+    OnDemand,
+}
+
+impl Market {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Spot => "spot",
+            Self::OnDemand => "on-demand",
+        }
+    }
+}
+
+/// What is asked of the spot market, where it is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spot {
     pub(crate) price: Option<String>,
@@ -110,6 +131,11 @@ impl Config {
     /// Reads a saved config.
     pub(crate) fn read(value: &Value) -> Result<Self> {
         Self::deserialize(value).map_err(|e| Error::invalid("the saved config of the machine does not read").source(e))
+    }
+
+    /// Whether some choice of the request asks the spot market.
+    pub(crate) fn may_be_spot(&self) -> bool {
+        self.markets.contains(&Market::Spot)
     }
 
     /// Machines of one scope are asked for by one client.
@@ -125,16 +151,17 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
     let secrets = secrets(values)?;
     let text = |flag: &str| values.text(flag).map(str::to_owned);
     let profile = text("amazonec2-profile");
-    let spot = spot(values)?;
+    let region = region(values, profile.as_deref())?;
     let config = Config {
-        region: region(values, profile.as_deref())?,
+        zones: zones(values, &region)?,
+        region,
         key_digest: secrets.0.get(ACCESS_KEY).map(|key| digest(key)),
         profile,
         endpoint: endpoint(values)?,
         plain_http: values.switch("amazonec2-insecure-transport"),
-        retries: small(values, "amazonec2-retries", 0, 100)?.unwrap_or(5),
+        retries: retries(values)?,
         image: image(values)?,
-        instance_type: text("amazonec2-instance-type").unwrap_or_else(|| "t3.micro".to_owned()),
+        instance_types: instance_types(values)?,
         user_data: text("amazonec2-userdata").map(PathBuf::from),
         iam_profile: text("amazonec2-iam-instance-profile"),
         monitoring: values.switch("amazonec2-monitoring"),
@@ -150,7 +177,6 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
         volume_throughput: number(values, "amazonec2-volume-throughput", 125, 2_000)?,
         encrypt: values.switch("amazonec2-encrypt-ebs-volume"),
         kms_key: text("amazonec2-kms-key"),
-        zone: text("amazonec2-zone"),
         vpc: id(values, "amazonec2-vpc-id", "vpc-")?,
         subnet: id(values, "amazonec2-subnet-id", "subnet-")?,
         reach: reach(values),
@@ -163,12 +189,17 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
         key_path: key_path(values)?,
         ssh_user: text("amazonec2-ssh-user"),
         ssh_port: small(values, "amazonec2-ssh-port", 1, u16::MAX)?.unwrap_or(22),
-        spot,
+        markets: markets(values)?,
+        spot: spot(values)?,
         tags: tags(values.text("amazonec2-tags").unwrap_or_default())?,
     };
     check_together(&config)?;
-    let config = serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;
-    Ok(Configured { config, secrets, engine_port: None })
+    Ok(Configured { config: saved(&config)?, secrets, engine_port: None })
+}
+
+/// As the record keeps it.
+pub(crate) fn saved(config: &Config) -> Result<Value> {
+    serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))
 }
 
 fn check_together(config: &Config) -> Result<()> {
@@ -178,12 +209,6 @@ fn check_together(config: &Config) -> Result<()> {
     }
     if config.kms_key.is_some() && !config.encrypt {
         return Err(Error::invalid("--amazonec2-kms-key contradicts --amazonec2-encrypt-ebs-volume=false"));
-    }
-    if let Some(zone) = &config.zone {
-        let letter = zone.strip_prefix(&config.region).unwrap_or(zone);
-        if letter.is_empty() || letter.len() > 24 || !letter.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            return Err(Error::invalid(format!("invalid zone {zone:?}")).hint("a zone is a letter, or us-east-1a"));
-        }
     }
     if let Some(path) = &config.user_data {
         std::fs::File::open(path).map_err(|e| {
@@ -226,9 +251,14 @@ fn region(values: &Values, profile: Option<&str>) -> Result<String> {
         Some(region) => region.to_owned(),
         None => profile_region(profile).unwrap_or_else(|| DEFAULT_REGION.to_owned()),
     };
+    check_region(&region)?;
+    Ok(region)
+}
+
+pub(crate) fn check_region(region: &str) -> Result<()> {
     let good = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') && region.len() < 40;
     if good && region.contains('-') {
-        Ok(region)
+        Ok(())
     } else {
         Err(Error::invalid(format!("invalid region {region:?}")).hint("a region is one like us-east-1 or eu-central-1"))
     }
@@ -304,22 +334,82 @@ fn key_path(values: &Values) -> Result<Option<PathBuf>> {
     Ok(Some(path))
 }
 
-fn spot(values: &Values) -> Result<Option<Spot>> {
+fn spot(values: &Values) -> Result<Spot> {
     if values.integer("amazonec2-block-duration-minutes").unwrap_or(0) != 0 {
         return Err(Error::invalid("AWS offers no spot instances of a fixed duration any more")
             .hint("leave out --amazonec2-block-duration-minutes"));
     }
     let kind = one_of(values, "amazonec2-spot-type", &["one-time", "persistent"])?;
-    if !values.switch("amazonec2-request-spot-instance") {
-        return Ok(None);
-    }
     let price = values.text("amazonec2-spot-price").map(str::to_owned);
     if let Some(price) = &price
         && !price.parse::<f64>().is_ok_and(|p| p.is_finite() && p > 0.0)
     {
         return Err(Error::invalid(format!("--amazonec2-spot-price takes US dollars, not {price:?}")));
     }
-    Ok(Some(Spot { price, persistent: kind.as_deref() == Some("persistent") }))
+    Ok(Spot { price, persistent: kind.as_deref() == Some("persistent") })
+}
+
+/// The markets in their order; `--amazonec2-request-spot-instance` is the old word for the first of them.
+fn markets(values: &Values) -> Result<Vec<Market>> {
+    let named = split(values.list("amazonec2-market"))
+        .iter()
+        .map(|word| match word.as_str() {
+            "spot" => Ok(Market::Spot),
+            "on-demand" => Ok(Market::OnDemand),
+            _ => Err(Error::invalid(format!("--amazonec2-market takes spot and on-demand, not {word:?}"))),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    match (values.switch("amazonec2-request-spot-instance"), named.is_empty()) {
+        (true, true) => Ok(vec![Market::Spot]),
+        (false, true) => Ok(vec![Market::OnDemand]),
+        (true, false) if !named.contains(&Market::Spot) => {
+            Err(Error::invalid("--amazonec2-request-spot-instance contradicts --amazonec2-market on-demand"))
+        }
+        _ => Ok(named),
+    }
+}
+
+fn instance_types(values: &Values) -> Result<Vec<String>> {
+    let types = split(values.list("amazonec2-instance-type"));
+    match types.iter().find(|name| !name.contains('.')) {
+        Some(name) => {
+            Err(Error::invalid(format!("invalid instance type {name:?}")).hint("a type is one like t3.micro"))
+        }
+        None => Ok(types),
+    }
+}
+
+/// `a` → `us-east-1a`.
+fn zones(values: &Values, region: &str) -> Result<Vec<String>> {
+    let whole = |zone: &String| {
+        let letter = zone.strip_prefix(region).unwrap_or(zone);
+        let good = !letter.is_empty() && letter.len() <= 24;
+        if good && letter.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            Ok(format!("{region}{letter}"))
+        } else {
+            Err(Error::invalid(format!("invalid zone {zone:?}")).hint("a zone is a letter, or us-east-1a"))
+        }
+    };
+    split(values.list("amazonec2-zone")).iter().map(whole).collect()
+}
+
+/// Values that were repeated, or separated by commas, without repeats.
+fn split(values: &[String]) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for value in values.iter().flat_map(|text| text.split(',')).map(str::trim) {
+        if !value.is_empty() && !once.iter().any(|known| known == value) {
+            once.push(value.to_owned());
+        }
+    }
+    once
+}
+
+/// How often a failed call is repeated; docker-machine turns that off by -1.
+fn retries(values: &Values) -> Result<u8> {
+    match values.integer("amazonec2-retries") {
+        Some(-1) => Ok(0),
+        _ => Ok(small(values, "amazonec2-retries", 0, 100)?.unwrap_or(5)),
+    }
 }
 
 /// For tests of other modules: the config of the defaults and `given`.

@@ -11,7 +11,7 @@ fn the_defaults_are_safe() {
     let config = for_test(&[]).unwrap();
     assert_eq!(config.region, "eu-west-1");
     assert!(config.encrypt && config.metadata_tokens == "required" && config.volume_type == "gp3");
-    assert!(config.groups.is_empty() && config.open_ports.is_empty() && config.spot.is_none());
+    assert!(config.groups.is_empty() && config.open_ports.is_empty() && config.markets == [Market::OnDemand]);
     assert!(matches!(config.image, ImageChoice::Newest { owner, .. } if owner == DEFAULT_OWNER));
 }
 

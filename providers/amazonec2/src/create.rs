@@ -89,7 +89,7 @@ pub(crate) async fn create(
         vpc: resolved.vpc,
         own_groups,
         groups,
-        spot_persistent: resolved.config.spot.as_ref().is_some_and(|spot| spot.persistent),
+        spot_persistent: resolved.spot.as_ref().is_some_and(|spot| spot.persistent),
         spot_request: started.spot_request,
         private_address: addresses.private.first().map(ToString::to_string),
     };
@@ -241,7 +241,7 @@ pub(crate) async fn run(
         if profile.starts_with("arn:") { builder.arn(profile) } else { builder.name(profile) }.build()
     });
     let mut kinds = vec![ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface];
-    let market = config.spot.as_ref().map(|spot| {
+    let market = resolved.spot.as_ref().map(|spot| {
         kinds.push(ResourceType::SpotInstancesRequest);
         let kind = if spot.persistent { SpotInstanceType::Persistent } else { SpotInstanceType::OneTime };
         let options = SpotMarketOptions::builder()
@@ -258,7 +258,7 @@ pub(crate) async fn run(
             ec2.run_instances()
                 .client_token(request.attempt.as_str())
                 .image_id(&resolved.image)
-                .instance_type(config.instance_type.as_str().into())
+                .instance_type(resolved.instance_type.as_str().into())
                 .min_count(1)
                 .max_count(1)
                 .network_interfaces(interface.clone())
@@ -303,8 +303,12 @@ pub(crate) async fn wait_running(
                 }
                 MachineState::Terminating | MachineState::Terminated => {
                     let reason = view::reason(instance).unwrap_or_else(|| "EC2 gives no reason".to_owned());
+                    // docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html
+                    let no_room = ["InsufficientInstanceCapacity", "SpotInstanceTermination", "InsufficientCapacity"];
+                    let kind =
+                        if no_room.iter().any(|code| reason.contains(code)) { Kind::Capacity } else { Kind::Other };
                     Verdict::Failed(
-                        Error::new(Kind::Other, format!("the instance {id} was ended by EC2 while it started"))
+                        Error::new(kind, format!("the instance {id} was ended by EC2 while it started"))
                             .source(reason)
                             .hint("check quotas and, with encrypted volumes, the permissions on the KMS key"),
                     )

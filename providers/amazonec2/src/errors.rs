@@ -78,6 +78,10 @@ impl Failure {
         self.is(&["RequestExpired", "ExpiredToken", "ExpiredTokenException"])
     }
 
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.code().is_some_and(|code| matches!(meaning(code, &self.region).0, Kind::Throttled))
+    }
+
     /// Whether the thing that the call names does not exist (any more).
     pub(crate) fn is_not_found(&self) -> bool {
         self.code().is_some_and(|code| code.ends_with(".NotFound"))
@@ -104,7 +108,8 @@ impl Failure {
 
     /// The error for the user; `subject` says what was to be done.
     pub(crate) fn error(self, subject: &str) -> Error {
-        let left = if self.may_have_worked() { LeftBehind::Unknown } else { LeftBehind::Nothing };
+        let unsure = self.may_have_worked() || self.is(&["IdempotentParameterMismatch"]);
+        let left = if unsure { LeftBehind::Unknown } else { LeftBehind::Nothing };
         let error = match self.class {
             Class::Refused { ref code, ref message } => refused(self.what, &self.region, subject, code, message),
             Class::NoCredentials(cause) => no_credentials(cause),
@@ -145,7 +150,8 @@ fn refused(what: &str, region: &str, subject: &str, code: &str, message: &str) -
     };
     let error = Error::new(kind, text).source(format!("{code}: {message}"));
     let error = match code {
-        "IdempotentParameterMismatch" | "SpotMaxPriceTooLow" => error.retry(Retry::Elsewhere),
+        // A quota of one market or family of types may leave room in another.
+        _ if kind == Kind::Quota && what == crate::create::RUN => error.retry(Retry::Elsewhere),
         _ => error,
     };
     match hint {
@@ -191,7 +197,7 @@ fn meaning(code: &str, region: &str) -> Meaning {
         | "SpotMaxPriceTooLow"
         | "Unsupported" => hint(
             Kind::Capacity,
-            "try another --amazonec2-zone or --amazonec2-instance-type (or a higher --amazonec2-spot-price)",
+            "give several, to be tried in order: --amazonec2-zone a,b, --amazonec2-instance-type t3.micro,t3a.micro, --amazonec2-market spot,on-demand",
         ),
         "InstanceLimitExceeded"
         | "VcpuLimitExceeded"

@@ -11,15 +11,25 @@ pub(crate) static FLAGS: &[Flag] = &[
     // --- who asks, and where ---
     Flag::text(ACCESS_KEY, "KEY", "access key id; else the SDK's credential chain decides")
         .env(&["AWS_ACCESS_KEY_ID"])
-        .secret(),
-    Flag::text(SECRET_KEY, "KEY", "secret access key").env(&["AWS_SECRET_ACCESS_KEY"]).secret(),
-    Flag::text(SESSION_TOKEN, "TOKEN", "session token of temporary keys").env(&["AWS_SESSION_TOKEN"]).secret(),
-    Flag::text("amazonec2-profile", "NAME", "profile of ~/.aws/config for this machine; else AWS_PROFILE decides"),
+        .secret()
+        .connects(),
+    Flag::text(SECRET_KEY, "KEY", "secret access key").env(&["AWS_SECRET_ACCESS_KEY"]).secret().connects(),
+    Flag::text(SESSION_TOKEN, "TOKEN", "session token of temporary keys")
+        .env(&["AWS_SESSION_TOKEN"])
+        .secret()
+        .connects(),
+    Flag::text("amazonec2-profile", "NAME", "profile of ~/.aws/config for this machine; else AWS_PROFILE decides")
+        .connects(),
     Flag::text("amazonec2-region", "REGION", "region; else the profile's, else us-east-1")
-        .env(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
-    Flag::text("amazonec2-endpoint", "URL", "EC2 endpoint instead of the region's own").env(&["AWS_ENDPOINT"]),
-    Flag::switch("amazonec2-insecure-transport", "talk plain HTTP to the endpoint").env(&["AWS_INSECURE_TRANSPORT"]),
-    Flag::integer("amazonec2-retries", "COUNT", "how often a failed call is repeated").default("5"),
+        .env(&["AWS_REGION", "AWS_DEFAULT_REGION"])
+        .connects(),
+    Flag::text("amazonec2-endpoint", "URL", "EC2 endpoint instead of the region's own")
+        .env(&["AWS_ENDPOINT"])
+        .connects(),
+    Flag::switch("amazonec2-insecure-transport", "talk plain HTTP to the endpoint")
+        .env(&["AWS_INSECURE_TRANSPORT"])
+        .connects(),
+    Flag::integer("amazonec2-retries", "COUNT", "how often a failed call is repeated").default("5").connects(),
     // --- what to boot ---
     Flag::text("amazonec2-ami", "AMI", "image: an id, or resolve:ssm:PARAMETER; else looked up by owner and name")
         .env(&["AWS_AMI"]),
@@ -31,9 +41,13 @@ pub(crate) static FLAGS: &[Flag] = &[
     .env(&["AWS_AMI_OWNER"]),
     Flag::text("amazonec2-ami-name", "PATTERN", "name of the images to choose from, with * (Ubuntu 24.04's)")
         .env(&["AWS_AMI_NAME"]),
-    Flag::text("amazonec2-instance-type", "TYPE", "instance type; its architecture chooses the image")
-        .env(&["AWS_INSTANCE_TYPE"])
-        .default("t3.micro"),
+    Flag::list(
+        "amazonec2-instance-type",
+        "TYPE",
+        "instance type; its architecture chooses the image. Several, in order: the next one where there is no room",
+    )
+    .env(&["AWS_INSTANCE_TYPE"])
+    .default("t3.micro"),
     Flag::text("amazonec2-userdata", "PATH", "user-data of your own: script, cloud-config, MIME, gzip, #include")
         .env(&["AWS_USERDATA"]),
     Flag::text("amazonec2-iam-instance-profile", "NAME", "IAM instance profile, by name or ARN")
@@ -62,14 +76,19 @@ pub(crate) static FLAGS: &[Flag] = &[
     Flag::text("amazonec2-kms-key", "KEY", "KMS key of the encryption: id, ARN or alias; else the account's default")
         .env(&["AWS_KMS_KEY"]),
     // --- where in the network ---
-    Flag::text("amazonec2-zone", "ZONE", "availability zone, as a letter or whole; else one that has the type")
-        .env(&["AWS_ZONE"]),
+    Flag::list(
+        "amazonec2-zone",
+        "ZONE",
+        "availability zone, as a letter or whole; several are tried in order; else all that have the type",
+    )
+    .env(&["AWS_ZONE"]),
     Flag::text("amazonec2-vpc-id", "VPC", "VPC; else the default one").env(&["AWS_VPC_ID"]),
     Flag::text("amazonec2-subnet-id", "SUBNET", "subnet; else the zone's default one").env(&["AWS_SUBNET_ID"]),
-    Flag::switch("amazonec2-private-address-only", "no public address; you reach the VPC otherwise"),
-    Flag::switch("amazonec2-use-private-address", "connect to the private address, though there may be a public one"),
+    Flag::switch("amazonec2-private-address-only", "no public address; you reach the VPC otherwise").connects(),
+    Flag::switch("amazonec2-use-private-address", "connect to the private address, though there may be a public one")
+        .connects(),
     Flag::switch("amazonec2-ipv6", "give it an IPv6 address as well"),
-    Flag::switch("amazonec2-use-ipv6-address", "give it an IPv6 address and connect to that"),
+    Flag::switch("amazonec2-use-ipv6-address", "give it an IPv6 address and connect to that").connects(),
     // --- who may connect ---
     Flag::list(
         "amazonec2-security-group",
@@ -90,10 +109,11 @@ pub(crate) static FLAGS: &[Flag] = &[
     .env(&["AWS_KEYPAIR_NAME"]),
     Flag::text("amazonec2-ssh-keypath", "PATH", "private key of yours to log in with; else one is made")
         .env(&["AWS_SSH_KEYPATH"]),
-    Flag::text("amazonec2-ssh-user", "USER", "login name; else the image's").env(&["AWS_SSH_USER"]),
-    Flag::integer("amazonec2-ssh-port", "PORT", "port of sshd").env(&["AWS_SSH_PORT"]).default("22"),
+    Flag::text("amazonec2-ssh-user", "USER", "login name; else the image's").env(&["AWS_SSH_USER"]).connects(),
+    Flag::integer("amazonec2-ssh-port", "PORT", "port of sshd").env(&["AWS_SSH_PORT"]).default("22").connects(),
     // --- market and tags ---
     Flag::switch("amazonec2-request-spot-instance", "a spot instance"),
+    Flag::list("amazonec2-market", "MARKET", "spot or on-demand; several are tried in order: spot,on-demand"),
     Flag::text("amazonec2-spot-price", "USD", "highest price an hour; else the on-demand price"),
     Flag::text("amazonec2-spot-type", "TYPE", "one-time, or persistent (which can be stopped)").default("one-time"),
     Flag::integer("amazonec2-block-duration-minutes", "MINUTES", "no longer offered by AWS: only 0 is taken")

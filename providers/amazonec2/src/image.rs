@@ -113,6 +113,17 @@ pub(crate) fn pick(images: &[Image], architectures: &[String], instance_type: &s
     })
 }
 
+/// The login name on the image `id` by convention of who makes it; an image that is not there any more has none.
+pub(crate) async fn known_user(aws: &Aws, id: &str) -> Result<Option<&'static str>> {
+    let answer = aws.call("DescribeImages", |ec2| ec2.describe_images().image_ids(id).send()).await;
+    let images = match answer {
+        Err(failure) if failure.is_not_found() => return Ok(None),
+        answer => answer.map_err(|e| e.error(&format!("look up the image {id}")))?.images.unwrap_or_default(),
+    };
+    let user = |image: &Image| login_user(image.name().unwrap_or_default(), image.description().unwrap_or_default());
+    Ok(images.first().and_then(user))
+}
+
 /// Login names of the distributions' own images
 /// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/managing-users.html).
 fn login_user(name: &str, description: &str) -> Option<&'static str> {

@@ -5,7 +5,7 @@ use aws_smithy_types::DateTime;
 use rmachine_provider_api::{MachineState, MachineToken, Owner, Resource, ResourceKind, Result};
 use time::OffsetDateTime;
 
-use crate::{client::Aws, instance, tags, watch};
+use crate::{client::Aws, cost, instance, tags, watch};
 
 /// Repeats a paged describe call and collects one list of its answers.
 macro_rules! all_pages {
@@ -46,6 +46,13 @@ fn resource(
     }
 }
 
+/// Adds what a thing is like and what it costs.
+fn described(mut resource: Resource, detail: String, monthly_usd: Option<f64>) -> Resource {
+    resource.detail = (!detail.is_empty()).then_some(detail);
+    resource.monthly_usd = monthly_usd;
+    resource
+}
+
 fn moment(time: Option<&DateTime>) -> Option<OffsetDateTime> {
     time.and_then(|time| OffsetDateTime::from_unix_timestamp(time.secs()).ok())
 }
@@ -57,7 +64,18 @@ pub(crate) async fn instances(aws: &Aws, filter: Filter) -> Result<Vec<Resource>
     Ok(alive
         .map(|i| {
             let zone = i.placement().and_then(|p| p.availability_zone()).unwrap_or(aws.region());
-            resource(ResourceKind::Instance, i.instance_id(), i.tags(), moment(i.launch_time()), zone)
+            let found = resource(ResourceKind::Instance, i.instance_id(), i.tags(), moment(i.launch_time()), zone);
+            let name = i.instance_type().map(|name| name.as_str()).unwrap_or_default();
+            let state = i.state().and_then(|state| state.name()).map(|name| name.as_str()).unwrap_or_default();
+            // A stopped one costs nothing but its disks; a spot one costs less than this.
+            let usd = match instance::state(i) {
+                MachineState::Starting | MachineState::Running => {
+                    cost::instance(name).map(|usd| usd + i.public_ip_address().map_or(0.0, |_| cost::address()))
+                }
+                _ => Some(0.0),
+            };
+            let market = if i.instance_lifecycle().is_some() { ", spot" } else { "" };
+            described(found, format!("{name}, {state}{market}"), usd)
         })
         .collect())
 }
@@ -79,13 +97,10 @@ pub(crate) async fn spot_requests(aws: &Aws, filter: Filter) -> Result<Vec<Resou
     });
     Ok(alive
         .map(|r| {
-            resource(
-                ResourceKind::SpotRequest,
-                r.spot_instance_request_id(),
-                r.tags(),
-                moment(r.create_time()),
-                aws.region(),
-            )
+            let (id, made) = (r.spot_instance_request_id(), moment(r.create_time()));
+            let found = resource(ResourceKind::SpotRequest, id, r.tags(), made, aws.region());
+            let words = [r.r#type().map(|kind| kind.as_str()), r.state().map(|state| state.as_str())];
+            described(found, words.into_iter().flatten().collect::<Vec<_>>().join(", "), Some(0.0))
         })
         .collect())
 }
@@ -97,7 +112,9 @@ pub(crate) async fn volumes(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> 
     Ok(alive
         .map(|v| {
             let zone = v.availability_zone().unwrap_or(aws.region());
-            resource(ResourceKind::Volume, v.volume_id(), v.tags(), moment(v.create_time()), zone)
+            let found = resource(ResourceKind::Volume, v.volume_id(), v.tags(), moment(v.create_time()), zone);
+            let (kind, gib) = (v.volume_type().map(|kind| kind.as_str()).unwrap_or_default(), v.size().unwrap_or(0));
+            described(found, format!("{gib} GiB {kind}"), cost::volume(kind, gib))
         })
         .collect())
 }
@@ -109,7 +126,8 @@ pub(crate) async fn interfaces(aws: &Aws, filter: Filter) -> Result<Vec<Resource
         .iter()
         .map(|n| {
             let zone = n.availability_zone().unwrap_or(aws.region());
-            resource(ResourceKind::NetworkInterface, n.network_interface_id(), n.tag_set(), None, zone)
+            let found = resource(ResourceKind::NetworkInterface, n.network_interface_id(), n.tag_set(), None, zone);
+            described(found, n.status().map(|status| status.as_str().to_owned()).unwrap_or_default(), Some(0.0))
         })
         .collect())
 }
@@ -119,20 +137,29 @@ pub(crate) async fn groups(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
     let listed = all_pages!(aws, "DescribeSecurityGroups", describe_security_groups, security_groups, filter);
     Ok(listed
         .iter()
-        .map(|g| resource(ResourceKind::SecurityGroup, g.group_id(), g.tags(), None, aws.region()))
+        .map(|g| {
+            let found = resource(ResourceKind::SecurityGroup, g.group_id(), g.tags(), None, aws.region());
+            described(found, g.group_name().unwrap_or_default().to_owned(), Some(0.0))
+        })
         .collect())
 }
 
-async fn addresses(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
+pub(crate) async fn addresses(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
     let answer = aws
         .call("DescribeAddresses", |ec2| ec2.describe_addresses().filters(filter.clone()).send())
         .await
         .map_err(|e| e.error("look up the addresses"))?;
     let found = answer.addresses();
-    Ok(found.iter().map(|a| resource(ResourceKind::Address, a.allocation_id(), a.tags(), None, aws.region())).collect())
+    Ok(found
+        .iter()
+        .map(|a| {
+            let found = resource(ResourceKind::Address, a.allocation_id(), a.tags(), None, aws.region());
+            described(found, a.public_ip().unwrap_or_default().to_owned(), Some(cost::address()))
+        })
+        .collect())
 }
 
-async fn key_pairs(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
+pub(crate) async fn key_pairs(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
     let answer = aws
         .call("DescribeKeyPairs", |ec2| ec2.describe_key_pairs().filters(filter.clone()).send())
         .await
@@ -140,13 +167,25 @@ async fn key_pairs(aws: &Aws, filter: Filter) -> Result<Vec<Resource>> {
     let found = answer.key_pairs();
     Ok(found
         .iter()
-        .map(|k| resource(ResourceKind::KeyPair, k.key_pair_id(), k.tags(), moment(k.create_time()), aws.region()))
+        .map(|k| {
+            let (id, made) = (k.key_pair_id(), moment(k.create_time()));
+            let found = resource(ResourceKind::KeyPair, id, k.tags(), made, aws.region());
+            described(found, k.key_name().unwrap_or_default().to_owned(), Some(0.0))
+        })
         .collect())
 }
 
 /// All that carries `owner`'s tag, or any owner's.
 pub(crate) async fn find(aws: &Aws, owner: Option<&Owner>) -> Result<Vec<Resource>> {
-    let filter = || tags::by_owner(owner);
+    matching(aws, || tags::by_owner(owner)).await
+}
+
+/// All that was made for one machine.
+pub(crate) async fn of_token(aws: &Aws, token: &MachineToken) -> Result<Vec<Resource>> {
+    matching(aws, || tags::by_token(token)).await
+}
+
+async fn matching(aws: &Aws, filter: impl Fn() -> Filter) -> Result<Vec<Resource>> {
     let (instances, spot, volumes, interfaces, groups) = futures::future::try_join5(
         instances(aws, filter()),
         spot_requests(aws, filter()),

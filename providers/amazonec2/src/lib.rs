@@ -6,6 +6,7 @@
 mod access;
 mod client;
 mod config;
+mod cost;
 mod create;
 mod errors;
 mod flags;
@@ -17,6 +18,7 @@ mod network;
 mod plan;
 mod power;
 mod remove;
+mod stray;
 mod tags;
 mod values;
 mod watch;
@@ -27,7 +29,8 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
     Capabilities, Configured, CreateRequest, Driver, DriverInfo, Instance, InstanceId, Journal, MachineRef,
-    MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values,
+    MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Stray,
+    Values,
 };
 use serde_json::{Map, Value, json};
 
@@ -64,11 +67,19 @@ impl Driver for AmazonEc2 {
         Config::read(config).map(|config| config.scope()).unwrap_or_default()
     }
 
+    fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
+        let config = Config::read(config)?;
+        let there = |region: &String| {
+            config::check_region(region)?;
+            config::saved(&Config { region: region.clone(), zones: Vec::new(), ..config.clone() })
+        };
+        if regions.is_empty() { Ok(vec![config::saved(&config)?]) } else { regions.iter().map(there).collect() }
+    }
+
     async fn connect(&self, config: &Value, secrets: &Secrets, notify: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
         let config = Config::read(config)?;
-        let reach = config.reach;
-        let aws = Aws::connect(config, secrets, notify).await?;
-        Ok(Arc::new(Ec2 { aws, watch: Watch::default(), reach }))
+        let aws = Aws::connect(config.clone(), secrets, notify).await?;
+        Ok(Arc::new(Ec2 { aws, watch: Watch::default(), reach: config.reach, config }))
     }
 
     fn legacy_fields(&self, config: &Value, plan: Option<&Plan>, instance: Option<&Instance>) -> Map<String, Value> {
@@ -82,6 +93,7 @@ fn legacy(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instan
     let details = instance.map(|instance| Details::read(&instance.details)).unwrap_or_default();
     let of_plan = |text: fn(&Resolved) -> &str| resolved.map(text).unwrap_or_default().to_owned();
     let zone = of_plan(|resolved| &resolved.zone);
+    let spot = resolved.and_then(|resolved| resolved.spot.as_ref());
     let tags: Vec<String> = config.tags.iter().map(|(key, value)| format!("{key},{value}")).collect();
     let ports: Vec<String> = config.open_ports.iter().map(|port| format!("{}/{}", port.first, port.protocol)).collect();
     let fields = json!({
@@ -92,7 +104,7 @@ fn legacy(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instan
         "ExistingKey": config.key_pair.is_some(),
         "KeyName": config.key_pair.as_deref().unwrap_or_default(),
         "InstanceId": instance.map(|instance| instance.id.as_str()).unwrap_or_default(),
-        "InstanceType": config.instance_type,
+        "InstanceType": resolved.map_or_else(|| config.instance_types.first().cloned().unwrap_or_default(), |r| r.instance_type.clone()),
         "PrivateIPAddress": details.private_address.unwrap_or_default(),
         "SecurityGroupId": details.groups.first().cloned().unwrap_or_default(),
         "SecurityGroupIds": details.groups,
@@ -107,8 +119,8 @@ fn legacy(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instan
         "VpcId": of_plan(|resolved| &resolved.vpc),
         "SubnetId": of_plan(|resolved| &resolved.subnet),
         "Zone": zone.strip_prefix(&config.region).unwrap_or(&zone),
-        "RequestSpotInstance": config.spot.is_some(),
-        "SpotPrice": config.spot.as_ref().and_then(|spot| spot.price.as_deref()).unwrap_or_default(),
+        "RequestSpotInstance": spot.is_some(),
+        "SpotPrice": spot.and_then(|spot| spot.price.as_deref()).unwrap_or_default(),
         "BlockDurationMinutes": 0,
         "PrivateIPOnly": config.reach == Reach::PrivateOnly,
         "UsePrivateIP": config.reach == Reach::Private,
@@ -132,6 +144,8 @@ struct Ec2 {
     aws: Aws,
     watch: Watch,
     reach: Reach,
+    /// Of the first machine that it was made for.
+    config: Config,
 }
 
 #[async_trait]
@@ -170,6 +184,22 @@ impl Provider for Ec2 {
 
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
         access::allow(&self.aws, machine, sources).await
+    }
+
+    async fn regions(&self) -> Result<Vec<String>> {
+        stray::regions(&self.aws).await
+    }
+
+    async fn examine(&self, id: &InstanceId) -> Result<Stray> {
+        stray::examine(&self.aws, &self.config, id).await
+    }
+
+    async fn let_in(&self, id: &InstanceId, user: &str, public_key: &str) -> Result<()> {
+        stray::let_in(&self.aws, id, user, public_key).await
+    }
+
+    async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
+        stray::claim(&self.aws, token, owner).await
     }
 
     async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {

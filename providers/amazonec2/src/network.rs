@@ -1,8 +1,8 @@
 //! Where to put the instance: subnet and zone, and the groups and key pair that the user names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{LocationType, Subnet};
+use aws_sdk_ec2::types::{InstanceType, LocationType, Subnet};
 use rmachine_provider_api::{Error, Kind, Result};
 
 use crate::{client::Aws, config::Config, tags::filter};
@@ -20,31 +20,15 @@ pub(crate) struct Place {
     pub(crate) account: Option<String>,
 }
 
-/// Chooses the subnet: the given one, or the default one of a zone that offers the instance type.
-pub(crate) async fn place(aws: &Aws, config: &Config) -> Result<Place> {
-    let zone = config.zone.as_ref().map(|zone| whole_zone(zone, &config.region));
+/// The subnets to choose from, one a zone, in the order of preference: the given one, or those of the VPC.
+pub(crate) async fn places(aws: &Aws, config: &Config) -> Result<Vec<Place>> {
     match &config.subnet {
-        Some(id) => given_subnet(aws, config, id, zone.as_deref()).await,
-        None => {
-            let offered = async {
-                match zone {
-                    Some(_) => Ok(None),
-                    None => zones_with(aws, &config.instance_type).await.map(Some),
-                }
-            };
-            let (subnets, offered) =
-                futures::future::try_join(default_subnets(aws, config, zone.as_deref()), offered).await?;
-            choose(subnets, offered.as_ref(), config, zone.as_deref())
-        }
+        Some(id) => Ok(vec![given_subnet(aws, config, id).await?]),
+        None => default_subnets(aws, config).await,
     }
 }
 
-/// `a` → `us-east-1a`.
-fn whole_zone(zone: &str, region: &str) -> String {
-    if zone.starts_with(region) { zone.to_owned() } else { format!("{region}{zone}") }
-}
-
-async fn given_subnet(aws: &Aws, config: &Config, id: &str, zone: Option<&str>) -> Result<Place> {
+async fn given_subnet(aws: &Aws, config: &Config, id: &str) -> Result<Place> {
     let answer = aws
         .call("DescribeSubnets", |ec2| ec2.describe_subnets().subnet_ids(id).send())
         .await
@@ -58,36 +42,45 @@ async fn given_subnet(aws: &Aws, config: &Config, id: &str, zone: Option<&str>) 
         return Err(Error::invalid(format!("the subnet {id} is not in {vpc}, but in {}", place.vpc))
             .hint("leave out --amazonec2-vpc-id: the subnet settles it"));
     }
-    if let Some(zone) = zone.filter(|zone| *zone != place.zone) {
-        return Err(Error::invalid(format!("the subnet {id} is not in the zone {zone}, but in {}", place.zone))
+    if !config.zones.is_empty() && !config.zones.contains(&place.zone) {
+        let wanted = config.zones.join(" or ");
+        return Err(Error::invalid(format!("the subnet {id} is not in the zone {wanted}, but in {}", place.zone))
             .hint("leave out --amazonec2-zone: the subnet settles it"));
     }
     Ok(place)
 }
 
-async fn default_subnets(aws: &Aws, config: &Config, zone: Option<&str>) -> Result<Vec<Place>> {
+async fn default_subnets(aws: &Aws, config: &Config) -> Result<Vec<Place>> {
     let mut filters = vec![filter("state", ["available"])];
     match &config.vpc {
         Some(vpc) => filters.push(filter("vpc-id", [vpc.as_str()])),
         None => filters.push(filter("default-for-az", ["true"])),
     }
-    if let Some(zone) = zone {
-        filters.push(filter("availability-zone", [zone]));
+    if !config.zones.is_empty() {
+        filters.push(filter("availability-zone", &config.zones));
     }
     let answer = aws
         .call("DescribeSubnets", |ec2| ec2.describe_subnets().set_filters(Some(filters.clone())).send())
         .await
         .map_err(|e| e.error("look up the subnets"))?;
-    let mut places: Vec<Place> = answer.subnets.unwrap_or_default().iter().filter_map(read).collect();
-    places.sort_by(|a, b| (&a.zone, &a.subnet).cmp(&(&b.zone, &b.subnet)));
-    if places.is_empty() {
-        return Err(none_found(aws, config, zone).await);
+    let places = in_order(answer.subnets.unwrap_or_default().iter().filter_map(read).collect(), &config.zones);
+    match places.is_empty() {
+        true => Err(none_found(aws, config).await),
+        false => Ok(places),
     }
-    Ok(places)
+}
+
+/// One subnet a zone, in the order of `zones`, or of their names.
+fn in_order(mut places: Vec<Place>, zones: &[String]) -> Vec<Place> {
+    let rank = |place: &Place| zones.iter().position(|zone| *zone == place.zone);
+    places.sort_by(|a, b| (rank(a), &a.zone, &a.subnet).cmp(&(rank(b), &b.zone, &b.subnet)));
+    places.dedup_by(|a, b| a.zone == b.zone);
+    places
 }
 
 /// Why there is no subnet: asked only when there is none.
-async fn none_found(aws: &Aws, config: &Config, zone: Option<&str>) -> Error {
+async fn none_found(aws: &Aws, config: &Config) -> Error {
+    let zones = in_zones(config);
     if let Some(vpc) = &config.vpc {
         let answer = aws.call("DescribeVpcs", |ec2| ec2.describe_vpcs().vpc_ids(vpc).send()).await;
         return match answer {
@@ -96,47 +89,52 @@ async fn none_found(aws: &Aws, config: &Config, zone: Option<&str>) -> Error {
                 Error::new(Kind::NotFound, format!("there is no VPC {vpc} in {}", aws.region()))
                     .hint("check --amazonec2-vpc-id and --amazonec2-region")
             }
-            Ok(_) => Error::new(Kind::NotFound, format!("the VPC {vpc} has no subnet{}", in_zone(zone)))
+            Ok(_) => Error::new(Kind::NotFound, format!("the VPC {vpc} has no subnet{zones}"))
                 .hint("name another zone with --amazonec2-zone, or a subnet with --amazonec2-subnet-id"),
         };
     }
-    Error::new(Kind::NotFound, format!("the account has no default subnet in {}{}", aws.region(), in_zone(zone))).hint(
+    Error::new(Kind::NotFound, format!("the account has no default subnet in {}{zones}", aws.region())).hint(
         "name a subnet with --amazonec2-subnet-id, another --amazonec2-zone or --amazonec2-region, \
                or make a default VPC with `aws ec2 create-default-vpc`",
     )
 }
 
-fn in_zone(zone: Option<&str>) -> String {
-    zone.map(|zone| format!(" in the zone {zone}")).unwrap_or_default()
+fn in_zones(config: &Config) -> String {
+    if config.zones.is_empty() { String::new() } else { format!(" in the zone {}", config.zones.join(" or ")) }
 }
 
-async fn zones_with(aws: &Aws, instance_type: &str) -> Result<BTreeSet<String>> {
-    let answer = aws
-        .call("DescribeInstanceTypeOfferings", |ec2| {
-            ec2.describe_instance_type_offerings()
-                .location_type(LocationType::AvailabilityZone)
-                .filters(filter("instance-type", [instance_type]))
-                .send()
-        })
-        .await
-        .map_err(|e| e.error("look up the zones"))?;
-    Ok(answer.instance_type_offerings().iter().filter_map(|o| o.location().map(str::to_owned)).collect())
+/// The zones that offer each of `types`.
+pub(crate) async fn offers(aws: &Aws, types: &[String]) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut offers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut token: Option<String> = None;
+    loop {
+        let answer = aws
+            .call("DescribeInstanceTypeOfferings", |ec2| {
+                ec2.describe_instance_type_offerings()
+                    .location_type(LocationType::AvailabilityZone)
+                    .filters(filter("instance-type", types))
+                    .set_next_token(token.clone())
+                    .send()
+            })
+            .await
+            .map_err(|e| e.error("look up the zones"))?;
+        for offer in answer.instance_type_offerings() {
+            if let (Some(name), Some(zone)) = (offer.instance_type(), offer.location()) {
+                offers.entry(name.as_str().to_owned()).or_default().insert(zone.to_owned());
+            }
+        }
+        token = answer.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(offers);
+        }
+    }
 }
 
-fn choose(
-    places: Vec<Place>,
-    offered: Option<&BTreeSet<String>>,
-    config: &Config,
-    zone: Option<&str>,
-) -> Result<Place> {
-    let fits = |place: &Place| offered.is_none_or(|zones| zones.contains(&place.zone));
-    places.into_iter().find(fits).ok_or_else(|| {
-        Error::new(
-            Kind::NotFound,
-            format!("no zone with a subnet offers the instance type {}{}", config.instance_type, in_zone(zone)),
-        )
+/// No place has any of the types.
+pub(crate) fn nowhere(config: &Config) -> Error {
+    let types = config.instance_types.join(" or ");
+    Error::new(Kind::NotFound, format!("no zone with a subnet offers the instance type {types}{}", in_zones(config)))
         .hint("choose another --amazonec2-instance-type, --amazonec2-subnet-id or --amazonec2-region")
-    })
 }
 
 fn read(subnet: &Subnet) -> Option<Place> {
@@ -150,27 +148,37 @@ fn read(subnet: &Subnet) -> Option<Place> {
     })
 }
 
-/// The architectures of an instance type, in EC2's words.
-pub(crate) async fn architectures(aws: &Aws, instance_type: &str) -> Result<Vec<String>> {
-    let unknown = || {
-        Error::new(Kind::InvalidInput, format!("there is no instance type {instance_type} in {}", aws.region()))
+/// The architectures of each of `types`, in EC2's words.
+pub(crate) async fn architectures(aws: &Aws, types: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
+    let unknown = |name: &str| {
+        Error::new(Kind::InvalidInput, format!("there is no instance type {name} in {}", aws.region()))
             .hint("check --amazonec2-instance-type; types differ between regions")
     };
+    let names: Vec<InstanceType> = types.iter().map(|name| name.as_str().into()).collect();
     let answer = aws
-        .call("DescribeInstanceTypes", |ec2| ec2.describe_instance_types().instance_types(instance_type.into()).send())
+        .call("DescribeInstanceTypes", |ec2| {
+            ec2.describe_instance_types().set_instance_types(Some(names.clone())).send()
+        })
         .await;
     let answer = match answer {
-        Err(failure) if failure.is(&["InvalidInstanceType", "InvalidParameterValue"]) => return Err(unknown()),
+        Err(failure) if failure.is(&["InvalidInstanceType", "InvalidParameterValue"]) => {
+            return Err(unknown(&types.join(" or ")));
+        }
         other => other.map_err(|e| e.error("look up the instance type"))?,
     };
-    let info = answer.instance_types().first().ok_or_else(unknown)?;
-    Ok(info
-        .processor_info()
-        .map(|p| p.supported_architectures())
-        .unwrap_or_default()
+    let known: BTreeMap<String, Vec<String>> = answer
+        .instance_types()
         .iter()
-        .map(|a| a.as_str().to_owned())
-        .collect())
+        .filter_map(|info| {
+            let name = info.instance_type()?.as_str().to_owned();
+            let architectures = info.processor_info().map(|p| p.supported_architectures()).unwrap_or_default();
+            Some((name, architectures.iter().map(|a| a.as_str().to_owned()).collect()))
+        })
+        .collect();
+    match types.iter().find(|name| !known.contains_key(*name)) {
+        Some(name) => Err(unknown(name)),
+        None => Ok(known),
+    }
 }
 
 /// Checks that the key pair is there.
@@ -231,26 +239,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zones_as_a_letter_or_whole() {
-        assert_eq!(whole_zone("b", "eu-west-1"), "eu-west-1b");
-        assert_eq!(whole_zone("eu-west-1b", "eu-west-1"), "eu-west-1b");
-    }
-
-    #[test]
-    fn a_zone_without_the_type_is_passed_over() {
-        let place = |zone: &str| Place {
-            subnet: format!("subnet-{zone}"),
+    fn one_subnet_a_zone_in_the_order_asked_for() {
+        let place = |zone: &str, subnet: &str| Place {
+            subnet: subnet.into(),
             vpc: "vpc-1".into(),
             zone: zone.into(),
             cidr: String::new(),
             has_ipv6: false,
             account: None,
         };
-        let config = crate::config::for_test(&[]).unwrap();
-        let offered = BTreeSet::from(["b".to_owned()]);
-        let places = vec![place("a"), place("b")];
-        assert_eq!(choose(places.clone(), Some(&offered), &config, None).unwrap().zone, "b");
-        assert_eq!(choose(places.clone(), None, &config, None).unwrap().zone, "a");
-        assert!(choose(places, Some(&BTreeSet::new()), &config, None).is_err());
+        let places = || vec![place("b", "s-3"), place("a", "s-2"), place("a", "s-1"), place("c", "s-4")];
+        let subnets = |zones: &[&str]| -> Vec<String> {
+            let zones: Vec<String> = zones.iter().map(|zone| (*zone).to_owned()).collect();
+            in_order(places(), &zones).into_iter().map(|place| place.subnet).collect()
+        };
+        assert_eq!(subnets(&[]), ["s-1", "s-3", "s-4"]);
+        assert_eq!(subnets(&["c", "a", "b"]), ["s-4", "s-1", "s-3"]);
     }
 }

@@ -1,21 +1,29 @@
 //! `preflight`: the request checked against the account, with all defaults resolved. Read-only.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::Image;
 use ipnet::IpNet;
-use rmachine_provider_api::{BootData, BootForm, Error, HostTrust, Login, LoginKey, MachineSpec, Plan, Result};
+use rmachine_provider_api::{
+    Alternative, BootData, BootForm, Error, HostTrust, Login, LoginKey, MachineSpec, Plan, Result,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     client::Aws,
-    config::Config,
-    image, ingress,
-    network::{self, NamedGroups},
+    config::{Config, Market, Spot},
+    image::{self, Picked},
+    ingress,
+    network::{self, NamedGroups, Place},
 };
 
 /// Most bytes of user-data before base64 (docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html).
 const USER_DATA_LIMIT: usize = 16 * 1024;
 /// Size of the root volume unless the image or the user wants another, as docker-machine has it.
 const ROOT_GIB: i32 = 16;
+/// Most choices that are kept besides the first; each is a call where there is no room.
+const MOST_ALTERNATIVES: usize = 24;
 /// Login name on images of makers that we do not know; the first-boot data makes the user.
 const LOGIN_USER: &str = "ec2-user";
 
@@ -23,6 +31,9 @@ const LOGIN_USER: &str = "ec2-user";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Resolved {
     pub(crate) config: Config,
+    pub(crate) instance_type: String,
+    /// What is asked of the spot market; `None`: on demand.
+    pub(crate) spot: Option<Spot>,
     pub(crate) image: String,
     pub(crate) device: String,
     pub(crate) root_size: i32,
@@ -61,40 +72,36 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
         None => None,
     };
     let located = async {
-        let place = network::place(aws, &config).await?;
-        let groups = network::named_groups(aws, &config, &place.vpc).await?;
-        let sources = sources(&config, &groups, &place.cidr).await?;
-        Ok::<_, Error>((place, groups, sources))
+        let places = network::places(aws, &config).await?;
+        let vpc = places.first().map(|place| place.vpc.clone()).unwrap_or_default();
+        let cidr = places.first().map(|place| place.cidr.clone()).unwrap_or_default();
+        let groups = network::named_groups(aws, &config, &vpc).await?;
+        let sources = sources(&config, &groups, &cidr).await?;
+        Ok::<_, Error>((places, groups, sources))
     };
-    let (images, architectures, (place, groups, sources), ()) = futures::future::try_join4(
+    // What was named alone is taken as it is; EC2 says if it does not fit.
+    let offered = async {
+        match config.subnet.is_some() || (config.zones.len() == 1 && config.instance_types.len() == 1) {
+            true => Ok(None),
+            false => network::offers(aws, &config.instance_types).await.map(Some),
+        }
+    };
+    let (images, architectures, (places, groups, sources), offered, ()) = futures::future::try_join5(
         image::candidates(aws, &config),
-        network::architectures(aws, &config.instance_type),
+        network::architectures(aws, &config.instance_types),
         located,
+        offered,
         network::check_key_pair(aws, &config),
     )
     .await?;
-    let picked = image::pick(&images, &architectures, &config.instance_type)?;
-    if config.ipv6 && !place.has_ipv6 {
-        return Err(Error::invalid(format!("the subnet {} has no IPv6 network", place.subnet))
-            .hint("choose another --amazonec2-subnet-id, or leave out --amazonec2-ipv6"));
-    }
-    let root_size = match config.root_size {
-        Some(size) if size < picked.size => {
-            return Err(Error::invalid(format!(
-                "the image needs a root volume of {} GiB at least, not {size}",
-                picked.size
-            ))
-            .hint("raise --amazonec2-root-size"));
-        }
-        Some(size) => size,
-        None => picked.size.max(ROOT_GIB),
-    };
-    let user = config.ssh_user.clone().unwrap_or_else(|| picked.user.unwrap_or(LOGIN_USER).to_owned());
+    let mut choices = choices(&config, &images, &architectures, &places, offered.as_ref())?.into_iter();
+    let Some(first) = choices.next() else { return Err(network::nowhere(&config)) };
+    let user = config.ssh_user.clone().unwrap_or_else(|| first.picked.user.unwrap_or(LOGIN_USER).to_owned());
     let mut summary = vec![
-        ("region".to_owned(), format!("{} (zone {})", config.region, place.zone)),
-        ("image".to_owned(), format!("{} ({})", picked.name, picked.id)),
-        ("instance type".to_owned(), config.instance_type.clone()),
-        ("subnet".to_owned(), format!("{} in {}", place.subnet, place.vpc)),
+        ("region".to_owned(), format!("{} (zone {})", config.region, first.place.zone)),
+        ("image".to_owned(), format!("{} ({})", first.picked.name, first.picked.id)),
+        ("instance type".to_owned(), format!("{}, {}", first.instance_type, first.market.word())),
+        ("subnet".to_owned(), format!("{} in {}", first.place.subnet, first.place.vpc)),
         ("login".to_owned(), user.clone()),
     ];
     if !sources.is_empty() {
@@ -103,14 +110,18 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
     }
     let login =
         Login { user, port: config.ssh_port, key: config.key_path.clone().map_or(LoginKey::Generate, LoginKey::File) };
+    let alternatives = choices.take(MOST_ALTERNATIVES).map(|choice| choice.alternative(&config)).collect();
+    let arch = docker_architecture(&first.picked.architecture).to_owned();
     let resolved = Resolved {
-        image: picked.id,
-        device: config.device.clone().unwrap_or(picked.device),
-        root_size,
-        subnet: place.subnet,
-        vpc: place.vpc,
-        zone: place.zone,
-        account: place.account,
+        instance_type: first.instance_type.to_owned(),
+        spot: first.spot(&config),
+        image: first.picked.id.clone(),
+        device: first.device(&config),
+        root_size: first.root_size,
+        subnet: first.place.subnet.clone(),
+        vpc: first.place.vpc.clone(),
+        zone: first.place.zone.clone(),
+        account: first.place.account.clone(),
         groups: groups.existing,
         new_groups: groups.absent,
         sources,
@@ -121,10 +132,92 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
         login,
         boot_data: Some(BootData { form: BootForm::CloudInit, limit: USER_DATA_LIMIT, user_supplied }),
         host_trust: HostTrust::Seeded,
-        arch: Some(docker_architecture(&picked.architecture).to_owned()),
-        alternatives: Vec::new(),
+        arch: Some(arch),
+        alternatives,
         summary,
     })
+}
+
+/// One way to carry the request out.
+struct Choice<'a> {
+    market: Market,
+    instance_type: &'a str,
+    place: &'a Place,
+    picked: Picked,
+    root_size: i32,
+}
+
+impl Choice<'_> {
+    fn spot(&self, config: &Config) -> Option<Spot> {
+        (self.market == Market::Spot).then(|| config.spot.clone())
+    }
+
+    fn device(&self, config: &Config) -> String {
+        config.device.clone().unwrap_or_else(|| self.picked.device.clone())
+    }
+
+    /// What it has in the place of the first choice's.
+    fn alternative(&self, config: &Config) -> Alternative {
+        let arch = docker_architecture(&self.picked.architecture);
+        Alternative {
+            changes: json!({
+                "instance_type": self.instance_type,
+                "spot": self.spot(config),
+                "image": self.picked.id,
+                "device": self.device(config),
+                "root_size": self.root_size,
+                "subnet": self.place.subnet,
+                "zone": self.place.zone,
+            }),
+            arch: Some(arch.to_owned()),
+            label: format!("{} ({}) in {}", self.instance_type, self.market.word(), self.place.zone),
+        }
+    }
+}
+
+/// Every market with every type in every zone, in the order of preference: the zone changes first, the market last.
+fn choices<'a>(
+    config: &'a Config,
+    images: &[Image],
+    architectures: &BTreeMap<String, Vec<String>>,
+    places: &'a [Place],
+    offered: Option<&BTreeMap<String, BTreeSet<String>>>,
+) -> Result<Vec<Choice<'a>>> {
+    let mut choices = Vec::new();
+    for (market, instance_type) in
+        config.markets.iter().flat_map(|market| config.instance_types.iter().map(|name| (*market, name)))
+    {
+        let picked = image::pick(images, architectures.get(instance_type).map_or(&[], Vec::as_slice), instance_type)?;
+        let root_size = root_size(config, &picked)?;
+        for place in places {
+            let fits = |offers: &BTreeMap<String, BTreeSet<String>>| {
+                offers.get(instance_type).is_some_and(|zones| zones.contains(&place.zone))
+            };
+            if !offered.is_none_or(fits) {
+                continue;
+            }
+            if config.ipv6 && !place.has_ipv6 {
+                if places.len() > 1 {
+                    continue;
+                }
+                return Err(Error::invalid(format!("the subnet {} has no IPv6 network", place.subnet))
+                    .hint("choose another --amazonec2-subnet-id, or leave out --amazonec2-ipv6"));
+            }
+            choices.push(Choice { market, instance_type, place, picked: picked.clone(), root_size });
+        }
+    }
+    Ok(choices)
+}
+
+fn root_size(config: &Config, picked: &Picked) -> Result<i32> {
+    match config.root_size {
+        Some(size) if size < picked.size => {
+            Err(Error::invalid(format!("the image needs a root volume of {} GiB at least, not {size}", picked.size))
+                .hint("raise --amazonec2-root-size"))
+        }
+        Some(size) => Ok(size),
+        None => Ok(picked.size.max(ROOT_GIB)),
+    }
 }
 
 fn to_value(resolved: &Resolved) -> Result<Value> {

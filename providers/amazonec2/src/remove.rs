@@ -25,6 +25,10 @@ const GRACE: Duration = Duration::from_secs(20);
 pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let resolved = machine.plan.map(Resolved::read).transpose()?;
+    // A persistent request would start another instance in the place of the one that goes.
+    if resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot()) {
+        cancel_spot_requests(aws, machine).await?;
+    }
     let by_token = || tags::by_token(machine.token);
     let mut ids: Vec<String> = inventory::instances(aws, by_token()).await?.into_iter().map(|r| r.id).collect();
     if let Some(id) = unanswered(aws, machine, resolved.as_ref()).await?
@@ -38,12 +42,9 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     {
         ids.push(id);
     }
-    if resolved.as_ref().is_none_or(|resolved| resolved.config.spot.is_some()) {
-        cancel_spot_requests(aws, machine).await?;
-    }
-    for id in &ids {
+    if !ids.is_empty() {
         notify.progress("terminating the instance");
-        terminate(aws, watch, id, deadline).await?;
+        futures::future::try_join_all(ids.iter().map(|id| terminate(aws, watch, id, deadline))).await?;
     }
     notify.progress("removing disks and the security group");
     let found_more = sweep(aws, machine, resolved.as_ref(), notify, deadline).await?;
@@ -154,14 +155,28 @@ async fn sweep(
     let mut pause = Duration::from_millis(300);
     loop {
         let by_token = || tags::by_token(machine.token);
-        let (volumes, interfaces, groups) = futures::future::try_join3(
+        // rmachine makes neither addresses nor key pairs; what others made under our tags goes with the rest.
+        let extras = async {
+            match machine.plan {
+                Some(_) => Ok((Vec::new(), Vec::new())),
+                None => {
+                    futures::future::try_join(
+                        inventory::addresses(aws, by_token()),
+                        inventory::key_pairs(aws, by_token()),
+                    )
+                    .await
+                }
+            }
+        };
+        let (volumes, interfaces, groups, (addresses, keys)) = futures::future::try_join4(
             inventory::volumes(aws, by_token()),
             inventory::interfaces(aws, by_token()),
             inventory::groups(aws, by_token()),
+            extras,
         )
         .await?;
         let mut left: Vec<Resource> = Vec::new();
-        for resource in volumes.into_iter().chain(interfaces).chain(groups) {
+        for resource in volumes.into_iter().chain(addresses).chain(interfaces).chain(groups).chain(keys) {
             found_any = true;
             if shared.contains(&resource.id) {
                 continue;
@@ -207,6 +222,12 @@ async fn delete(aws: &Aws, resource: &Resource) -> Result<bool> {
         ResourceKind::SecurityGroup => {
             aws.call("DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send()).await.map(|_| ())
         }
+        ResourceKind::Address => {
+            aws.call("ReleaseAddress", |ec2| ec2.release_address().allocation_id(id).send()).await.map(|_| ())
+        }
+        ResourceKind::KeyPair => {
+            aws.call("DeleteKeyPair", |ec2| ec2.delete_key_pair().key_pair_id(id).send()).await.map(|_| ())
+        }
         _ => return Ok(true),
     };
     match outcome {
@@ -219,6 +240,7 @@ async fn delete(aws: &Aws, resource: &Resource) -> Result<bool> {
                 "InvalidParameterValue",
                 "InvalidNetworkInterface.InUse",
                 "InvalidGroup.InUse",
+                "InvalidIPAddress.InUse",
                 "IncorrectState",
             ]) =>
         {

@@ -125,3 +125,15 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
         serde_json::Map::new()
     }
 }
+
+/// [`Driver::places`] of a driver whose accounts have no regions.
+///
+/// # Errors
+///
+/// [`crate::Kind::Unsupported`] when `regions` names some.
+pub fn one_place(driver: &str, config: &serde_json::Value, regions: &[String]) -> Result<Vec<serde_json::Value>> {
+    match regions {
+        [] => Ok(vec![config.clone()]),
+        _ => Err(Error::unsupported(format!("the driver \"{driver}\" knows no regions"))),
+    }
+}

@@ -34,11 +34,13 @@ pub struct Flag {
     pub secret: bool,
     /// Other spellings, accepted but not shown.
     pub aliases: &'static [&'static str],
+    /// Whether it says where to look or how to get in: commands besides `create` take it then.
+    pub connects: bool,
 }
 
 impl Flag {
     const fn of(name: &'static str, kind: FlagKind, value_name: &'static str, help: &'static str) -> Self {
-        Self { name, kind, env: &[], default: None, help, value_name, secret: false, aliases: &[] }
+        Self { name, kind, env: &[], default: None, help, value_name, secret: false, aliases: &[], connects: false }
     }
 
     /// A flag with one string.
@@ -79,6 +81,13 @@ impl Flag {
     #[must_use]
     pub const fn secret(mut self) -> Self {
         self.secret = true;
+        self
+    }
+
+    /// Marks a flag that says where to look or how to get in.
+    #[must_use]
+    pub const fn connects(mut self) -> Self {
+        self.connects = true;
         self
     }
 

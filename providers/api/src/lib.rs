@@ -13,7 +13,7 @@ mod flags;
 mod model;
 mod provider;
 
-pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, Silent};
+pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, Silent, one_place};
 pub use error::{Error, Kind, LeftBehind, Result, Retry};
 pub use flags::{Flag, FlagKind, Source, Value, Values};
 pub use model::{

@@ -78,9 +78,9 @@ pub struct Plan {
 /// The same request elsewhere: in another zone, of another type, on another market.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Alternative {
-    /// Takes the place of [`Plan::resolved`].
-    pub resolved: serde_json::Value,
-    /// Takes the place of [`Plan::arch`].
+    /// Fields of [`Plan::resolved`] that are other ones, as an object.
+    pub changes: serde_json::Value,
+    /// Takes the place of [`Plan::arch`], when it is known.
     pub arch: Option<String>,
     /// What is other about it, for the log, such as `t3.small in us-east-1b`.
     pub label: String,

@@ -19,5 +19,6 @@ pub(crate) static FLAGS: &[Flag] = &[
     Flag::text(BIND, "ADDRESS", "loopback address of its ports; one of its own if not given (on Linux)")
         .env(&["RMACHINE_DOCKER_BIND_ADDRESS"]),
     Flag::text(HOST, "URL", "local engine; else DOCKER_HOST, the docker CLI's context, or its default socket")
-        .env(&["RMACHINE_DOCKER_HOST"]),
+        .env(&["RMACHINE_DOCKER_HOST"])
+        .connects(),
 ];

@@ -25,7 +25,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use rmachine_provider_api::{
     Capabilities, Configured, CreateRequest, Driver, DriverInfo, Instance, InstanceId, Journal, MachineRef,
-    MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values,
+    MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, one_place,
 };
 use serde_json::Value;
 
@@ -54,6 +54,10 @@ impl Driver for DockerDriver {
 
     fn scope(&self, config: &Value) -> String {
         Config::read(config).map(|config| config.host).unwrap_or_default()
+    }
+
+    fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
+        one_place(INFO.name, config, regions)
     }
 
     async fn connect(&self, config: &Value, _: &Secrets, notify: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {

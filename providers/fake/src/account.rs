@@ -1,153 +1,175 @@
-//! The account: what the cloud holds, how it answers, and a handle for tests.
+//! The account: how it answers, and a handle for tests.
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Addresses, CreateRequest, Error, InstanceId, Kind, LeftBehind, MachineState, MachineToken, Owner, Resource,
-    ResourceKind, Result, Retry,
+    CreateRequest, Error, InstanceId, Kind, LeftBehind, MachineState, MachineToken, Owner, Resource, ResourceKind,
+    Result, Retry,
 };
-use time::OffsetDateTime;
 
-use crate::fault::{Effect, Fault, Operation, When};
+use crate::{
+    cloud::{Cloud, Held, Host},
+    fault::{Effect, Fault, Operation, When},
+    file,
+};
 
-/// One thing that the account holds.
-#[derive(Debug, Clone)]
-pub struct Held {
-    /// Kind, id and tags.
-    pub resource: Resource,
-    /// State, of an instance.
-    pub state: MachineState,
-    /// Addresses, of an instance.
-    pub addresses: Addresses,
-    /// Networks that are admitted, of a security group.
-    pub rules: Vec<IpNet>,
-    /// Whether it is a one-time spot instance.
-    spot: bool,
-    /// Idempotency token and request, of an instance.
-    attempt: Option<(String, String)>,
-    /// Looks that it takes until it is seen, or until a terminating one is terminated.
-    looks: usize,
-}
+/// Requests to an account in a file take this long: as with a real cloud, the program does other things meanwhile.
+const REQUEST: Duration = Duration::from_millis(1);
 
+/// Faults and counts of one process.
 #[derive(Debug, Default)]
-struct Cloud {
-    held: Vec<Held>,
+struct Script {
     faults: Vec<Fault>,
     counts: BTreeMap<Operation, usize>,
     calls: Vec<Operation>,
-    next: u16,
-    visible_after: usize,
-    token: Option<String>,
 }
 
 /// A handle on one account; clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Account(Arc<Mutex<Cloud>>);
+pub struct Account {
+    cloud: Arc<Mutex<Cloud>>,
+    script: Arc<Mutex<Script>>,
+    file: Option<Arc<PathBuf>>,
+}
 
 impl Account {
-    /// An empty account.
+    /// An empty account in memory.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All that it holds, terminated instances left out.
-    pub fn held(&self) -> Vec<Held> {
-        self.cloud().held.iter().filter(|h| h.state != MachineState::Terminated).cloned().collect()
+    /// The account in the file `path`, empty when there is none yet. Processes share it, and it outlives them.
+    /// Faults are not in the file.
+    pub fn in_file(path: impl Into<PathBuf>) -> Self {
+        Self { file: Some(Arc::new(path.into())), ..Self::default() }
     }
 
-    /// The requests that it had, in order.
+    /// All that it holds, terminated instances left out.
+    pub fn held(&self) -> Vec<Held> {
+        self.change(|cloud| cloud.held.iter().filter(|h| h.state != MachineState::Terminated).cloned().collect())
+    }
+
+    /// The requests that it had from this process, in order.
     pub fn calls(&self) -> Vec<Operation> {
-        self.cloud().calls.clone()
+        self.scripted().calls.clone()
     }
 
     /// Scripts a fault.
     pub fn script(&self, operation: Operation, call: usize, when: When, effect: Effect) {
-        self.cloud().faults.push(Fault { operation, call, when, effect });
+        self.scripted().faults.push(Fault { operation, call, when, effect });
     }
 
     /// Forgets all faults and counts.
     pub fn calm(&self) {
-        let mut cloud = self.cloud();
-        cloud.faults.clear();
-        cloud.counts.clear();
-        cloud.calls.clear();
+        *self.scripted() = Script::default();
     }
 
     /// From now on, what is made is not seen by this many looks.
     pub fn show_after(&self, looks: usize) {
-        self.cloud().visible_after = looks;
+        self.change(|cloud| cloud.visible_after = looks);
     }
 
     /// From now on, a client needs this secret.
     pub fn require_token(&self, token: &str) {
-        self.cloud().token = Some(token.to_owned());
+        self.change(|cloud| cloud.token = Some(token.to_owned()));
+    }
+
+    /// From now on, new addresses are those of a host that answers: SSH at `ssh`, the engine at `engine_port` there.
+    pub fn answer_at(&self, ssh: SocketAddr, engine_port: u16) {
+        self.change(|cloud| cloud.host = Some(Host { ssh, engine_port }));
     }
 
     /// Terminates an instance behind everybody's back, as from the cloud's console.
     pub fn lose(&self, id: &str) {
-        let mut cloud = self.cloud();
-        let instance = cloud.held.iter().find(|h| h.resource.id == id);
-        let token = instance.and_then(|h| h.resource.token.clone());
-        cloud.held.retain(|h| {
-            let its_volume = h.resource.kind == ResourceKind::Volume && h.resource.token == token;
-            h.resource.id != id && !its_volume
+        self.change(|cloud| {
+            let instance = cloud.held.iter().find(|h| h.resource.id == id);
+            let token = instance.and_then(|h| h.resource.token.clone());
+            cloud.held.retain(|h| {
+                let its_volume = h.resource.kind == ResourceKind::Volume && h.resource.token == token;
+                h.resource.id != id && !its_volume
+            });
         });
     }
 
     /// Gives a running instance another address, as a stop and start from the console do.
     pub fn move_to(&self, id: &str, address: &str) {
-        let mut cloud = self.cloud();
-        for held in cloud.held.iter_mut().filter(|h| h.resource.id == id) {
-            held.addresses.dial = Some(address.to_owned());
-            held.addresses.public = address.parse().into_iter().collect();
-        }
+        self.change(|cloud| {
+            for held in cloud.held.iter_mut().filter(|h| h.resource.id == id) {
+                held.addresses.dial = Some(address.to_owned());
+                held.addresses.public = address.parse().into_iter().collect();
+            }
+        });
     }
 
     /// Puts a thing in that is none of ours.
     pub fn plant(&self, kind: ResourceKind, id: &str) {
+        self.plant_of(kind, id, None);
+    }
+
+    /// Puts a thing in that another store's machine owns.
+    pub fn plant_of(&self, kind: ResourceKind, id: &str, owner: Option<&Owner>) {
         let resource = Resource {
             kind,
             id: id.to_owned(),
-            owner: None,
-            token: None,
+            owner: owner.cloned(),
+            token: owner.map(|owner| MachineToken(format!("token-{owner}"))),
             machine: None,
             created: None,
             location: None,
             detail: None,
             monthly_usd: None,
         };
-        self.cloud().held.push(Held::of(resource, 0));
+        self.change(|cloud| cloud.held.push(Held::of(resource, 0)));
     }
 
-    fn cloud(&self) -> MutexGuard<'_, Cloud> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where the host behind it answers: the port of SSH, and that of the engine.
+    pub(crate) fn ports(&self) -> Option<(u16, u16)> {
+        self.change(|cloud| cloud.host.map(|host| (host.ssh.port(), host.engine_port)))
+    }
+
+    fn scripted(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Cloud) -> T) -> T {
+        match &self.file {
+            Some(path) => file::change(path, change),
+            None => change(&mut self.cloud.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
     }
 
     /// One request: its faults before, its effect, its faults after.
     async fn request<T>(&self, operation: Operation, effect: impl FnOnce(&mut Cloud) -> Result<T> + Send) -> Result<T> {
         let count = {
-            let mut cloud = self.cloud();
-            cloud.calls.push(operation);
-            let count = cloud.counts.entry(operation).or_default();
+            let mut script = self.scripted();
+            script.calls.push(operation);
+            let count = script.counts.entry(operation).or_default();
             *count += 1;
             *count
         };
         // The others get a turn: a request takes time.
-        tokio::task::yield_now().await;
+        match self.file {
+            Some(_) => tokio::time::sleep(REQUEST).await,
+            None => tokio::task::yield_now().await,
+        }
+        tracing::trace!(target: "rmachine::effect", step = "before", what = ?operation);
         self.faults(operation, count, When::Before).await?;
-        let result = effect(&mut self.cloud());
+        let result = self.change(effect);
+        tracing::trace!(target: "rmachine::effect", step = "after", what = ?operation);
         self.faults(operation, count, When::After).await?;
         result
     }
 
     async fn faults(&self, operation: Operation, count: usize, when: When) -> Result<()> {
         let due = |f: &&Fault| f.operation == operation && f.when == when && (f.call == 0 || f.call == count);
-        let faults: Vec<Fault> = self.cloud().faults.iter().filter(due).cloned().collect();
+        let faults: Vec<Fault> = self.scripted().faults.iter().filter(due).cloned().collect();
         for fault in faults {
             match &fault.effect {
                 Effect::Fail { kind, retry, left } => return Err(fault.error(*kind, *retry, left.clone())),
@@ -202,6 +224,7 @@ impl Account {
             let instance = cloud.make(ResourceKind::Instance, "i", request);
             instance.state = MachineState::Running;
             instance.addresses = addresses;
+            instance.user_data.clone_from(&request.user_data);
             instance.spot = request.plan.resolved["spot"] == true;
             instance.attempt = Some((request.attempt.0.clone(), asked));
             let instance = instance.resource.clone();
@@ -245,7 +268,9 @@ impl Account {
                 (Operation::StartInstance, MachineState::Stopped) => {
                     held.state = MachineState::Running;
                     held.addresses = addresses;
+                    held.boots += 1;
                 }
+                (Operation::RebootInstance, MachineState::Running) => held.boots += 1,
                 (Operation::StopInstance, _) if held.spot => {
                     return Err(Error::unsupported("a one-time spot instance cannot be stopped"));
                 }
@@ -295,6 +320,17 @@ impl Account {
         .await
     }
 
+    /// Makes `owner` the owner of all that carries `token`.
+    pub(crate) async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
+        self.request(Operation::Claim, |cloud| {
+            for held in cloud.held.iter_mut().filter(|h| h.resource.token.as_ref() == Some(token)) {
+                held.resource.owner = Some(owner.clone());
+            }
+            Ok(())
+        })
+        .await
+    }
+
     pub(crate) async fn set_rules(&self, token: &MachineToken, rules: Vec<IpNet>) -> Result<Vec<IpNet>> {
         self.request(Operation::SetRules, |cloud| {
             let group = cloud.held.iter_mut().find(|h| h.is_of(ResourceKind::SecurityGroup, token));
@@ -303,81 +339,5 @@ impl Account {
             Ok(group.rules.clone())
         })
         .await
-    }
-}
-
-impl Held {
-    fn of(resource: Resource, looks: usize) -> Self {
-        Self {
-            resource,
-            state: MachineState::Unknown,
-            addresses: Addresses::default(),
-            rules: Vec::new(),
-            spot: false,
-            attempt: None,
-            looks,
-        }
-    }
-
-    fn is_of(&self, kind: ResourceKind, token: &MachineToken) -> bool {
-        self.resource.kind == kind && self.resource.token.as_ref() == Some(token)
-    }
-
-    fn is_visible(&self) -> bool {
-        self.looks == 0 || self.state == MachineState::Terminating
-    }
-}
-
-impl Cloud {
-    /// A look: what was hidden comes nearer, what is terminating goes, with its volume.
-    fn time_passes(&mut self) {
-        let mut gone = Vec::new();
-        for held in &mut self.held {
-            held.looks = held.looks.saturating_sub(1);
-            if held.looks == 0 && held.state == MachineState::Terminating {
-                held.state = MachineState::Terminated;
-                gone.push(held.resource.token.clone());
-            }
-        }
-        self.held.retain(|h| h.resource.kind != ResourceKind::Volume || !gone.contains(&h.resource.token));
-    }
-
-    fn make(&mut self, kind: ResourceKind, prefix: &str, request: &CreateRequest) -> &mut Held {
-        self.next += 1;
-        let resource = Resource {
-            kind,
-            id: format!("{prefix}-{:08x}", self.next),
-            owner: Some(request.owner.clone()),
-            token: Some(request.token.clone()),
-            machine: Some(request.name.clone()),
-            created: Some(OffsetDateTime::now_utc()),
-            location: Some("here".to_owned()),
-            detail: None,
-            monthly_usd: None,
-        };
-        self.held.push(Held::of(resource, self.visible_after));
-        let last = self.held.len() - 1;
-        &mut self.held[last]
-    }
-
-    fn instance(&mut self, id: &InstanceId) -> Result<&mut Held> {
-        self.held
-            .iter_mut()
-            .find(|h| h.resource.id == id.0 && h.state != MachineState::Terminated)
-            .ok_or_else(|| Error::new(Kind::NotFound, format!("there is no instance {id}")))
-    }
-
-    /// New addresses, all of them loopback: nothing may ever dial a stranger.
-    fn addresses(&mut self) -> Addresses {
-        self.next += 1;
-        let [high, low] = self.next.to_be_bytes();
-        let public = IpAddr::V4(Ipv4Addr::new(127, 77, high, low));
-        Addresses {
-            published: None,
-            dial: Some(public.to_string()),
-            public: vec![public],
-            private: vec![IpAddr::V4(Ipv4Addr::new(127, 78, high, low))],
-            names: vec![format!("ip-{}.fake.test", public.to_string().replace('.', "-"))],
-        }
     }
 }

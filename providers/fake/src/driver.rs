@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{account::Account, provider::FakeProvider};
 
 static FLAGS: &[Flag] = &[
-    Flag::text("fake-region", "REGION", "where the machine is").env(&["FAKE_REGION"]).default("here"),
-    Flag::text("fake-token", "TOKEN", "secret of the account").env(&["FAKE_TOKEN"]).secret(),
+    Flag::text("fake-region", "REGION", "where the machine is").env(&["FAKE_REGION"]).default("here").connects(),
+    Flag::text("fake-token", "TOKEN", "secret of the account").env(&["FAKE_TOKEN"]).secret().connects(),
     Flag::integer("fake-size", "GB", "size of the disk").env(&["FAKE_SIZE"]).default("8"),
     Flag::switch("fake-spot", "spot capacity, one-time: it cannot be stopped"),
     Flag::list("fake-tag", "KEY=VALUE", "tag (may be repeated)"),
@@ -70,6 +70,15 @@ impl Driver for FakeDriver {
 
     fn scope(&self, config: &Value) -> String {
         config["region"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
+        let there = |region: &String| {
+            let mut config = config.clone();
+            config["region"] = json!(region);
+            config
+        };
+        Ok(if regions.is_empty() { vec![config.clone()] } else { regions.iter().map(there).collect() })
     }
 
     async fn connect(&self, _: &Value, secrets: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {

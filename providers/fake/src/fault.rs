@@ -31,6 +31,8 @@ pub enum Operation {
     DeleteGroup,
     /// Changing a security group's rules.
     SetRules,
+    /// Changing the owner's tag.
+    Claim,
 }
 
 /// Whether a fault comes before or after the request has had its effect.

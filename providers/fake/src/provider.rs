@@ -6,14 +6,11 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
     BootData, BootForm, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind, Login,
-    LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan, Provider, Resource, ResourceKind,
-    Result, StopMode,
+    LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource,
+    ResourceKind, Result, StopMode, Stray,
 };
 
-use crate::{
-    account::{Account, Held},
-    fault::Operation,
-};
+use crate::{account::Account, cloud::Held, fault::Operation};
 
 /// Looks in a row that have to find nothing before absence counts; also how often a look is repeated.
 const PATIENCE: usize = 20;
@@ -62,7 +59,11 @@ impl Provider for FakeProvider {
         self.account.preflight().await?;
         Ok(Plan {
             resolved: spec.config.clone(),
-            login: Login { user: "fake".into(), port: 22, key: LoginKey::Generate },
+            login: Login {
+                user: "fake".into(),
+                port: self.account.ports().map_or(22, |(ssh, _)| ssh),
+                key: LoginKey::Generate,
+            },
             boot_data: Some(BootData { form: BootForm::CloudInit, limit: 16384, user_supplied: None }),
             host_trust: HostTrust::Seeded,
             arch: Some("amd64".into()),
@@ -87,7 +88,8 @@ impl Provider for FakeProvider {
         journal.progress("waiting for the instance");
         let held = self.seen(&id).await?;
         let details = serde_json::json!({ "group": group.id, "spot": request.plan.resolved["spot"] });
-        Ok(Instance { id, addresses: held.addresses, url: None, engine_port: None, details })
+        let engine_port = self.account.ports().map(|(_, engine)| engine);
+        Ok(Instance { id, addresses: held.addresses, url: None, engine_port, details })
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
@@ -133,6 +135,40 @@ impl Provider for FakeProvider {
         }
         let left = machine.instance.map(|i| i.id.to_string()).into_iter().collect();
         Err(Error::new(Kind::Timeout, "something would not go").left(LeftBehind::Present(left)))
+    }
+
+    async fn regions(&self) -> Result<Vec<String>> {
+        Ok(vec!["here".to_owned(), "there".to_owned()])
+    }
+
+    async fn examine(&self, id: &InstanceId) -> Result<Stray> {
+        let held = self.account.describe(std::slice::from_ref(id)).await?.into_iter().next();
+        let held = held.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no instance {id}")))?;
+        if held.resource.token.is_none() {
+            return Err(Error::invalid(format!("the instance {id} has no tag of rmachine")));
+        }
+        let config = serde_json::json!({ "region": held.resource.location, "size": 8, "spot": false, "tags": [] });
+        let plan = Plan {
+            resolved: config.clone(),
+            login: Login { user: "fake".into(), port: 22, key: LoginKey::Generate },
+            boot_data: None,
+            host_trust: HostTrust::KnownHosts,
+            arch: Some("amd64".into()),
+            alternatives: Vec::new(),
+            summary: Vec::new(),
+        };
+        let instance = Instance {
+            id: id.clone(),
+            addresses: held.addresses,
+            url: None,
+            engine_port: None,
+            details: serde_json::Value::Null,
+        };
+        Ok(Stray { resource: held.resource, state: held.state, plan, config, instance })
+    }
+
+    async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
+        self.account.claim(token, owner).await
     }
 
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Capabilities, Configured, Driver, DriverInfo, Error, Notify, Provider, Result, Secrets, Values,
+    Capabilities, Configured, Driver, DriverInfo, Error, Notify, Provider, Result, Secrets, Values, one_place,
 };
 use serde_json::Value;
 
@@ -60,6 +60,10 @@ impl Driver for QemuDriver {
     /// Machines of one directory are looked at at once.
     fn scope(&self, config: &Value) -> String {
         Config::read(config).map(|config| config.directory.display().to_string()).unwrap_or_default()
+    }
+
+    fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
+        one_place(INFO.name, config, regions)
     }
 
     async fn connect(&self, config: &Value, _: &Secrets, notify: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {

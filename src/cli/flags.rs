@@ -1,0 +1,136 @@
+//! The flags of drivers, which come from their tables, on the commands that take them.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use clap::{Arg, ArgAction, ArgMatches};
+use rmachine_provider_api::{Driver, Flag, FlagKind, Value, Values};
+
+use crate::{
+    drivers::Drivers,
+    error::{Error, Result},
+};
+
+/// Which flags of a driver a command takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// All of them.
+    All,
+    /// Those that say where to look and how to get in.
+    Connecting,
+}
+
+impl Which {
+    fn admits(self, flag: &Flag) -> bool {
+        self == Self::All || flag.connects
+    }
+}
+
+/// The driver that `arguments` or the environment name, found before they are parsed, so that
+/// `--help` shows its flags.
+pub(super) fn chosen_driver(arguments: &[OsString]) -> Option<String> {
+    let texts: Vec<&str> = arguments.iter().filter_map(|a| a.to_str()).collect();
+    let mut found = None;
+    for (index, text) in texts.iter().enumerate() {
+        if matches!(*text, "--driver" | "-d") {
+            found = texts.get(index + 1).map(|value| (*value).to_owned());
+        } else if let Some(value) = text.strip_prefix("--driver=").or_else(|| text.strip_prefix("-d")) {
+            found = Some(value.trim_start_matches('=').to_owned());
+        }
+    }
+    found.or_else(|| std::env::var("MACHINE_DRIVER").ok()).filter(|name| !name.is_empty())
+}
+
+/// Adds the flags of every driver to `command`; those of others than `chosen` are hidden.
+pub(super) fn add(mut command: clap::Command, drivers: &Drivers, chosen: Option<&str>, which: Which) -> clap::Command {
+    for driver in drivers.iter() {
+        let info = driver.info();
+        for flag in info.flags.iter().filter(|flag| which.admits(flag)) {
+            command = command.arg(argument(flag, info.name, chosen == Some(info.name)));
+        }
+    }
+    command
+}
+
+/// The values of the flags of `driver`: typed, of the environment, or the defaults.
+pub(super) fn values(drivers: &Drivers, driver: &dyn Driver, matches: &ArgMatches, which: Which) -> Result<Values> {
+    refuse_foreign(drivers, driver, matches, which)?;
+    let mut typed = BTreeMap::new();
+    for flag in driver.info().flags.iter().filter(|flag| which.admits(flag)) {
+        if let Some(value) = given(matches, flag)? {
+            typed.insert(flag.name, value);
+        }
+    }
+    // Variables of flags that this command does not take are none of its business.
+    let takes = |name: &str| driver.info().flags.iter().any(|flag| which.admits(flag) && flag.env.contains(&name));
+    let env = |name: &str| std::env::var(name).ok().filter(|_| takes(name));
+    Ok(Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), env)?)
+}
+
+/// Whether a flag of any driver was typed.
+pub(super) fn any_given(drivers: &Drivers, matches: &ArgMatches) -> Option<&'static str> {
+    drivers
+        .iter()
+        .flat_map(|driver| driver.info().flags)
+        .find(|flag| flag.connects && is_given(matches, flag))
+        .map(|flag| flag.name)
+}
+
+fn argument(flag: &'static Flag, driver: &'static str, shown: bool) -> Arg {
+    let mut letters = flag.help.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let mut help = format!("{first}{}", letters.as_str());
+    if let Some(default) = flag.default {
+        help.push_str(&format!(" [default: {default}]"));
+    }
+    if !flag.env.is_empty() {
+        help.push_str(&format!(" [env: {}]", flag.env.join(", ")));
+    }
+    let arg = Arg::new(flag.name)
+        .long(flag.name)
+        .aliases(flag.aliases.iter().copied())
+        .help(help)
+        .help_heading(format!("Options of the driver {driver}"))
+        .value_name(flag.value_name)
+        .hide(!shown);
+    match flag.kind {
+        FlagKind::Text | FlagKind::Integer => arg.action(ArgAction::Set),
+        FlagKind::List => arg.action(ArgAction::Append),
+        FlagKind::Switch => {
+            arg.action(ArgAction::Set).num_args(0..=1).require_equals(true).default_missing_value("true")
+        }
+    }
+}
+
+fn is_given(matches: &ArgMatches, flag: &Flag) -> bool {
+    matches.value_source(flag.name) == Some(clap::parser::ValueSource::CommandLine)
+}
+
+/// What the command line says of `flag`; an empty value counts as not given, as in the environment.
+fn given(matches: &ArgMatches, flag: &'static Flag) -> Result<Option<Value>> {
+    if !is_given(matches, flag) {
+        return Ok(None);
+    }
+    let mut texts = matches.get_many::<String>(flag.name).into_iter().flatten().filter(|text| !text.is_empty());
+    Ok(match flag.kind {
+        FlagKind::List => Some(Value::List(texts.cloned().collect())),
+        FlagKind::Text | FlagKind::Integer | FlagKind::Switch => {
+            texts.next().map(|text| flag.parse(text)).transpose()?
+        }
+    })
+}
+
+fn refuse_foreign(drivers: &Drivers, chosen: &dyn Driver, matches: &ArgMatches, which: Which) -> Result<()> {
+    for driver in drivers.iter().filter(|d| d.info().name != chosen.info().name) {
+        let given = |flag: &&Flag| which.admits(flag) && is_given(matches, flag);
+        if let Some(flag) = driver.info().flags.iter().find(given) {
+            return Err(Error::usage(format!(
+                "--{} is a flag of the driver \"{}\", not of \"{}\"",
+                flag.name,
+                driver.info().name,
+                chosen.info().name
+            ))
+            .hint(format!("`rmachine create --driver {} --help` shows the flags that it takes", chosen.info().name)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! `adopt`: a new record for a machine of ours that has lost its own.
+
+use std::path::PathBuf;
+
+use rmachine_provider_api::{
+    self as api, HostTrust, InstanceId, MachineState, MachineToken, Notify, Owner, Provider, Stray, Values,
+};
+
+use super::{Core, Created, create::fresh_record, voice};
+use crate::{
+    bootstrap::{self, EngineSpec},
+    error::{Error, Kind, Result},
+    ssh::{KeyPair, Session, Target},
+    store::{Phase, Record, SshRecord, check_name, file},
+};
+
+/// How long a running host may take to answer.
+const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What `adopt` is asked for.
+#[derive(Debug, Clone)]
+pub struct AdoptOptions {
+    /// The provider's id of the instance.
+    pub id: String,
+    /// Name of the driver.
+    pub driver: String,
+    /// Values of the driver's flags: where to look, how to reach it.
+    pub values: Values,
+    /// Name in this store; else the one in the instance's tag.
+    pub name: Option<String>,
+    /// The store that the instance's tag names, where that is another one.
+    pub owner: Option<Owner>,
+    /// Private key that the host knows; else the provider lets a new one in.
+    pub ssh_key: Option<PathBuf>,
+    /// The host's key or its fingerprint; else known_hosts or the user's word.
+    pub host_key: Option<String>,
+    /// What the engine shall be.
+    pub engine: EngineSpec,
+}
+
+impl Core {
+    /// Gives a record back to an instance of ours: a new login key, new certificates. What runs on it runs on.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when it has a record or belongs to another store, [`Kind::Ssh`] when it lets nobody in. Until
+    /// the first login nothing is changed; after that the record stays, and `provision` goes on.
+    pub async fn adopt(&self, options: &AdoptOptions) -> Result<Created> {
+        let driver = self.drivers.get(&options.driver)?.clone();
+        let configured = driver.configure(&options.values)?;
+        let notify = self.talk.about(options.name.as_deref().unwrap_or(&options.id));
+        notify.progress("looking at the instance");
+        let provider = driver.connect(&configured.config, &configured.secrets, notify.clone()).await?;
+        let id = InstanceId(options.id.clone());
+        let stray = provider.examine(&id).await?;
+        let own = self.store.prepare()?;
+        let token = check_owner(&stray, &own, options.owner.as_ref())?;
+        let name = options.name.clone().or_else(|| stray.resource.machine.clone()).ok_or_else(|| {
+            Error::usage(format!("the instance {id} has no name in its tags")).hint("give one with --name NAME")
+        })?;
+        check_name(&name)?;
+        let _lock = self.lock(&name).await?;
+        self.require_free(&name, &token)?;
+        let mut record = record_of(options, &stray, &name, own, token, configured.engine_port);
+        let instance = stray.instance.clone();
+        record.instance = Some(running(provider.as_ref(), &stray, instance, voice(&notify)).await?);
+        self.store.reserve(&record, self.legacy_fields(&record), &configured.secrets)?;
+        let session = match self.first_login(options, &mut record, provider.as_ref(), voice(&notify)).await {
+            Ok(session) => session,
+            Err(error) => {
+                return Err(match self.store.remove(&name) {
+                    Ok(()) => error,
+                    Err(e) => error.hint(format!("its directory could not be removed: {e}")),
+                });
+            }
+        };
+        // From here on it is this store's machine, and the record stays whatever comes.
+        self.store.remember_place(&record.driver, &driver.scope(&record.config), &record.config)?;
+        self.save(&record)?;
+        provider.claim(&record.token, &record.owner).await?;
+        self.enter(&mut record, Phase::Provisioning)?;
+        let authority = self.load_authority(false).await?;
+        if let Some(session) = session {
+            let result = self.provision_over(&mut record, &session, &authority, &notify).await;
+            session.close().await;
+            result.map_err(|e| e.hint(format!("it is in the store now: go on with `rmachine provision {name}`")))?;
+        }
+        self.finish_provision(&mut record, authority).await?;
+        Ok(Created { record })
+    }
+
+    /// A name that is free, or whose record does not read: its files are moved aside then.
+    fn require_free(&self, name: &str, token: &MachineToken) -> Result<()> {
+        for known in self.store.names()? {
+            if let Ok(record) = self.store.load(&known)
+                && record.token == *token
+            {
+                if known == name && record.phase.is_unfinished() {
+                    // An adoption that ended early: only its files go.
+                    return self.store.remove(name);
+                }
+                return Err(Error::new(Kind::Conflict, format!("machine \"{known}\" has the record of this instance"))
+                    .hint(format!("`rmachine status {known}` shows how it is")));
+            }
+        }
+        if !self.store.exists(name) {
+            return Ok(());
+        }
+        match self.store.load(name) {
+            Ok(_) => Err(Error::new(Kind::Conflict, format!("machine \"{name}\" already exists"))
+                .hint("give the adopted one another name with --name NAME")),
+            Err(error) => {
+                self.talk
+                    .about(name)
+                    .warn(&format!("{error}; its files are moved to {}", self.store.tombstones().display()));
+                self.store.entomb(name)
+            }
+        }
+    }
+
+    /// Logs in by the key that is given, by what the provider lets in, or by the user's own keys, and lets the
+    /// machine's new key in. `None` where the driver has no SSH.
+    async fn first_login(
+        &self,
+        options: &AdoptOptions,
+        record: &mut Record,
+        provider: &dyn Provider,
+        notify: &dyn Notify,
+    ) -> Result<Option<Session>> {
+        if !self.driver(record)?.info().capabilities.ssh {
+            return Ok(None);
+        }
+        let pair = KeyPair::generate_ed25519(&format!("rmachine {}", record.name))?;
+        let write =
+            |name: &str, text: &str| self.store.write(&self.store.machine_file(&record.name, name), text.as_bytes());
+        write(file::LOGIN_KEY, pair.private_openssh())?;
+        write(file::LOGIN_KEY_PUBLIC, &format!("{}\n", pair.public_openssh()))?;
+        notify.progress("waiting for SSH");
+        self.trust_host(record).await?;
+        let ours = self.target(record)?;
+        let session = match &options.ssh_key {
+            Some(key) => self.connect(record, &Target { keys: vec![key.clone()], ..ours }, CONNECT).await?,
+            None => self.be_let_in(record, provider, &pair, ours, notify).await?,
+        };
+        if record.ssh.host_keys.is_empty() {
+            record.ssh.host_keys = vec![session.host_key().to_owned()];
+        }
+        notify.progress("letting the new login key in");
+        bootstrap::authorize_key(&session, &pair.public_openssh()).await?;
+        Ok(Some(session))
+    }
+
+    async fn be_let_in(
+        &self,
+        record: &Record,
+        provider: &dyn Provider,
+        pair: &KeyPair,
+        ours: Target,
+        notify: &dyn Notify,
+    ) -> Result<Session> {
+        let Some(instance) = &record.instance else { return Err(super::shell::no_address(record)) };
+        notify.progress("asking the provider to let the new key in");
+        let by_hand = "give a key that the host knows with --ssh-key PATH";
+        let error = match provider.let_in(&instance.id, &record.ssh.user, &pair.public_openssh()).await {
+            Ok(()) => match self.connect(record, &ours, CONNECT).await {
+                Ok(session) => return Ok(session),
+                Err(error) => {
+                    error.hint("the instance may have no EC2 Instance Connect (package ec2-instance-connect)")
+                }
+            },
+            Err(error) if error.kind() == api::Kind::Unsupported => Error::from(error).with_kind(Kind::Ssh),
+            Err(error) => return Err(Error::from(error).hint(by_hand)),
+        };
+        let keys = super::shell::default_keys();
+        if keys.is_empty() {
+            return Err(error.hint(by_hand));
+        }
+        match Session::connect(&Target { keys, ..ours }, CONNECT).await {
+            Ok(session) => Ok(session),
+            Err(second) => {
+                tracing::debug!("the keys of ~/.ssh: {second}");
+                Err(error.hint(by_hand))
+            }
+        }
+    }
+}
+
+/// Whose it is: ours, or the one's that was named.
+fn check_owner(stray: &Stray, own: &Owner, named: Option<&Owner>) -> Result<MachineToken> {
+    let id = &stray.instance.id;
+    let owner = stray.resource.owner.as_ref();
+    if owner != Some(own) && owner != named {
+        let of = owner.map_or_else(|| "nobody".to_owned(), ToString::to_string);
+        return Err(Error::new(Kind::Conflict, format!("the instance {id} belongs to another store, {of}"))
+            .hint(format!("if that store is lost, take it over with --owner {of}"))
+            .hint("a store that is still there would count it as its own as well"));
+    }
+    stray
+        .resource
+        .token
+        .clone()
+        .ok_or_else(|| Error::new(Kind::Conflict, format!("the instance {id} has no token of rmachine in its tags")))
+}
+
+fn record_of(
+    options: &AdoptOptions,
+    stray: &Stray,
+    name: &str,
+    owner: Owner,
+    token: MachineToken,
+    engine_port: Option<u16>,
+) -> Record {
+    let mut plan = stray.plan.clone();
+    if let Some(key) = &options.host_key {
+        plan.host_trust = HostTrust::Given(key.clone());
+    }
+    let ssh = SshRecord {
+        user: plan.login.user.clone(),
+        port: plan.login.port,
+        key_file: file::LOGIN_KEY.to_owned(),
+        ..SshRecord::default()
+    };
+    let fresh = fresh_record(name, &options.driver, &options.engine, stray.config.clone(), engine_port, owner);
+    Record {
+        token,
+        created: stray.resource.created.unwrap_or(fresh.created),
+        phase: Phase::Booting,
+        plan: Some(plan),
+        answered: true,
+        resources: vec![stray.resource.clone()],
+        ssh,
+        ..fresh
+    }
+}
+
+/// The instance, which is started when it is stopped.
+async fn running(
+    provider: &dyn Provider,
+    stray: &Stray,
+    mut instance: api::Instance,
+    notify: &dyn Notify,
+) -> Result<api::Instance> {
+    match stray.state {
+        MachineState::Running => Ok(instance),
+        MachineState::Stopped | MachineState::Stopping | MachineState::Starting => {
+            notify.progress("starting");
+            instance.addresses = provider.start(&instance.id, notify).await?.addresses;
+            Ok(instance)
+        }
+        state => {
+            let text = format!("the instance {} is {state:?}", instance.id).to_lowercase();
+            Err(Error::new(Kind::Conflict, text).hint("only an instance that runs or can be started has a way in"))
+        }
+    }
+}

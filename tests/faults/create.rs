@@ -1,0 +1,92 @@
+//! A create that dies or is interrupted at each of its side effects.
+
+use std::os::unix::process::ExitStatusExt;
+
+use crate::world::{CREATE, INTERRUPT, KILL, REMOVE, World, each};
+
+/// The side effects of a first create; all kinds of them have to be there, or the rounds prove nothing.
+fn points() -> Vec<String> {
+    let world = World::of_hosts();
+    let points = world.points(CREATE);
+    world.assert_usable("the create that counts");
+    let kinds = [
+        "before write rmachine.json",
+        "amid write ca-key.pem",
+        "after move .new-m",
+        "before CreateGroup",
+        "after RunInstance",
+        "after log in as fake",
+        "amid run sudo -n sh -s",
+        "after write config.json",
+        "before write server.pem",
+    ];
+    for kind in kinds {
+        assert!(points.iter().any(|point| point.contains(kind)), "no {kind:?} in {points:#?}");
+    }
+    assert!(points.len() > 100, "{points:#?}");
+    points
+}
+
+pub fn killed_then_removed() {
+    killed(false, |world, what| {
+        if world.store().exists("m") {
+            world.run(REMOVE).succeeded(what);
+        } else {
+            assert_eq!(world.run(REMOVE).status.code(), Some(4), "{what}: there is no such machine");
+        }
+    });
+}
+
+/// A second create goes on where the first one ended, with what that has made.
+pub fn killed_then_repeated() {
+    killed(false, |world, what| {
+        let made = world.made();
+        let ready = world.store().load("m").is_ok_and(|record| record.phase == rmachine::store::Phase::Ready);
+        let again = world.run(CREATE);
+        if ready {
+            assert_eq!(again.status.code(), Some(5), "{what}: it was ready already");
+        } else {
+            again.succeeded(what);
+        }
+        world.assert_usable(what);
+        let now = world.made();
+        for held in made {
+            assert!(now.iter().any(|h| h.resource.id == held.resource.id), "{what}: {held:?} was made twice");
+        }
+        world.run(REMOVE).succeeded(what);
+    });
+}
+
+/// Kills a create at each point, with the store `wiped` after it or not; `recover` has to leave all as before, and
+/// the name has to be free.
+fn killed(wiped: bool, recover: impl Fn(&World, &str) + Sync) {
+    each(&points(), |point| {
+        let world = World::of_hosts();
+        world.run_with(CREATE, point, KILL).was_killed(point);
+        if wiped && world.store().root().exists() {
+            std::fs::remove_dir_all(world.store().root()).unwrap();
+        }
+        recover(&world, point);
+        world.assert_as_before(point);
+        world.run(CREATE).succeeded(point);
+        world.assert_usable(point);
+        world.assert_tidy(point);
+    });
+}
+
+/// Ctrl-C: what was made is removed, or the machine is ready, where it came too late.
+pub fn interrupted() {
+    let points = points();
+    let late = points.iter().rposition(|point| point.contains("run sudo")).unwrap();
+    each(&points, |point| {
+        let world = World::of_hosts();
+        let ran = world.run_with(CREATE, point, INTERRUPT);
+        assert_eq!(ran.status.signal(), None, "{point}: {ran:?}");
+        match ran.status.code() {
+            Some(130) => world.assert_as_before(point),
+            Some(0) if points[late..].iter().any(|p| p == point) => world.assert_usable(point),
+            _ => panic!("{point}: {ran:?}"),
+        }
+        world.assert_tidy(point);
+    });
+}

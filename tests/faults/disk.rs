@@ -1,0 +1,2 @@
+pub fn full() {}
+pub fn read_only() {}

@@ -1,0 +1,214 @@
+//! One user with one store, an account in a file, and maybe a host behind it.
+
+use std::{
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rmachine::store::Store;
+use rmachine_provider_api::{Owner, ResourceKind};
+use rmachine_provider_fake::{Account, Held};
+use tempfile::TempDir;
+
+use crate::{child, host::Host};
+
+/// How many children run at once.
+const AT_ONCE: usize = 4;
+/// No command takes longer, not on a busy computer either.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ends at a side effect.
+pub const KILL: &str = "KILL";
+/// Ctrl-C at a side effect.
+pub const INTERRUPT: &str = "INT";
+/// Stays at a side effect until it is told to go on.
+pub const STOP: &str = "STOP";
+
+/// `create` of the machine of all these tests.
+pub const CREATE: &[&str] = &["create", "--driver", "fake", "m"];
+/// Its removal.
+pub const REMOVE: &[&str] = &["rm", "-y", "m"];
+
+/// A user's store, and a cloud that strangers use too.
+pub struct World {
+    directory: TempDir,
+    pub account: Account,
+    before: Vec<Held>,
+    host: Option<Host>,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: ExitStatus,
+    pub stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn succeeded(self, what: &str) -> Self {
+        assert!(self.status.success(), "{what}: {self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn was_killed(self, what: &str) {
+        assert_eq!(self.status.signal(), Some(9), "{what}: {self:?}");
+    }
+}
+
+impl World {
+    /// Machines without SSH and engine: all is in the cloud's API.
+    pub fn of_api() -> Self {
+        Self::new(false)
+    }
+
+    /// Machines with a host that answers, and an engine.
+    pub fn of_hosts() -> Self {
+        Self::new(true)
+    }
+
+    fn new(with_host: bool) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let account = Account::in_file(directory.path().join("account.json"));
+        account.plant(ResourceKind::SecurityGroup, "sg-stranger");
+        account.plant_of(ResourceKind::Instance, "i-other-store", Some(&Owner("another store".to_owned())));
+        let host = with_host.then(|| Host::up(account.clone()));
+        let before = account.held();
+        assert_eq!(before.len(), 2);
+        Self { directory, account, before, host }
+    }
+
+    pub fn store(&self) -> Store {
+        Store::at(self.directory.path().join("store"))
+    }
+
+    /// `rmachine ARGUMENTS` in this world.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .arg0("rmachine")
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.directory.path())
+            .env("MACHINE_STORAGE_PATH", self.store().root())
+            .env(child::ACCOUNT, self.directory.path().join("account.json"))
+            .env(child::HOST, if self.host.is_some() { "yes" } else { "no" })
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        finish(self.command(arguments).spawn().unwrap())
+    }
+
+    /// Starts it; `signal` comes at the side effect `point`.
+    pub fn start_with(&self, arguments: &[&str], point: &str, signal: &str) -> Child {
+        self.command(arguments).env(child::AT, point).env(child::SIGNAL, signal).spawn().unwrap()
+    }
+
+    /// Runs it; `signal` comes at the side effect `point`.
+    pub fn run_with(&self, arguments: &[&str], point: &str, signal: &str) -> Ran {
+        finish(self.start_with(arguments, point, signal))
+    }
+
+    /// Runs it to its good end and answers its side effects, in order.
+    pub fn points(&self, arguments: &[&str]) -> Vec<String> {
+        let trace = self.directory.path().join("trace");
+        let ran = finish(self.command(arguments).env(child::TRACE, &trace).spawn().unwrap());
+        ran.succeeded("the run that counts");
+        std::fs::read_to_string(trace).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// The account is as it was at first, and the store has no machine.
+    #[track_caller]
+    pub fn assert_as_before(&self, what: &str) {
+        assert_eq!(self.account.held(), self.before, "{what}: the account is not as before");
+        assert_eq!(self.store().names().unwrap(), Vec::<String>::new(), "{what}: the store has machines");
+    }
+
+    /// What the account holds besides what it held at first.
+    pub fn made(&self) -> Vec<Held> {
+        self.account.held().into_iter().filter(|held| !self.before.contains(held)).collect()
+    }
+
+    /// The machine is there and usable: its three resources, its record, its engine.
+    #[track_caller]
+    pub fn assert_usable(&self, what: &str) {
+        assert_eq!(self.made().len(), 3, "{what}: {:?}", self.made());
+        assert_eq!(self.store().load("m").unwrap().phase, rmachine::store::Phase::Ready, "{what}");
+        if self.host.is_some() {
+            self.run(&["env", "--check", "m"]).succeeded(what);
+        }
+    }
+
+    /// No temporary files and half-made directories anywhere in the store.
+    #[track_caller]
+    pub fn assert_tidy(&self, what: &str) {
+        let mut left = Vec::new();
+        let mut directories = vec![self.store().root().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_name().to_string_lossy().starts_with('.') {
+                    left.push(entry.path());
+                } else if entry.file_type().unwrap().is_dir() {
+                    directories.push(entry.path());
+                }
+            }
+        }
+        assert_eq!(left, Vec::<PathBuf>::new(), "{what}: debris");
+    }
+}
+
+/// Waits for a child, which is not to hang.
+pub fn finish(mut child: Child) -> Ran {
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() >= deadline {
+            child.kill().unwrap();
+            panic!("it hangs: {:?}", child.wait_with_output().unwrap());
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().unwrap();
+    Ran { status: output.status, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+}
+
+/// Works on all `points`, some at once; all failures are shown, and then it fails.
+pub fn each(points: &[String], work: impl Fn(&str) + Sync) {
+    each_of(points, || (), |(), point| work(point));
+}
+
+/// The same, with something that each thread makes once.
+pub fn each_of<T>(points: &[String], make: impl Fn() -> T + Sync, work: impl Fn(&T, &str) + Sync) {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                let mut mine = make();
+                while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let work = std::panic::AssertUnwindSafe(|| work(&mine, point));
+                    if std::panic::catch_unwind(work).is_err() {
+                        failed.lock().unwrap().push(point.clone());
+                        mine = make();
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} of {} failed: {failed:?}", failed.len(), points.len());
+    println!("  {} points", points.len());
+}
