@@ -93,9 +93,9 @@ pub(super) fn delete_directory(path: &Path) -> io::Result<()> {
 ///
 /// When it cannot be renamed.
 pub fn move_directory(from: &Path, to: &Path) -> io::Result<()> {
-    effect::before("move", last(from));
+    effect::before("move", last(to));
     fs::rename(from, to)?;
-    effect::after("move", last(from));
+    effect::after("move", last(to));
     for path in [from, to] {
         if let Some(parent) = path.parent() {
             sync_directory(parent)?;

@@ -72,6 +72,18 @@ impl Watch {
 /// `1st before write config.json`: of parallel work too, a name means one side effect.
 struct Words(String);
 
+impl Words {
+    /// Takes off the eight random digits that some directories' names end with.
+    fn without_random_end(&mut self) {
+        if let Some((name, end)) = self.0.rsplit_once('-')
+            && end.len() == 8
+            && end.bytes().all(|b| b.is_ascii_hexdigit())
+        {
+            self.0.truncate(name.len());
+        }
+    }
+}
+
 impl Visit for Words {
     fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
         write!(self.0, " {value:?}").unwrap();
@@ -90,6 +102,7 @@ impl<S: Subscriber> Layer<S> for Watch {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut words = Words(String::new());
         event.record(&mut words);
+        words.without_random_end();
         let count = {
             let mut seen = self.seen.lock().unwrap();
             let count = seen.entry(words.0.clone()).or_default();

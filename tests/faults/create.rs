@@ -12,7 +12,7 @@ fn points() -> Vec<String> {
     let kinds = [
         "before write rmachine.json",
         "amid write ca-key.pem",
-        "after move .new-m",
+        "after move m",
         "before CreateGroup",
         "after RunInstance",
         "after log in as fake",
@@ -28,18 +28,23 @@ fn points() -> Vec<String> {
 }
 
 pub fn killed_then_removed() {
-    killed(false, |world, what| {
+    killed(|world, what| {
         if world.store().exists("m") {
             world.run(REMOVE).succeeded(what);
         } else {
             assert_eq!(world.run(REMOVE).status.code(), Some(4), "{what}: there is no such machine");
         }
+        world.assert_as_before(what);
+        world.without_host(CREATE).succeeded(what);
+        assert_eq!(world.made().len(), 3, "{what}");
+        world.assert_tidy(what);
+        world.run(REMOVE).succeeded(what);
     });
 }
 
 /// A second create goes on where the first one ended, with what that has made.
 pub fn killed_then_repeated() {
-    killed(false, |world, what| {
+    killed(|world, what| {
         let made = world.made();
         let ready = world.store().load("m").is_ok_and(|record| record.phase == rmachine::store::Phase::Ready);
         let again = world.run(CREATE);
@@ -53,24 +58,37 @@ pub fn killed_then_repeated() {
         for held in made {
             assert!(now.iter().any(|h| h.resource.id == held.resource.id), "{what}: {held:?} was made twice");
         }
+        world.assert_tidy(what);
         world.run(REMOVE).succeeded(what);
     });
 }
 
-/// Kills a create at each point, with the store `wiped` after it or not; `recover` has to leave all as before, and
-/// the name has to be free.
-fn killed(wiped: bool, recover: impl Fn(&World, &str) + Sync) {
+/// The store is lost: gc finds all that was made, by the owner's id.
+pub fn killed_then_collected() {
     each(&points(), |point| {
         let world = World::of_hosts();
         world.run_with(CREATE, point, KILL).was_killed(point);
-        if wiped && world.store().root().exists() {
-            std::fs::remove_dir_all(world.store().root()).unwrap();
+        match world.store().owner().unwrap() {
+            Some(owner) => {
+                std::fs::remove_dir_all(world.store().root()).unwrap();
+                let command = ["gc", "--driver", "fake", "--owner", owner.as_str(), "--yes"];
+                world.without_host(&command).succeeded(point);
+            }
+            None => assert!(world.made().is_empty(), "{point}: something was made for nobody"),
         }
+        world.assert_as_before(point);
+        world.without_host(CREATE).succeeded(point);
+        assert_eq!(world.made().len(), 3, "{point}");
+    });
+}
+
+/// Kills a create at each point; `recover` has to leave all as before.
+fn killed(recover: impl Fn(&World, &str) + Sync) {
+    each(&points(), |point| {
+        let world = World::of_hosts();
+        world.run_with(CREATE, point, KILL).was_killed(point);
         recover(&world, point);
         world.assert_as_before(point);
-        world.run(CREATE).succeeded(point);
-        world.assert_usable(point);
-        world.assert_tidy(point);
     });
 }
 

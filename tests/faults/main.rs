@@ -30,6 +30,7 @@ use std::{panic::catch_unwind, process::ExitCode, time::Instant};
 const TESTS: &[(&str, fn())] = &[
     ("create::killed_then_removed", create::killed_then_removed),
     ("create::killed_then_repeated", create::killed_then_repeated),
+    ("create::killed_then_collected", create::killed_then_collected),
     ("create::interrupted", create::interrupted),
     ("remove::killed_then_repeated", remove::killed_then_repeated),
     ("power::stop_killed_then_repeated", power::stop_killed_then_repeated),

@@ -2,7 +2,7 @@
 
 use rmachine_provider_api::{MachineState, ResourceKind};
 
-use crate::world::{CREATE, KILL, World, each_of};
+use crate::world::{CREATE, KILL, World, each};
 
 const START: &[&str] = &["start", "m"];
 const STOP: &[&str] = &["stop", "m"];
@@ -27,10 +27,11 @@ fn assert_among(kinds: &[&str], points: &[String]) {
 pub fn stop_killed_then_repeated() {
     let points = created().points(STOP);
     assert_among(&["before StopInstance", "after StopInstance", "after write config.json"], &points);
-    each_of(&points, created, |world, point| {
+    each(&points, |point| {
+        let world = created();
         world.run_with(STOP, point, KILL).was_killed(point);
         world.run(STOP).succeeded(point);
-        assert_eq!(state(world), MachineState::Stopped, "{point}");
+        assert_eq!(state(&world), MachineState::Stopped, "{point}");
         world.run(START).succeeded(point);
         world.assert_usable(point);
         world.assert_tidy(point);
@@ -46,20 +47,21 @@ pub fn start_killed_then_repeated() {
     let points = stopped().points(START);
     let kinds = ["after StartInstance", "after log in as", "amid run sudo -n sh -s", "before write server.pem"];
     assert_among(&kinds, &points);
-    each_of(&points, stopped, |world, point| {
+    each(&points, |point| {
+        let world = stopped();
         world.run_with(START, point, KILL).was_killed(point);
         world.run(START).succeeded(point);
-        assert_eq!(state(world), MachineState::Running, "{point}");
+        assert_eq!(state(&world), MachineState::Running, "{point}");
         world.assert_usable(point);
         world.assert_tidy(point);
-        world.run(STOP).succeeded(point);
     });
 }
 
 pub fn regenerate_killed_then_repeated() {
     let points = created().points(REGENERATE);
     assert_among(&["after run sudo -n sh -s", "amid write server-key.pem", "after write server.pem"], &points);
-    each_of(&points, created, |world, point| {
+    each(&points, |point| {
+        let world = created();
         world.run_with(REGENERATE, point, KILL).was_killed(point);
         world.run(REGENERATE).succeeded(point);
         world.assert_usable(point);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -212,7 +213,7 @@ impl Account {
     /// Instance and volume, one for an attempt.
     pub(crate) async fn run_instance(&self, request: &CreateRequest) -> Result<Vec<Resource>> {
         self.request(Operation::RunInstance, |cloud| {
-            let asked = format!("{:?} {:?} {:?}", request.plan.resolved, request.user_data, request.public_key);
+            let asked = fingerprint(request);
             let mine = |h: &&Held| h.attempt.as_ref().is_some_and(|(token, _)| *token == request.attempt.0);
             if let Some(known) = cloud.held.iter().find(mine) {
                 if known.attempt.as_ref().is_some_and(|(_, before)| *before != asked) {
@@ -221,10 +222,12 @@ impl Account {
                 return Ok(vec![known.resource.clone()]);
             }
             let addresses = cloud.addresses();
+            // Without a host nobody reads it, and an account with many instances is quicker without.
+            let user_data = cloud.host.and_then(|_| request.user_data.clone());
             let instance = cloud.make(ResourceKind::Instance, "i", request);
             instance.state = MachineState::Running;
             instance.addresses = addresses;
-            instance.user_data.clone_from(&request.user_data);
+            instance.user_data = user_data;
             instance.spot = request.plan.resolved["spot"] == true;
             instance.attempt = Some((request.attempt.0.clone(), asked));
             let instance = instance.resource.clone();
@@ -340,4 +343,12 @@ impl Account {
         })
         .await
     }
+}
+
+/// What a token has to be used for again.
+fn fingerprint(request: &CreateRequest) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let asked = (request.plan.resolved.to_string(), &request.user_data, &request.public_key);
+    asked.hash(&mut hasher);
+    hasher.finish()
 }

@@ -20,14 +20,15 @@ pub struct Held {
     pub addresses: Addresses,
     /// Networks that are admitted, of a security group.
     pub rules: Vec<IpNet>,
-    /// First-boot data, of an instance.
+    /// First-boot data, of an instance of an account with a host behind it.
+    #[serde(with = "as_text")]
     pub user_data: Option<Vec<u8>>,
     /// How often it was booted after the first time, of an instance.
     pub boots: u32,
     /// Whether it is a one-time spot instance.
     pub(crate) spot: bool,
-    /// Idempotency token and request, of an instance.
-    pub(crate) attempt: Option<(String, String)>,
+    /// Idempotency token and fingerprint of the request, of an instance.
+    pub(crate) attempt: Option<(String, u64)>,
     /// Looks that it takes until it is seen, or until a terminating one is terminated.
     pub(crate) looks: usize,
 }
@@ -125,5 +126,20 @@ impl Cloud {
             private: vec![IpAddr::V4(Ipv4Addr::new(127, 78, high, low))],
             names: vec![format!("ip-{}.fake.test", public.to_string().replace('.', "-"))],
         }
+    }
+}
+
+/// Bytes as one string, which is quicker to read than a list of numbers.
+mod as_text {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(|bytes| STANDARD.encode(bytes)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| STANDARD.decode(text).map_err(D::Error::custom)).transpose()
     }
 }

@@ -1,6 +1,10 @@
 //! An account that lives in a file, changed under a lock.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
 
 use crate::cloud::Cloud;
 
@@ -29,8 +33,8 @@ fn try_change<T>(path: &Path, change: impl FnOnce(&mut Cloud) -> T) -> io::Resul
     let result = change(&mut cloud);
     // A process may be killed here: the others see the old account or the new one, whole.
     let directory = path.parent().unwrap_or(Path::new("."));
-    let file = tempfile::NamedTempFile::new_in(directory)?;
-    serde_json::to_writer(&file, &cloud)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(&serde_json::to_vec(&cloud)?)?;
     file.persist(path)?;
     Ok(result)
 }
