@@ -1,20 +1,18 @@
 //! `create`: from a name to a usable engine, saved at every step, undone when it fails.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use rmachine_provider_api::{
-    self as api, AttemptToken, CreateRequest, Driver, HostTrust, LeftBehind, LoginKey, MachineSpec, MachineToken,
-    Notify, Plan, Provider, Retry, Values,
+    self as api, AttemptToken, Driver, LeftBehind, MachineSpec, MachineToken, Notify, Plan, Provider, Retry, Values,
 };
 use time::OffsetDateTime;
 
 use super::{Core, ENGINE_PORT, blocking, journal::RecordJournal, voice};
 use crate::{
-    bootstrap::{self, BootSpec, EngineSource, EngineSpec},
+    bootstrap::{EngineSource, EngineSpec},
     certs::Sans,
     error::{Error, Kind, Result},
-    ssh::KeyPair,
-    store::{Phase, Power, RECORD_VERSION, Record, SshRecord, check_name, file, random_id},
+    store::{Phase, Power, RECORD_VERSION, Record, SshRecord, check_name, random_id},
 };
 
 /// What `create` is asked for.
@@ -39,13 +37,6 @@ pub struct CreateOptions {
 pub struct Created {
     /// The machine.
     pub record: Record,
-}
-
-/// Keys that exist only while the machine is made.
-struct Keys {
-    /// Public half of the login key, where we know it.
-    login: Option<String>,
-    seed: Option<KeyPair>,
 }
 
 impl Core {
@@ -167,19 +158,6 @@ impl Core {
         self.finish_provision(record, authority).await
     }
 
-    /// Makes the keys and the first-boot data of a plan, and saves all that a repeat needs.
-    fn prepare(&self, record: &mut Record, plan: Plan) -> Result<()> {
-        for (label, value) in &plan.summary {
-            tracing::info!(machine = record.name, "{label}: {value}");
-        }
-        let keys = self.prepare_login(record, &plan)?;
-        self.prepare_boot_data(record, &plan, &keys)?;
-        record.plan = Some(plan);
-        record.attempt = Some(AttemptToken(random_id()));
-        record.answered = false;
-        Ok(())
-    }
-
     /// Connects to the provider and has the request checked; nothing is made.
     async fn preflight(&self, record: &Record, driver: &dyn Driver) -> Result<(Plan, Arc<dyn Provider>)> {
         let checked = async {
@@ -195,61 +173,6 @@ impl Core {
             let kind = if e.kind() == Kind::Interrupted { Kind::Interrupted } else { Kind::PreCreate };
             e.with_kind(kind).context(format!("{} refuses to make machine \"{}\"", driver.info().name, record.name))
         })
-    }
-
-    /// Makes or copies the login key, and writes down how to log in.
-    fn prepare_login(&self, record: &mut Record, plan: &Plan) -> Result<Keys> {
-        let name = record.name.clone();
-        let mut login = None;
-        let key_file = match &plan.login.key {
-            LoginKey::Generate => {
-                let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
-                self.store
-                    .write(&self.store.machine_file(&name, file::LOGIN_KEY), pair.private_openssh().as_bytes())?;
-                self.store.write(
-                    &self.store.machine_file(&name, file::LOGIN_KEY_PUBLIC),
-                    format!("{}\n", pair.public_openssh()).as_bytes(),
-                )?;
-                login = Some(pair.public_openssh());
-                file::LOGIN_KEY
-            }
-            LoginKey::File(path) => {
-                login = Some(crate::ssh::public_half(path)?);
-                let key = std::fs::read(path)
-                    .map_err(|e| Error::usage(format!("cannot read the SSH key {}", path.display())).source(e))?;
-                self.store.write(&self.store.machine_file(&name, file::COPIED_KEY), &key)?;
-                file::COPIED_KEY
-            }
-            LoginKey::Default => "",
-        };
-        let seed = match plan.host_trust {
-            HostTrust::Seeded => Some(KeyPair::generate_ed25519("rmachine seed")?),
-            HostTrust::Given(_) | HostTrust::KnownHosts => None,
-        };
-        record.ssh = SshRecord {
-            user: plan.login.user.clone(),
-            port: plan.login.port,
-            key_file: key_file.to_owned(),
-            host_keys: seed.iter().map(KeyPair::public_openssh).collect(),
-            seed_key: seed.as_ref().map(KeyPair::public_openssh),
-        };
-        Ok(Keys { login, seed })
-    }
-
-    /// Renders the first-boot data and saves it, so that a repeat sends the same bytes.
-    fn prepare_boot_data(&self, record: &Record, plan: &Plan, keys: &Keys) -> Result<()> {
-        let Some(boot) = &plan.boot_data else { return Ok(()) };
-        let data = bootstrap::user_data(&BootSpec {
-            form: boot.form,
-            hostname: &record.name,
-            login_user: &plan.login.user,
-            login_public_key: keys.login.as_deref(),
-            seed_host_key: keys.seed.as_ref(),
-            engine: &record.engine,
-            user_supplied: boot.user_supplied.as_deref(),
-            limit: boot.limit,
-        })?;
-        self.store.write(&self.store.machine_file(&record.name, file::USER_DATA), &data)
     }
 
     /// Makes the instance: as planned, or where the cloud has no room for that, as the alternatives say.
@@ -272,50 +195,15 @@ impl Core {
             };
             drop(journal);
             let nothing_lost = *error.left_behind() != LeftBehind::Unknown;
-            if error.retryable() == Retry::Elsewhere && nothing_lost && !self.interrupt.is_raised() {
-                if let Some(label) = next_attempt(record) {
-                    let cause =
-                        std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-                    notify.warn(&format!("{error}{cause}; trying {label}"));
-                    self.save(record)?;
-                    continue;
-                }
+            let elsewhere = error.retryable() == Retry::Elsewhere && nothing_lost && !self.interrupt.is_raised();
+            if elsewhere && let Some(label) = next_attempt(record) {
+                let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+                notify.warn(&format!("{error}{cause}; trying {label}"));
+                self.save(record)?;
+                continue;
             }
             return Err(Error::from(error).context(format!("cannot make the instance of machine \"{name}\"")));
         }
-    }
-
-    /// The request of the present attempt, from what was saved before it was first sent.
-    fn saved_request(&self, record: &Record) -> Result<Option<CreateRequest>> {
-        self.saved_request_in(record, &self.store.machine_directory(&record.name))
-    }
-
-    fn saved_request_in(&self, record: &Record, directory: &Path) -> Result<Option<CreateRequest>> {
-        let (Some(plan), Some(attempt)) = (&record.plan, &record.attempt) else { return Ok(None) };
-        let saved = |name: &str| self.store.read_bytes(&directory.join(name));
-        let public_key = match &plan.login.key {
-            LoginKey::Generate => {
-                saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned())
-            }
-            LoginKey::File(_) => Some(crate::ssh::public_half(&directory.join(file::COPIED_KEY))?),
-            LoginKey::Default => None,
-        };
-        let user_data = saved(file::USER_DATA)?;
-        Ok(Some(CreateRequest {
-            name: record.name.clone(),
-            owner: record.owner.clone(),
-            token: record.token.clone(),
-            attempt: attempt.clone(),
-            plan: plan.clone(),
-            user_data,
-            public_key,
-            engine_port: record.engine_port,
-        }))
-    }
-
-    /// The request of an attempt that was never answered, as it was saved in `directory`.
-    pub(super) fn unanswered_in(&self, record: &Record, directory: &Path) -> Result<Option<CreateRequest>> {
-        if record.instance.is_some() || record.answered { Ok(None) } else { self.saved_request_in(record, directory) }
     }
 
     /// Removes what a failed create made, and says what is left when that fails too.

@@ -17,6 +17,7 @@ mod power;
 mod protect;
 mod provision;
 mod remove;
+mod request;
 mod shell;
 mod talk;
 

@@ -24,7 +24,6 @@ mod tombs;
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use rmachine_provider_api::{Owner, Secrets};
@@ -44,9 +43,6 @@ use crate::{
     bootstrap::EngineSpec,
     error::{Error, Kind, Result},
 };
-
-/// How long a command waits for another one that works on the same machine.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Files of a machine, in its directory.
 pub mod file {
@@ -328,59 +324,6 @@ impl Store {
     pub fn remove(&self, name: &str) -> Result<()> {
         let directory = self.machine_directory(name);
         atomic::remove_directory(&directory).map_err(|e| cannot("remove", &directory, e))
-    }
-
-    /// Takes the lock of machine `name`, waiting for another process; `on_wait` is called when it has to wait.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Conflict`] when the other one does not end, [`Kind::Store`] when the file system cannot lock.
-    pub fn lock_machine(&self, name: &str, on_wait: impl FnOnce()) -> Result<Lock> {
-        self.lock(&format!("machine-{name}"), on_wait)
-    }
-
-    /// Takes the lock of machine `name`, without waiting.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Conflict`] when another process holds it, [`Kind::Store`] when the file system cannot lock.
-    pub fn try_lock_machine(&self, name: &str) -> Result<Lock> {
-        self.lock_within(&format!("machine-{name}"), Duration::ZERO, || {})
-    }
-
-    /// Takes the lock of the CA.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::lock_machine`].
-    pub fn lock_ca(&self) -> Result<Lock> {
-        self.lock("ca", || {})
-    }
-
-    fn lock(&self, what: &str, on_wait: impl FnOnce()) -> Result<Lock> {
-        self.lock_within(what, PATIENCE, on_wait)
-    }
-
-    fn lock_within(&self, what: &str, patience: Duration, on_wait: impl FnOnce()) -> Result<Lock> {
-        let directory = self.root.join("locks");
-        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
-        let lock = Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
-            LockError::Busy(_) => {
-                Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))
-                    .hint("wait for it to end, or end it")
-            }
-            LockError::Io(path, source) => {
-                let hint = match source.kind() {
-                    io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                        "the store must be writable; nothing was changed"
-                    }
-                    _ => "the store needs a file system with locks; choose another place with --storage-path",
-                };
-                Error::new(Kind::Store, format!("cannot lock {}", path.display())).source(source).hint(hint)
-            }
-        })?;
-        debris::sweep(&self.root, what);
-        Ok(lock)
     }
 
     fn no_such_machine(&self, name: &str) -> Error {

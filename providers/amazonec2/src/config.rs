@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN},
+    lists::{instance_types, markets, retries, spot, zones},
     values::{id, is_id, networks, number, one_of, open_ports, small, tags},
 };
 
@@ -339,84 +340,6 @@ fn key_path(values: &Values) -> Result<Option<PathBuf>> {
             .hint("--amazonec2-ssh-keypath takes the path of a private key")
     })?;
     Ok(Some(path))
-}
-
-fn spot(values: &Values) -> Result<Spot> {
-    if values.integer("amazonec2-block-duration-minutes").unwrap_or(0) != 0 {
-        return Err(Error::invalid("AWS offers no spot instances of a fixed duration any more")
-            .hint("leave out --amazonec2-block-duration-minutes"));
-    }
-    let kind = one_of(values, "amazonec2-spot-type", &["one-time", "persistent"])?;
-    let price = values.text("amazonec2-spot-price").map(str::to_owned);
-    if let Some(price) = &price
-        && !price.parse::<f64>().is_ok_and(|p| p.is_finite() && p > 0.0)
-    {
-        return Err(Error::invalid(format!("--amazonec2-spot-price takes US dollars, not {price:?}")));
-    }
-    Ok(Spot { price, persistent: kind.as_deref() == Some("persistent") })
-}
-
-/// The markets in their order; `--amazonec2-request-spot-instance` is the old word for the first of them.
-fn markets(values: &Values) -> Result<Vec<Market>> {
-    let named = split(values.list("amazonec2-market"))
-        .iter()
-        .map(|word| match word.as_str() {
-            "spot" => Ok(Market::Spot),
-            "on-demand" => Ok(Market::OnDemand),
-            _ => Err(Error::invalid(format!("--amazonec2-market takes spot and on-demand, not {word:?}"))),
-        })
-        .collect::<Result<Vec<_>>>()?;
-    match (values.switch("amazonec2-request-spot-instance"), named.is_empty()) {
-        (true, true) => Ok(vec![Market::Spot]),
-        (false, true) => Ok(vec![Market::OnDemand]),
-        (true, false) if !named.contains(&Market::Spot) => {
-            Err(Error::invalid("--amazonec2-request-spot-instance contradicts --amazonec2-market on-demand"))
-        }
-        _ => Ok(named),
-    }
-}
-
-fn instance_types(values: &Values) -> Result<Vec<String>> {
-    let types = split(values.list("amazonec2-instance-type"));
-    match types.iter().find(|name| !name.contains('.')) {
-        Some(name) => {
-            Err(Error::invalid(format!("invalid instance type {name:?}")).hint("a type is one like t3.micro"))
-        }
-        None => Ok(types),
-    }
-}
-
-/// `a` → `us-east-1a`.
-fn zones(values: &Values, region: &str) -> Result<Vec<String>> {
-    let whole = |zone: &String| {
-        let letter = zone.strip_prefix(region).unwrap_or(zone);
-        let good = !letter.is_empty() && letter.len() <= 24;
-        if good && letter.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
-            Ok(format!("{region}{letter}"))
-        } else {
-            Err(Error::invalid(format!("invalid zone {zone:?}")).hint("a zone is a letter, or us-east-1a"))
-        }
-    };
-    split(values.list("amazonec2-zone")).iter().map(whole).collect()
-}
-
-/// Values that were repeated, or separated by commas, without repeats.
-fn split(values: &[String]) -> Vec<String> {
-    let mut once: Vec<String> = Vec::new();
-    for value in values.iter().flat_map(|text| text.split(',')).map(str::trim) {
-        if !value.is_empty() && !once.iter().any(|known| known == value) {
-            once.push(value.to_owned());
-        }
-    }
-    once
-}
-
-/// How often a failed call is repeated; docker-machine turns that off by -1.
-fn retries(values: &Values) -> Result<u8> {
-    match values.integer("amazonec2-retries") {
-        Some(-1) => Ok(0),
-        _ => Ok(small(values, "amazonec2-retries", 0, 100)?.unwrap_or(5)),
-    }
 }
 
 /// For tests of other modules: the config of the defaults and `given`.

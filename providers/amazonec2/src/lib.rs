@@ -14,6 +14,7 @@ mod image;
 mod ingress;
 mod instance;
 mod inventory;
+mod lists;
 mod network;
 mod plan;
 mod power;
