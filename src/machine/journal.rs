@@ -23,7 +23,8 @@ impl<'a> RecordJournal<'a> {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut record);
         self.core.save(&record).map_err(|e| {
-            let error = api::Error::new(api::Kind::Other, "cannot write down what is about to happen, so it was not done");
+            let error =
+                api::Error::new(api::Kind::Other, "cannot write down what is about to happen, so it was not done");
             let hint = e.hints().first().cloned();
             let error = error.source(e);
             match hint {

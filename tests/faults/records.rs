@@ -16,11 +16,8 @@ pub fn truncated() {
     let world = World::of_api();
     world.run(CREATE).succeeded("create");
     world.run(&["create", "-d", "fake", "other"]).succeeded("create");
-    let core = Core::new(
-        world.store(),
-        Drivers::of(vec![Arc::new(FakeDriver::new(world.account.clone()))]),
-        Arc::new(Quiet),
-    );
+    let core =
+        Core::new(world.store(), Drivers::of(vec![Arc::new(FakeDriver::new(world.account.clone()))]), Arc::new(Quiet));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let held = world.account.held();
     for file in ["config.json", "engine.json"] {
