@@ -136,7 +136,7 @@ impl Core {
         write(file::LOGIN_KEY, pair.private_openssh())?;
         write(file::LOGIN_KEY_PUBLIC, &format!("{}\n", pair.public_openssh()))?;
         notify.progress("waiting for SSH");
-        self.trust_host(record).await?;
+        self.trust_host(record, "--host-key").await?;
         let ours = self.target(record)?;
         let session = match &options.ssh_key {
             Some(key) => self.connect(record, &Target { keys: vec![key.clone()], ..ours }, CONNECT).await?,

@@ -37,7 +37,8 @@ impl Core {
         notify: &Arc<dyn Notify>,
     ) -> Result<()> {
         notify.progress("waiting for SSH");
-        self.trust_host(record).await?;
+        let flag = format!("--{}-ssh-host-key", record.driver);
+        self.trust_host(record, &flag).await?;
         let target = self.target(record)?;
         let seeded = record.plan.as_ref().is_some_and(|p| matches!(p.host_trust, HostTrust::Seeded));
         let boots = record.plan.as_ref().is_some_and(|p| p.boot_data.is_some());

@@ -131,8 +131,8 @@ impl Core {
     }
 
     /// For hosts that we did not make: pins the key that a known_hosts file, a fingerprint or the
-    /// user's word vouches for. Nothing is sent to a host before.
-    pub(super) async fn trust_host(&self, record: &mut Record) -> Result<()> {
+    /// user's word vouches for. Nothing is sent to a host before. `flag` is the one that a key is given by.
+    pub(super) async fn trust_host(&self, record: &mut Record, flag: &str) -> Result<()> {
         let trusted_elsewhere =
             record.plan.as_ref().is_some_and(|plan| !matches!(plan.host_trust, HostTrust::KnownHosts));
         if !record.ssh.host_keys.is_empty() || trusted_elsewhere {
@@ -157,7 +157,7 @@ impl Core {
             Some(false) => Err(Error::new(Kind::Ssh, format!("the key of host {host} was not accepted"))),
             None => Err(Error::new(Kind::Ssh, format!("the key of host {host} is not known"))
                 .hint(format!("it shows {fingerprint}; compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"))
-                .hint(format!("then give it with --{}-ssh-host-key, or add it to ~/.ssh/known_hosts", record.driver))),
+                .hint(format!("then give it with {flag}, or add it to ~/.ssh/known_hosts"))),
         }
     }
 }

@@ -106,6 +106,20 @@ impl Account {
         self.lab("DELETE", "faults", None);
     }
 
+    /// What a line of boto3 answers; `ec2` is the client.
+    #[track_caller]
+    pub fn boto(&self, expression: &str) -> String {
+        self.python(&format!("import boto3\nec2 = boto3.client('ec2')\nprint({expression})"))
+    }
+
+    #[track_caller]
+    fn python(&self, script: &str) -> String {
+        let mut python = Command::new(&self.variables["RMACHINE_LAB_PYTHON"]);
+        let done = self.environment(python.args(["-c", script])).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    }
+
     /// Somebody else's instance and group, and a group of a name like ours: they must stay.
     pub fn furnish(&self) -> Vec<String> {
         let script = "import boto3\nec2 = boto3.client('ec2')\n\
@@ -113,9 +127,7 @@ impl Account {
             group = ec2.create_security_group(GroupName='theirs', Description='theirs')['GroupId']\n\
             ec2.create_security_group(GroupName='rmachine-m', Description='like ours', TagSpecifications=[dict(ResourceType='security-group', Tags=[dict(Key='Name', Value='m')])])\n\
             ec2.run_instances(ImageId=image, InstanceType='t3.micro', MinCount=1, MaxCount=1, SecurityGroupIds=[group], TagSpecifications=[dict(ResourceType='instance', Tags=[dict(Key='Name', Value='m')])])\n";
-        let mut python = Command::new(&self.variables["RMACHINE_LAB_PYTHON"]);
-        let done = self.environment(python.args(["-c", script])).output().unwrap();
-        assert!(done.status.success(), "{done:?}");
+        self.python(script);
         self.lab("DELETE", "calls", None);
         let held = self.resources();
         assert!(held.len() >= 4, "{held:?}");

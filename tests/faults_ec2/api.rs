@@ -1,5 +1,7 @@
 //! `create` killed and interrupted before and after each of its calls of EC2, and `rm` killed at each of its own.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
 
 use crate::{
@@ -51,18 +53,28 @@ pub fn points() -> Vec<Point> {
     points
 }
 
-/// Starts a create and holds it at `point`.
+/// Starts a create and holds it at `point`; counts in `held` whether the call came.
 #[track_caller]
-pub fn held_at(account: &Account, point: &Point) -> Running {
+fn held_at(account: &Account, point: &Point, held: &AtomicUsize) -> Running {
     account.fault(json!({ "action": "*", "nth": point.nth, "hold": point.when.word(), "within": 100 }));
     let mut create = account.create(point.more(), "m");
-    account.until_held(&mut create);
+    if account.until_held(&mut create) {
+        held.fetch_add(1, Ordering::Relaxed);
+    }
     create
 }
 
+/// Only polls may come to fewer than were counted.
+#[track_caller]
+pub fn check_held(held: &AtomicUsize, points: usize) -> String {
+    let held = held.load(Ordering::Relaxed);
+    assert!(held + 6 >= points && held > points / 2, "{held} of {points} calls were held");
+    format!("{held} of the calls came")
+}
+
 /// Kills a create at `point`; a call that was held before it was carried out is never carried out.
-pub fn kill_at(account: &Account, point: &Point) {
-    let ended = held_at(account, point).kill();
+pub fn kill_at(account: &Account, point: &Point, held: &AtomicUsize) {
+    let ended = held_at(account, point, held).kill();
     assert_eq!(ended.code, None, "{point:?}: it was killed: {ended:?}");
     account.lab("POST", "release", Some(&json!({ "drop": point.when == When::Before })));
     account.calm();
@@ -72,28 +84,30 @@ pub fn kill_at(account: &Account, point: &Point) {
 fn create_killed_before_and_after_each_call() {
     let report = Report::start("create, SIGKILL at each EC2 call, rm -y");
     let points = points();
+    let held = AtomicUsize::new(0);
     // The same name each time: what one point leaves would be in the next one's way.
     spread(&points, WORKERS, |account, before, point| {
-        kill_at(account, point);
+        kill_at(account, point, &held);
         account.remove("m", &format!("{point:?}"));
         account.assert_as_before(before, "m", &format!("{point:?}"));
     });
-    report.end(points.len(), "");
+    report.end(points.len(), &check_held(&held, points.len()));
 }
 
 #[test]
 fn create_interrupted_before_and_after_each_call() {
     let report = Report::start("create, SIGINT at each EC2 call, roll-back");
     let points = points();
+    let held = AtomicUsize::new(0);
     spread(&points, WORKERS, |account, before, point| {
-        let create = held_at(account, point);
+        let create = held_at(account, point, &held);
         create.interrupt();
         account.calm();
         let ended = create.end(PATIENCE);
         assert_eq!(ended.code, Some(130), "{point:?}: {ended:?}");
         account.assert_as_before(before, "m", &format!("{point:?}"));
     });
-    report.end(points.len(), "");
+    report.end(points.len(), &check_held(&held, points.len()));
 }
 
 #[test]

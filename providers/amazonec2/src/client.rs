@@ -124,7 +124,8 @@ impl Aws {
         loop {
             self.rest().await;
             tracing::debug!("EC2 {what}");
-            let failure = match Box::pin(send(self.clients().ec2)).await {
+            let Clients { ec2, fell_back, .. } = self.clients();
+            let failure = match Box::pin(send(ec2)).await {
                 Ok(output) => return Ok(output),
                 Err(error) => Failure::of(what, self.region(), self.config.endpoint.as_deref(), error),
             };
@@ -133,7 +134,7 @@ impl Aws {
                 tracing::debug!("EC2 {what}: {}; resting {} ms", failure.summary(), rest.as_millis());
                 *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
                 round += 1;
-            } else if !(failure.keys_expired() && self.fall_back()) {
+            } else if !(failure.keys_expired() && !fell_back && self.fall_back()) {
                 tracing::debug!("EC2 {what}: {}", failure.summary());
                 return Err(failure);
             }
@@ -152,11 +153,10 @@ impl Aws {
     fn fall_back(&self) -> bool {
         let Some(chain) = &self.chain else { return false };
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
-        if clients.fell_back {
-            return false;
+        if !clients.fell_back {
+            *clients = Clients::of(chain, &self.config, true);
+            self.notify.warn("the access keys stored for this machine have expired; using those of the environment");
         }
-        *clients = Clients::of(chain, &self.config, true);
-        self.notify.warn("the access keys stored for this machine have expired; using those of the environment");
         true
     }
 }

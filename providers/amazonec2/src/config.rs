@@ -138,6 +138,13 @@ impl Config {
         self.markets.contains(&Market::Spot)
     }
 
+    /// Region, and where it is not the region's own, profile and endpoint.
+    pub(crate) fn place(&self) -> String {
+        let profile = self.profile.as_ref().map(|name| format!(" (profile {name})")).unwrap_or_default();
+        let endpoint = self.endpoint.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+        format!("{}{profile}{endpoint}", self.region)
+    }
+
     /// Machines of one scope are asked for by one client.
     pub(crate) fn scope(&self) -> String {
         let part = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();

@@ -49,7 +49,7 @@ fn resource(
 /// Adds what a thing is like and what it costs.
 fn described(mut resource: Resource, detail: String, monthly_usd: Option<f64>) -> Resource {
     resource.detail = (!detail.is_empty()).then_some(detail);
-    resource.monthly_usd = monthly_usd;
+    resource.monthly_usd = monthly_usd.map(|usd| (usd * 100.0).round() / 100.0);
     resource
 }
 

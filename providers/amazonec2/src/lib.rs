@@ -67,6 +67,10 @@ impl Driver for AmazonEc2 {
         Config::read(config).map(|config| config.scope()).unwrap_or_default()
     }
 
+    fn place(&self, config: &Value) -> String {
+        Config::read(config).map(|config| config.place()).unwrap_or_default()
+    }
+
     fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
         let config = Config::read(config)?;
         let there = |region: &String| {

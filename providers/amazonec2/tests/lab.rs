@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use client::{lab, resources};
 use rmachine_provider_amazonec2::AmazonEc2;
 use rmachine_provider_api::{
-    AttemptToken, CreateRequest, Driver, Kind, LeftBehind, MachineRef, MachineSpec, MachineToken, Notify, Owner,
-    Provider, Secrets, Silent, Value, Values,
+    AttemptToken, CreateRequest, Driver, Kind, LeftBehind, MachineRef, MachineSpec, MachineState, MachineToken, Notify,
+    Owner, Provider, ResourceKind, Retry, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Recorder, Support, machine_ref},
 };
 use serde_json::json;
@@ -45,8 +45,7 @@ impl Notify for Heard {
 }
 
 async fn connect(given: &[(&'static str, &str)], retries: i64, notify: Arc<dyn Notify>, keep: bool) -> Ec2 {
-    let mut given: BTreeMap<_, _> =
-        given.iter().map(|(name, value)| (*name, Value::Text((*value).to_owned()))).collect();
+    let mut given: BTreeMap<_, _> = given.iter().map(|(name, value)| (*name, value_of(name, value))).collect();
     given.entry("amazonec2-ami-name").or_insert(Value::Text("rmachine-lab-debian-13".into()));
     given.entry("amazonec2-retries").or_insert(Value::Integer(retries));
     let driver = AmazonEc2;
@@ -58,8 +57,13 @@ async fn connect(given: &[(&'static str, &str)], retries: i64, notify: Arc<dyn N
     Ec2 { provider, config: configured.config }
 }
 
+fn value_of(name: &str, text: &str) -> Value {
+    let flag = AmazonEc2.info().flags.iter().find(|flag| flag.name == name).unwrap();
+    flag.parse(text).unwrap()
+}
+
 async fn plain() -> Ec2 {
-    connect(&[], 8, Arc::new(Silent), false).await
+    connect(&[], 5, Arc::new(Silent), false).await
 }
 
 /// Takes all scripted faults away when a test ends, however it ends.
@@ -192,7 +196,7 @@ async fn throttled_and_broken_calls_are_repeated() {
     let before = resources();
     let ec2 = plain().await;
     lab("DELETE", "calls", None);
-    let throttle = Faults::script(&json!({ "rate": 0.25, "error": "RequestLimitExceeded", "status": 503 }));
+    let throttle = Faults::script(&json!({ "rate": 0.3, "error": "RequestLimitExceeded", "status": 503 }));
     let _resets = Faults::script(&json!({ "rate": 0.05, "reset": true }));
     let requests = futures::future::join_all((0..5).map(|n| {
         let ec2 = &ec2;
@@ -224,4 +228,98 @@ async fn expired_stored_keys_give_way_to_the_chain_and_that_is_said() {
     ec2.provider.find(Some(&ec2.owner())).await.unwrap();
     let said = heard.0.lock().unwrap().clone();
     assert_eq!(said, ["the access keys stored for this machine have expired; using those of the environment"]);
+}
+
+#[tokio::test]
+async fn zones_types_and_markets_are_tried_in_their_order() {
+    let _one = ONE.lock().await;
+    let lists = [
+        ("amazonec2-region", "us-east-1"),
+        ("amazonec2-zone", "b,a"),
+        ("amazonec2-instance-type", "t3.micro,t3.small"),
+        ("amazonec2-market", "spot,on-demand"),
+    ];
+    let ec2 = connect(&lists, 5, Arc::new(Silent), false).await;
+    let plan = ec2.provider.preflight(&ec2.spec("lists")).await.unwrap();
+    assert_eq!((&plan.resolved["zone"], &plan.resolved["instance_type"]), (&json!("us-east-1b"), &json!("t3.micro")));
+    assert!(plan.resolved["spot"].is_object());
+    let labels: Vec<&str> = plan.alternatives.iter().map(|other| other.label.as_str()).collect();
+    assert_eq!(
+        labels,
+        [
+            "t3.micro (spot) in us-east-1a",
+            "t3.small (spot) in us-east-1b",
+            "t3.small (spot) in us-east-1a",
+            "t3.micro (on-demand) in us-east-1b",
+            "t3.micro (on-demand) in us-east-1a",
+            "t3.small (on-demand) in us-east-1b",
+            "t3.small (on-demand) in us-east-1a",
+        ]
+    );
+    assert!(plan.alternatives[3].changes["spot"].is_null());
+    // Nothing named: any zone will do, one after the other.
+    let any = connect(&[("amazonec2-region", "us-east-1")], 5, Arc::new(Silent), false).await;
+    assert!(any.provider.preflight(&any.spec("any")).await.unwrap().alternatives.len() >= 2);
+    // One zone, one type: EC2 says whether they fit.
+    let one = connect(&[("amazonec2-region", "us-east-1"), ("amazonec2-zone", "c")], 5, Arc::new(Silent), false).await;
+    assert!(one.provider.preflight(&one.spec("one")).await.unwrap().alternatives.is_empty());
+}
+
+#[tokio::test]
+async fn an_instance_that_ends_for_want_of_room_says_so() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = plain().await;
+    let request = ec2.request("late").await;
+    let fault = json!({
+        "action": "@launch", "error": "Server.InsufficientInstanceCapacity",
+        "message": "Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy instance request"
+    });
+    let faults = Faults::script(&fault);
+    let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    drop(faults);
+    assert_eq!((error.kind(), error.retryable()), (Kind::Capacity, Retry::Elsewhere), "{error:?}");
+    assert!(matches!(error.left_behind(), LeftBehind::Present(_)), "{error:?}");
+    ec2.provider.destroy(&machine_ref(&request, None), &Silent).await.unwrap();
+    assert_eq!(resources(), before);
+}
+
+#[tokio::test]
+async fn a_quota_of_one_market_may_leave_room_in_another() {
+    let _one = ONE.lock().await;
+    let ec2 = plain().await;
+    let request = ec2.request("quota").await;
+    let _faults = Faults::script(&json!({ "action": "RunInstances", "error": "VcpuLimitExceeded", "status": 400 }));
+    let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.retryable()), (Kind::Quota, Retry::Elsewhere), "{error:?}");
+    ec2.provider.destroy(&machine_ref(&request, None), &Silent).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stray_is_read_back_and_taken_over() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = plain().await;
+    let request = ec2.request("stray").await;
+    let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
+    let stray = ec2.provider.examine(&instance.id).await.unwrap();
+    assert_eq!(stray.resource.token.as_ref(), Some(&request.token));
+    assert_eq!((stray.resource.machine.as_deref(), stray.state), (Some("stray"), MachineState::Running));
+    assert_eq!((stray.plan.login.user.as_str(), &stray.instance.addresses), ("admin", &instance.addresses));
+    assert_eq!(stray.instance.details["own_groups"], instance.details["own_groups"]);
+    assert_eq!(stray.config["region"], ec2.config["region"]);
+    let other = Owner("another-store".into());
+    for _ in 0..2 {
+        ec2.provider.claim(&request.token, &other).await.unwrap();
+    }
+    let found = ec2.provider.find(Some(&other)).await.unwrap();
+    assert_eq!(found.len(), 4, "instance, volume, interface, group: {found:?}");
+    assert!(found.iter().all(|resource| resource.monthly_usd.is_some() && resource.detail.is_some()), "{found:?}");
+    assert!(found.iter().find(|r| r.kind == ResourceKind::Instance).unwrap().monthly_usd.unwrap() > 7.0);
+    assert!(ec2.provider.regions().await.unwrap().contains(&"eu-west-1".to_owned()));
+    let machine = MachineRef { owner: &other, plan: None, ..machine_ref(&request, None) };
+    ec2.provider.destroy(&machine, &Silent).await.unwrap();
+    assert_eq!(resources(), before);
+    let gone = ec2.provider.examine(&instance.id).await.unwrap_err();
+    assert_eq!(gone.kind(), Kind::NotFound);
 }

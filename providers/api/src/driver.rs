@@ -89,6 +89,11 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// [`Provider`], so that [`Provider::observe`] asks once for all of them.
     fn scope(&self, config: &serde_json::Value) -> String;
 
+    /// The place of `config` in a few words, such as `us-east-1`.
+    fn place(&self, config: &serde_json::Value) -> String {
+        self.scope(config)
+    }
+
     /// The same account in each of `regions` (without any: where `config` is), as configs to connect with
     /// when something that was left behind is looked for.
     ///

@@ -326,7 +326,7 @@ pub struct Resource {
     #[serde(default)]
     pub detail: Option<String>,
     /// What it costs a month, in US dollars, as far as it can be told.
-    #[serde(default)]
+    #[serde(default, rename = "monthlyUsd")]
     pub monthly_usd: Option<f64>,
 }
 

@@ -83,8 +83,9 @@ impl Core {
                 let resources = provider.find(None).await?;
                 Ok::<_, Error>(Scanned { driver: place.driver.clone(), provider, resources })
             };
-            let scope = self.drivers.get(&place.driver).map(|driver| driver.scope(&place.config)).unwrap_or_default();
-            let words = format!("{} {scope}", place.driver).trim_end().trim_end_matches(" -").to_owned();
+            let place_name =
+                self.drivers.get(&place.driver).map(|driver| driver.place(&place.config)).unwrap_or_default();
+            let words = format!("{} {place_name}", place.driver).trim_end().to_owned();
             (words, ask.await)
         });
         let mut scanned = Vec::new();

@@ -84,12 +84,15 @@ class Cloud:
     def launch(self, instance: Instance) -> None:
         """Boots a new instance in the background."""
         instance.lab_lock = threading.RLock()  # type: ignore[attr-defined]
+        instance.lab_made = threading.Event()  # type: ignore[attr-defined] # RunInstances has given it its volumes and tags
         instance.lab_visible = time.monotonic() + Delays.visible  # type: ignore[attr-defined]
         self.state(instance, "pending")
         self.instances[instance.id] = instance
 
         def work() -> None:
             if fault := self.faults.take("@launch"):
+                # EC2 gives up in the background: RunInstances has attached the disks by then.
+                time.sleep(Delays.pending)
                 raise LaunchFailed(fault.get("error", "Server.InternalError"), fault.get("message", "by order of the test"))
             image, user = amis.HOSTS.get(instance.image_id, (None, None))
             if not (self.hosts and image and user):
@@ -112,6 +115,7 @@ class Cloud:
                 self.state(instance, "running", only_from="pending")
             except Exception as error:  # noqa: BLE001 - whatever it was, the API has to show it
                 say(f"instance {instance.id} does not boot: {error}")
+                instance.lab_made.wait(10)  # type: ignore[attr-defined] # else it would leave the volumes that come later
                 code = error.code if isinstance(error, LaunchFailed) else "Server.InternalError"
                 if self.hosts:
                     self.hosts.remove(instance.id)

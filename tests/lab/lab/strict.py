@@ -132,6 +132,7 @@ class Strict:
                     nic.add_tags(tags.get("network-interface", {}))
                 instance.disable_api_termination = truth(form.get("DisableApiTermination"))
                 self._volume_figures(instance, form, region)
+                instance.lab_made.set()
             if launch.is_spot(form):
                 self.spot.requested(made, form, tags.get("spot-instances-request", {}), region, (environ, body))
         return answer
@@ -155,7 +156,11 @@ class Strict:
         again = urllib.parse.urlencode(kept).encode()
         answer = self._moto({**environ, "wsgi.input": io.BytesIO(again), "CONTENT_LENGTH": str(len(again))})
         id = re.search(rb"<instanceId>(i-[0-9a-f]+)</instanceId>", answer[2])
-        return self.cloud.instances[id[1].decode()] if id else None
+        if not id:
+            return None
+        instance = self.cloud.instances[id[1].decode()]
+        instance.lab_made.set()
+        return instance
 
     def _moto(self, environ: dict[str, Any]) -> Answer:
         taken: dict[str, Any] = {}

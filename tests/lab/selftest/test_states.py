@@ -129,9 +129,9 @@ def test_groups_of_an_instance_can_be_changed(lab: Lab) -> None:
 
 
 def test_an_instance_that_ec2_gives_up(lab: Lab) -> None:
-    lab.control("POST", "faults", {"action": "@launch", "error": "Client.InvalidKMSKey.InvalidState", "times": 1})
-    id = lab.run()
-    assert lab.wait(id, "terminated")["StateReason"]["Code"] == "Client.InvalidKMSKey.InvalidState"
+    lab.control("POST", "faults", {"action": "@launch", "error": "Client.InvalidKMSKey.InvalidState"})
+    for id in [lab.run() for _ in range(8)]:
+        assert lab.wait(id, "terminated")["StateReason"]["Code"] == "Client.InvalidKMSKey.InvalidState"
     held = lab.control("GET", "resources")
     assert (held["instances"], held["volumes"], held["interfaces"]) == ([], [], [])
 

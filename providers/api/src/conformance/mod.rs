@@ -21,7 +21,7 @@ pub use self::{
     harness::{Entry, Harness, Recorder, Support, machine_ref},
     look::{find_tells_owners_apart, observe_answers_for_each},
     power::{power, reboot},
-    remove::{allow, destroy_ends_with_nothing, destroy_spares_others},
+    remove::{allow, destroy_ends_with_nothing, destroy_needs_tags_only, destroy_spares_others},
 };
 
 /// Runs every check, one after the other; leaves nothing behind when all hold.
@@ -35,5 +35,6 @@ pub async fn all(harness: &dyn Harness) {
     reboot(harness).await;
     allow(harness).await;
     destroy_ends_with_nothing(harness).await;
+    destroy_needs_tags_only(harness).await;
     destroy_spares_others(harness).await;
 }

@@ -4,7 +4,7 @@ use super::{
     harness::{Harness, destroyed, held, machine_ref, made},
     power::unsupported,
 };
-use crate::{MachineState, Silent};
+use crate::{MachineRef, MachineState, Silent};
 
 /// `destroy` leaves nothing; a repeat and a machine that was never made are success.
 pub async fn destroy_ends_with_nothing(harness: &dyn Harness) {
@@ -23,6 +23,21 @@ pub async fn destroy_ends_with_nothing(harness: &dyn Harness) {
         );
     }
     destroyed(harness, &request, Some(&instance)).await;
+}
+
+/// Tags alone are enough for `destroy`: no record, no plan, as gc finds what was left behind.
+pub async fn destroy_needs_tags_only(harness: &dyn Harness) {
+    let (request, instance) = made(harness, "orphan").await;
+    let machine = MachineRef { plan: None, ..machine_ref(&request, None) };
+    let provider = harness.provider();
+    for _ in 0..2 {
+        provider.destroy(&machine, &Silent).await.expect("destroy ends with nothing");
+        assert_eq!(held(harness, &request.token).await, [], "nothing carries the token after a destroy");
+    }
+    if harness.support().makes {
+        let observed = provider.observe(std::slice::from_ref(&instance.id)).await.expect("observe answers");
+        assert!(matches!(observed[0].state, MachineState::Terminated | MachineState::Absent), "{:?}", observed[0]);
+    }
 }
 
 /// `destroy` of one machine leaves the others alone.
