@@ -82,10 +82,14 @@ pub fn killed_then_collected() {
     });
 }
 
+/// Looks until a thing is seen that was just made, as on EC2.
+const LATE: usize = 5;
+
 /// Kills a create at each point; `recover` has to leave all as before.
 fn killed(recover: impl Fn(&World, &str) + Sync) {
     each(&points(), |point| {
         let world = World::of_hosts();
+        world.account.show_after(LATE);
         world.run_with(CREATE, point, KILL).was_killed(point);
         recover(&world, point);
         world.assert_as_before(point);
@@ -98,6 +102,7 @@ pub fn interrupted() {
     let late = points.iter().rposition(|point| point.contains("run sudo")).unwrap();
     each(&points, |point| {
         let world = World::of_hosts();
+        world.account.show_after(LATE);
         let ran = world.run_with(CREATE, point, INTERRUPT);
         assert_eq!(ran.status.signal(), None, "{point}: {ran:?}");
         match ran.status.code() {
