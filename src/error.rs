@@ -172,7 +172,11 @@ impl From<api::Error> for Error {
             | api::Kind::Timeout
             | api::Kind::Other => Kind::Provider,
         };
-        let hints = error.hint_text().map(str::to_owned).into_iter().collect();
+        // An error of the core that passed through a provider, as a journal that cannot be written.
+        let own = StdError::source(&error).and_then(|source| source.downcast_ref::<Self>());
+        let kind = own.map_or(kind, |own| own.kind);
+        let inner = own.map(|own| own.hints.as_slice()).unwrap_or_default();
+        let hints = error.hint_text().map(str::to_owned).into_iter().chain(inner.iter().cloned()).collect();
         let message = error.to_string();
         let source = Flattened::of(StdError::source(&error));
         Self { kind, message, hints, source: source.map(Into::into) }
@@ -215,6 +219,14 @@ mod tests {
         assert_eq!(outer.kind(), Kind::Ssh);
         assert_eq!(outer.hints(), ["try it"]);
         assert_eq!(outer.causes(), ["login refused", "root cause"]);
+    }
+
+    #[test]
+    fn an_error_of_the_core_passes_through_a_provider_whole() {
+        let full = Error::new(Kind::Store, "cannot write a").hint("free some room");
+        let error = Error::from(api::Error::new(api::Kind::Other, "not done").source(full)).context("cannot create");
+        assert_eq!((error.kind(), error.hints()), (Kind::Store, ["free some room".to_owned()].as_slice()));
+        assert_eq!(error.causes(), ["not done", "cannot write a"]);
     }
 
     #[test]

@@ -19,19 +19,11 @@ impl<'a> RecordJournal<'a> {
         Self { core, record: Mutex::new(record), notify }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Record)) -> api::Result<()> {
+    fn change(&self, failed: &str, change: impl FnOnce(&mut Record)) -> api::Result<()> {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut record);
-        self.core.save(&record).map_err(|e| {
-            let error =
-                api::Error::new(api::Kind::Other, "cannot write down what is about to happen, so it was not done");
-            let hint = e.hints().first().cloned();
-            let error = error.source(e);
-            match hint {
-                Some(hint) => error.hint(hint),
-                None => error,
-            }
-        })
+        // The core's own error is the source, and gives the kind and the hints back (`impl From<api::Error>`).
+        self.core.save(&record).map_err(|e| api::Error::new(api::Kind::Other, failed).source(e))
     }
 }
 
@@ -47,11 +39,12 @@ impl Notify for RecordJournal<'_> {
 
 impl Journal for RecordJournal<'_> {
     fn intend(&self, what: &str) -> api::Result<()> {
-        self.change(|record| record.intents.push(what.to_owned()))
+        let failed = "cannot write down what is about to happen, so it was not done";
+        self.change(failed, |record| record.intents.push(what.to_owned()))
     }
 
     fn made(&self, resource: &Resource) -> api::Result<()> {
-        self.change(|record| {
+        self.change("cannot write down what was made", |record| {
             record.answered |= resource.kind == ResourceKind::Instance;
             if !record.resources.iter().any(|known| known.kind == resource.kind && known.id == resource.id) {
                 record.resources.push(resource.clone());

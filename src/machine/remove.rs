@@ -61,7 +61,13 @@ impl Core {
     pub(super) async fn destroy(&self, record: &mut Record, notify: &dyn Notify) -> Result<()> {
         if record.phase.may_hold_resources() {
             if record.phase != Phase::Removing {
-                self.enter(record, Phase::Removing)?;
+                match self.enter(record, Phase::Removing) {
+                    // A full disk must not keep what costs money, and removing makes room.
+                    Err(error) if error.kind() == Kind::Store => {
+                        notify.warn(&format!("{error}; removing all the same"));
+                    }
+                    entered => entered?,
+                }
             }
             let provider = self.provider(record).await?;
             let unanswered = self.unanswered_in(record, &self.store.machine_directory(&record.name))?;

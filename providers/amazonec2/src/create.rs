@@ -194,6 +194,17 @@ pub(crate) struct Started {
     pub(crate) account: Option<String>,
 }
 
+impl Started {
+    /// Of an instance as EC2 lists it.
+    pub(crate) fn of(instance: &aws_sdk_ec2::types::Instance) -> Option<Self> {
+        Some(Self {
+            id: instance.instance_id()?.to_owned(),
+            spot_request: instance.spot_instance_request_id().map(str::to_owned),
+            account: None,
+        })
+    }
+}
+
 async fn run_settled(
     aws: &Aws,
     request: &CreateRequest,
@@ -277,12 +288,8 @@ pub(crate) async fn run(
         })
         .await?;
     let account = answer.owner_id().map(str::to_owned);
-    let instance = answer.instances().first();
-    Ok(Started {
-        id: instance.and_then(|i| i.instance_id()).unwrap_or_default().to_owned(),
-        spot_request: instance.and_then(|i| i.spot_instance_request_id()).map(str::to_owned),
-        account,
-    })
+    let started = answer.instances().first().and_then(Started::of);
+    started.map(|started| Started { account, ..started }).ok_or_else(|| Failure::empty("RunInstances", aws.region()))
 }
 
 /// Waits until the instance runs and has the address to dial.

@@ -62,6 +62,12 @@ impl Failure {
         Self { what, region: region.to_owned(), own_endpoint: endpoint.map(str::to_owned), class }
     }
 
+    /// An answer without what it should hold.
+    pub(crate) fn empty(what: &'static str, region: &str) -> Self {
+        let class = Class::NoAnswer("the answer names no instance".to_owned());
+        Self { what, region: region.to_owned(), own_endpoint: None, class }
+    }
+
     /// EC2's code, when it answered.
     pub(crate) fn code(&self) -> Option<&str> {
         match &self.class {

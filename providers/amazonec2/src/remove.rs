@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     client::Aws,
-    create::{self, Details},
+    create::{self, Details, Started},
     instance as view, inventory,
     plan::Resolved,
     tags::{self, filter},
@@ -25,16 +25,18 @@ const GRACE: Duration = Duration::from_secs(20);
 pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let resolved = machine.plan.map(Resolved::read).transpose()?;
+    let started = unanswered(aws, machine, resolved.as_ref()).await?;
     // A persistent request would start another instance in the place of the one that goes.
     if resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot()) {
-        cancel_spot_requests(aws, machine).await?;
+        let known = started.as_ref().and_then(|started| started.spot_request.clone());
+        cancel_spot_requests(aws, machine, known).await?;
     }
-    let by_token = || tags::by_token(machine.token);
-    let mut ids: Vec<String> = inventory::instances(aws, by_token()).await?.into_iter().map(|r| r.id).collect();
-    if let Some(id) = unanswered(aws, machine, resolved.as_ref()).await?
-        && !ids.contains(&id)
+    let by_token = tags::by_token(machine.token);
+    let mut ids: Vec<String> = inventory::instances(aws, by_token).await?.into_iter().map(|r| r.id).collect();
+    if let Some(started) = started
+        && !ids.contains(&started.id)
     {
-        ids.push(id);
+        ids.push(started.id);
     }
     if let Some(id) = machine.instance.map(|instance| instance.id.to_string())
         && !ids.contains(&id)
@@ -42,31 +44,36 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     {
         ids.push(id);
     }
-    if !ids.is_empty() {
-        notify.progress("terminating the instance");
-        futures::future::try_join_all(ids.iter().map(|id| terminate(aws, watch, id, deadline))).await?;
-    }
+    terminate_all(aws, watch, &ids, notify, deadline).await?;
     notify.progress("removing disks and the security group");
-    let found_more = sweep(aws, machine, resolved.as_ref(), notify, deadline).await?;
+    let found_more = sweep(aws, watch, machine, resolved.as_ref(), notify, deadline).await?;
     if ids.is_empty() && !found_more {
         check_account(aws, machine).await?;
     }
     Ok(())
 }
 
-/// The instance of an attempt whose answer never came: the same request answers it again, or fails
-/// and so shows that there is none.
-async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resolved>) -> Result<Option<String>> {
+/// The instance of an attempt whose answer never came: found by its token, or the same request answers it again, or
+/// fails and so shows that there is none.
+async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resolved>) -> Result<Option<Started>> {
     let (Some(request), Some(resolved)) = (machine.unanswered, resolved) else { return Ok(None) };
     if !machine.intents.iter().any(|intent| intent == create::RUN) {
         return Ok(None);
     }
+    let listed = watch::by_filter(aws, filter("client-token", [request.attempt.as_str()])).await?;
+    if let Some(instance) = listed.first() {
+        return Ok(Started::of(instance).filter(|_| view::state(instance) != MachineState::Terminated));
+    }
     let own: Vec<String> =
         inventory::groups(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();
+    if own.is_empty() && resolved.makes_group() {
+        // An earlier rm has deleted the group, which goes only after the instance that it was made for.
+        return Ok(None);
+    }
     let groups: Vec<String> = resolved.groups.iter().chain(&own).cloned().collect();
     let tags = tags::of(request, &resolved.config.tags);
     match create::run(aws, request, resolved, &groups, &tags).await {
-        Ok(started) => Ok(Some(started.id)),
+        Ok(started) => Ok(Some(started)),
         Err(failure) if failure.is(&["IdempotentParameterMismatch"]) => {
             Err(failure.error("find the instance of an interrupted create").left(LeftBehind::Unknown))
         }
@@ -87,11 +94,15 @@ async fn is_alive(aws: &Aws, id: &str) -> Result<bool> {
     Ok(listed.first().is_some_and(|instance| view::state(instance) != MachineState::Terminated))
 }
 
-async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>) -> Result<()> {
+async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option<String>) -> Result<()> {
     let mut ids: Vec<String> =
         inventory::spot_requests(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();
     let recorded = machine.instance.and_then(|instance| Details::read(&instance.details).spot_request);
-    ids.extend(recorded.filter(|id| !ids.contains(id)));
+    for id in recorded.into_iter().chain(known) {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
     if ids.is_empty() {
         return Ok(());
     }
@@ -104,6 +115,13 @@ async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>) -> Result<()>
         Err(failure) if !failure.is_not_found() => Err(failure.error("cancel the spot request")),
         _ => Ok(()),
     }
+}
+
+async fn terminate_all(aws: &Aws, watch: &Watch, ids: &[String], notify: &dyn Notify, deadline: Instant) -> Result<()> {
+    if !ids.is_empty() {
+        notify.progress("terminating the instance");
+    }
+    futures::future::try_join_all(ids.iter().map(|id| terminate(aws, watch, id, deadline))).await.map(|_| ())
 }
 
 /// Terminates `id` and waits until it is gone.
@@ -145,6 +163,7 @@ async fn terminate(aws: &Aws, watch: &Watch, id: &str, deadline: Instant) -> Res
 /// there was anything.
 async fn sweep(
     aws: &Aws,
+    watch: &Watch,
     machine: &MachineRef<'_>,
     resolved: Option<&Resolved>,
     notify: &dyn Notify,
@@ -202,6 +221,9 @@ async fn sweep(
             return Err(Error::new(Kind::Timeout, format!("{} could not be deleted yet: in use", ids.join(", ")))
                 .left(LeftBehind::Present(ids)));
         }
+        // An instance that nobody has an id of may show only now; it is what uses them.
+        let late = inventory::instances(aws, by_token()).await?.into_iter().map(|r| r.id).collect::<Vec<_>>();
+        terminate_all(aws, watch, &late, notify, deadline).await?;
         notify.progress(&format!("waiting until {} can be deleted", ids.join(", ")));
         tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
         pause = (pause * 3 / 2).min(Duration::from_secs(5));

@@ -170,7 +170,50 @@ async fn an_instance_whose_answer_never_came_is_found_and_removed() {
     drop(faults);
     assert!(resources().len() > before.len(), "there is an instance that nobody has an id of");
     let intents = ["CreateSecurityGroup".to_owned(), "RunInstances".to_owned()];
-    ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
+    lab("DELETE", "calls", None);
+    // The second one is that of an rm which was killed after it had removed all but the record.
+    for _ in 0..2 {
+        ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
+        assert_eq!(resources(), before);
+    }
+    let calls = lab("GET", "calls", None);
+    let runs = calls.as_array().unwrap().iter().filter(|call| call["action"] == "RunInstances").count();
+    assert_eq!(runs, 0, "it is found by its token, and nothing is started in order to be ended");
+}
+
+/// EC2 does not show the instance yet: only the same request finds it.
+#[tokio::test]
+async fn an_instance_that_does_not_show_yet_is_found_by_its_request() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = connect(&[], 2, Arc::new(Silent), false).await;
+    let request = ec2.request("late").await;
+    lab("POST", "delays", Some(&json!({ "visible": 6 })));
+    let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true }));
+    ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    drop(faults);
+    let intents = ["CreateSecurityGroup".to_owned(), "RunInstances".to_owned()];
+    let destroyed = ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await;
+    lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
+    destroyed.unwrap();
+    assert_eq!(resources(), before);
+}
+
+/// As gc does it, with tags alone, right after a crash.
+#[tokio::test]
+async fn an_instance_that_shows_late_goes_with_its_group() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = connect(&[], 2, Arc::new(Silent), false).await;
+    let request = ec2.request("orphan").await;
+    lab("POST", "delays", Some(&json!({ "visible": 4 })));
+    let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true }));
+    ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    drop(faults);
+    let machine = MachineRef { plan: None, ..machine_ref(&request, None) };
+    let destroyed = ec2.provider.destroy(&machine, &Silent).await;
+    lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
+    destroyed.unwrap();
     assert_eq!(resources(), before);
 }
 
