@@ -26,7 +26,8 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     let deadline = Instant::now() + PATIENCE;
     let resolved = machine.plan.map(Resolved::read).transpose()?;
     // A persistent request would start another instance in the place of the one that goes.
-    if resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot()) {
+    let may_be_spot = resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot());
+    if may_be_spot {
         cancel_spot_requests(aws, machine).await?;
     }
     let by_token = || tags::by_token(machine.token);
@@ -34,6 +35,10 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     if let Some(id) = unanswered(aws, machine, resolved.as_ref()).await?
         && !ids.contains(&id)
     {
+        // A request that never came to EC2 comes there only now, with a spot request of its own.
+        if may_be_spot {
+            cancel_spot_requests(aws, machine).await?;
+        }
         ids.push(id);
     }
     if let Some(id) = machine.instance.map(|instance| instance.id.to_string())
