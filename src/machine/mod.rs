@@ -156,6 +156,7 @@ fn machine_ref<'a>(record: &'a Record, unanswered: Option<&'a CreateRequest>) ->
         instance: record.instance.as_ref(),
         plan: record.plan.as_ref(),
         engine_port: record.engine_port,
+        made: &record.resources,
         intents: &record.intents,
         unanswered,
     }

@@ -14,7 +14,8 @@ pub const PREBAKED: &str = "rmachine-lab-debian-13-docker";
 
 #[path = "../lab/client.rs"]
 mod client;
-pub use client::{lab, lab_variable, resources};
+#[allow(unused_imports, reason = "each of the test targets uses some")]
+pub use client::{lab, lab_at, lab_variable, resources, resources_at};
 
 /// What a finished command wrote.
 #[derive(Debug)]

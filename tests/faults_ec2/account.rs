@@ -11,12 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{
     running::{Ended, Running, Seen},
-    support::program,
+    support::{lab_at, program, resources_at},
 };
-
-#[path = "../lab/client.rs"]
-#[allow(dead_code, reason = "only what takes a URL is used here")]
-mod client;
 
 /// The line after which only the host's SSH is waited for; in a lab without hosts that is the end of the way.
 pub const LAST: &str = "waiting for SSH";
@@ -77,11 +73,11 @@ impl Account {
     /// Calls the control API.
     #[track_caller]
     pub fn lab(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
-        client::lab_at(&self.variables["RMACHINE_LAB"], method, path, body)
+        lab_at(&self.variables["RMACHINE_LAB"], method, path, body)
     }
 
     pub fn resources(&self) -> Vec<String> {
-        client::resources_at(&self.variables["RMACHINE_LAB"])
+        resources_at(&self.variables["RMACHINE_LAB"])
     }
 
     /// Every instance there ever was, with its state.
@@ -210,7 +206,7 @@ impl Drop for Account {
 }
 
 /// Runs `work` on each of `points`, on several accounts at once; a panic in one fails the test with its own words.
-pub fn spread<P: Sync>(points: &[P], workers: usize, work: impl Fn(&Account, &[String], &P) + Sync) {
+pub fn spread<P: Sync + std::fmt::Debug>(points: &[P], workers: usize, work: impl Fn(&Account, &[String], &P) + Sync) {
     let next = std::sync::atomic::AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -218,6 +214,7 @@ pub fn spread<P: Sync>(points: &[P], workers: usize, work: impl Fn(&Account, &[S
                 let account = Account::new();
                 let before = account.furnish();
                 while let Some(point) = points.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    eprintln!("--- {point:?} on {}", account.state.display());
                     work(&account, &before, point);
                 }
             });

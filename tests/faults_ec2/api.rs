@@ -36,10 +36,10 @@ impl Point {
 pub fn points() -> Vec<Point> {
     let shapes = if full() { SHAPES.len() } else { 1 };
     let mut points = Vec::new();
-    for shape in 0..shapes {
+    for (shape, (_, more)) in SHAPES.iter().enumerate().take(shapes) {
         let account = Account::new();
         let before = account.furnish();
-        let mut create = account.create(SHAPES[shape].1, "m");
+        let mut create = account.create(more, "m");
         create.until_said(LAST);
         let calls = account.calls();
         create.interrupt();

@@ -69,7 +69,7 @@ const MORE_MOMENTS: [Moment; 5] = [
     Moment::After("looking at the host", 40),
     Moment::After("configuring the engine", 150),
     Moment::After("configuring the engine", 600),
-    Moment::After("checking the engine over TLS", 100),
+    Moment::After("checking the engine over TLS", 8),
 ];
 
 fn host_keys(store: &Store, name: &str) -> usize {
@@ -79,8 +79,8 @@ fn host_keys(store: &Store, name: &str) -> usize {
     record["Rmachine"]["Ssh"]["HostKeys"].as_array().map_or(0, Vec::len)
 }
 
-/// Kills a create at `moment`, and removes what it left.
-fn kill_at(moment: Moment, name: &str) {
+/// Kills a create at `moment`, and removes what it left; whether it was still at work.
+fn kill_at(moment: Moment, name: &str) -> bool {
     let store = Store::new();
     let mut create = create(&store, &[], name);
     match moment {
@@ -94,10 +94,12 @@ fn kill_at(moment: Moment, name: &str) {
             assert_eq!(seen, Seen::Wanted, "{moment:?}: {:?}", create.said());
         }
     }
-    assert_eq!(create.kill().code, None, "{moment:?}: it was killed in the middle");
+    let killed = create.kill();
+    assert!(matches!(killed.code, None | Some(0)), "{moment:?}: {killed:?}");
     let ended = start(&store, &["rm", "-y", name]).end(PATIENCE);
     assert_eq!(ended.code, Some(0), "{moment:?}: {ended:?}");
     assert_eq!(store.rmachine(&["ls", "-q"]).ok(), "", "{moment:?}");
+    killed.code.is_none()
 }
 
 #[test]
@@ -106,14 +108,20 @@ fn create_killed_on_the_hosts_side() {
     let report = Report::start("create on hosts, SIGKILL on their side, rm -y");
     let before = resources();
     let moments: Vec<Moment> = MOMENTS.into_iter().chain(MORE_MOMENTS.into_iter().filter(|_| full())).collect();
+    let mut in_the_middle = 0;
     for (round, some) in moments.chunks(3).enumerate() {
-        std::thread::scope(|scope| {
-            for (number, moment) in some.iter().enumerate() {
-                scope.spawn(move || kill_at(*moment, &format!("killed-{round}-{number}")));
-            }
+        in_the_middle += std::thread::scope(|scope| {
+            let kill = |(number, moment): (usize, &Moment)| {
+                let (moment, name) = (*moment, format!("killed-{round}-{number}"));
+                scope.spawn(move || kill_at(moment, &name))
+            };
+            let killed: Vec<_> = some.iter().enumerate().map(kill).collect();
+            killed.into_iter().map(|one| one.join().unwrap()).filter(|middle| *middle).count()
         });
     }
     assert_eq!(resources(), before);
+    // The last ones are so near to the end that a create may get there before the signal does.
+    assert!(in_the_middle + 2 >= moments.len(), "{in_the_middle} of {} were at work", moments.len());
     report.end(moments.len(), "");
 }
 

@@ -70,6 +70,40 @@ fn an_answer_that_never_comes_leaves_nothing() {
     report.end(1, &format!("RunInstances sent {runs} times"));
 }
 
+/// Killed when the instance's id is written down, and EC2 does not show it yet.
+#[test]
+fn an_instance_that_is_written_down_and_not_shown_yet_is_removed() {
+    let report = Report::start("SIGKILL after RunInstances, instance shown late");
+    let (account, before) = slow_account();
+    account.fault(json!({ "action": "DescribeInstances", "hold": "before", "within": 100 }));
+    let mut create = account.create(&[], "m");
+    assert!(account.until_held(&mut create));
+    create.kill();
+    account.lab("POST", "release", Some(&json!({ "drop": true })));
+    account.calm();
+    account.remove("m", "shown late");
+    account.assert_as_before(&before, "m", "shown late");
+    report.end(1, "");
+}
+
+/// Killed before RunInstances came to EC2: what `rm` asks for again is a spot request of its own, which must go too.
+#[test]
+fn a_spot_request_that_rm_has_made_itself_is_cancelled() {
+    let report = Report::start("SIGKILL before RunInstances, persistent spot");
+    let (account, before) = slow_account();
+    account.fault(json!({ "action": "RunInstances", "hold": "before", "within": 100 }));
+    let mut create = account.create(&["--amazonec2-request-spot-instance", "--amazonec2-spot-type", "persistent"], "m");
+    assert!(account.until_held(&mut create));
+    create.kill();
+    account.lab("POST", "release", Some(&json!({ "drop": true })));
+    account.calm();
+    account.remove("m", "spot");
+    // Longer than it takes to start another instance for a request that is open.
+    std::thread::sleep(Duration::from_secs(2));
+    account.assert_as_before(&before, "m", "spot");
+    report.end(1, "");
+}
+
 /// Killed while the answer of RunInstances is under way: `rm` does not wait for the instance to be shown.
 #[test]
 fn an_instance_that_nobody_is_shown_yet_is_removed() {

@@ -4,7 +4,14 @@
 //! `tests/run` starts. By hand: `eval "$(tests/lab/up)"; cargo test --workspace --test faults_ec2`.
 //! `RMACHINE_FAULTS_FULL=1` runs all points and full numbers, as `tests/run --full` does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 mod account;
 mod api;

@@ -38,11 +38,17 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     {
         ids.push(started.id);
     }
-    if let Some(id) = machine.instance.map(|instance| instance.id.to_string())
-        && !ids.contains(&id)
-        && is_alive(aws, &id).await?
-    {
-        ids.push(id);
+    match machine.instance.map(|instance| instance.id.to_string()) {
+        Some(id) if !ids.contains(&id) && is_alive(aws, &id).await? => ids.push(id),
+        Some(_) => {}
+        // The create ended before it had seen its instance, which may not show yet; terminating waits for that.
+        None => {
+            let made = machine.made.iter().filter(|made| made.kind == ResourceKind::Instance).map(|made| &made.id);
+            let unseen: Vec<String> = made.filter(|id| !ids.contains(id)).cloned().collect();
+            let gone = watch::by_ids(aws, &unseen).await?;
+            let is_gone = |id: &String| gone.iter().any(|instance| instance.instance_id() == Some(id));
+            ids.extend(unseen.into_iter().filter(|id| !is_gone(id)));
+        }
     }
     terminate_all(aws, watch, &ids, notify, deadline).await?;
     notify.progress("removing disks and the security group");
@@ -97,6 +103,7 @@ async fn is_alive(aws: &Aws, id: &str) -> Result<bool> {
 async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option<String>) -> Result<()> {
     let mut ids: Vec<String> =
         inventory::spot_requests(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();
+    let is_new = known.is_some();
     let recorded = machine.instance.and_then(|instance| Details::read(&instance.details).spot_request);
     for id in recorded.into_iter().chain(known) {
         if !ids.contains(&id) {
@@ -106,14 +113,21 @@ async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option
     if ids.is_empty() {
         return Ok(());
     }
-    let cancelled = aws
-        .call("CancelSpotInstanceRequests", |ec2| {
-            ec2.cancel_spot_instance_requests().set_spot_instance_request_ids(Some(ids.clone())).send()
-        })
-        .await;
-    match cancelled {
-        Err(failure) if !failure.is_not_found() => Err(failure.error("cancel the spot request")),
-        _ => Ok(()),
+    let began = Instant::now();
+    loop {
+        let cancelled = aws
+            .call("CancelSpotInstanceRequests", |ec2| {
+                ec2.cancel_spot_instance_requests().set_spot_instance_request_ids(Some(ids.clone())).send()
+            })
+            .await;
+        match cancelled {
+            // One that was made just now may be unknown for a moment.
+            Err(failure) if failure.is_not_found() && is_new && began.elapsed() < GRACE => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(failure) if !failure.is_not_found() => return Err(failure.error("cancel the spot request")),
+            _ => return Ok(()),
+        }
     }
 }
 

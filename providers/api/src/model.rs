@@ -275,6 +275,8 @@ pub struct MachineRef<'a> {
     pub plan: Option<&'a Plan>,
     /// TCP port of the engine.
     pub engine_port: u16,
+    /// What its create made, as told to [`crate::Journal::made`].
+    pub made: &'a [Resource],
     /// Side effects that its create was about to have, as told to [`crate::Journal::intend`].
     pub intents: &'a [String],
     /// The saved request of a create whose instance was never recorded: when it was sent, the same

@@ -263,6 +263,7 @@ fn bare<'a>(name: &'a str, owner: &'a Owner, token: &'a MachineToken) -> Machine
         instance: None,
         plan: None,
         engine_port: ENGINE_PORT,
+        made: &[],
         intents: &[],
         unanswered: None,
     }
