@@ -3,6 +3,7 @@
 mod allow;
 mod config;
 mod create;
+mod doctor;
 mod env;
 mod inspect;
 mod ip;
@@ -72,6 +73,7 @@ enum Command {
     Allow(allow::Args),
     Config(config::Args),
     Create(create::Args),
+    Doctor(doctor::Args),
     Env(env::Args),
     Inspect(inspect::Args),
     Ip(ip::Args),
@@ -208,6 +210,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
             let given = matches.subcommand_matches("create").cloned().unwrap_or_default();
             create::run(context, args, &given)?;
         }
+        Command::Doctor(args) => doctor::run(context, &args)?,
         Command::Env(args) => env::run(context, &args)?,
         Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Ip(args) => ip::run(context, &args)?,

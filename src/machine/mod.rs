@@ -8,6 +8,7 @@ mod allow;
 mod authority;
 mod certificates;
 mod create;
+mod doctor;
 mod interrupt;
 mod journal;
 mod list;
@@ -29,6 +30,7 @@ pub use self::{
     access::{Access, program_probes},
     certificates::{Regenerate, Regenerated},
     create::{CreateOptions, Created},
+    doctor::{Area, Checked},
     interrupt::Interrupt,
     list::{Filter, Listed, Status},
     remove::RemoveMode,

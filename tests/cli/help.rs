@@ -2,10 +2,11 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "allow",
     "config",
     "create",
+    "doctor",
     "env",
     "inspect",
     "ip",

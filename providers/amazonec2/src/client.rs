@@ -53,6 +53,7 @@ pub(crate) struct Aws {
 struct Clients {
     ec2: Client,
     ssm: aws_sdk_ssm::Client,
+    quotas: aws_sdk_servicequotas::Client,
     /// Whether the keys are other ones than those that were stored.
     fell_back: bool,
 }
@@ -82,6 +83,15 @@ impl Aws {
 
     pub(crate) fn ssm(&self) -> aws_sdk_ssm::Client {
         self.clients().ssm
+    }
+
+    /// Whether EC2 is asked elsewhere than at AWS's own place: then other services of AWS know nothing of it.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.config.endpoint.is_some()
+    }
+
+    pub(crate) fn quotas(&self) -> aws_sdk_servicequotas::Client {
+        self.clients().quotas
     }
 
     /// Whether calls are signed by other keys than those that the machine was made with.
@@ -142,7 +152,12 @@ impl Clients {
         if config.plain_http {
             ec2 = ec2.interceptor(PlainHttp);
         }
-        Self { ec2: Client::from_conf(ec2.build()), ssm: aws_sdk_ssm::Client::new(sdk), fell_back }
+        Self {
+            ec2: Client::from_conf(ec2.build()),
+            ssm: aws_sdk_ssm::Client::new(sdk),
+            quotas: aws_sdk_servicequotas::Client::new(sdk),
+            fell_back,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! so that it can be found and removed whatever happens. The SDK sits behind `client`.
 
 mod access;
+mod checkup;
 mod client;
 mod config;
 mod create;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Instance, InstanceId, Journal, MachineRef,
+    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Finding, Instance, InstanceId, Journal, MachineRef,
     MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values,
 };
 use serde_json::{Map, Value, json};
@@ -170,6 +171,10 @@ impl Provider for Ec2 {
 
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
         access::allow(&self.aws, machine, sources).await
+    }
+
+    async fn checkup(&self) -> Vec<Finding> {
+        checkup::checkup(&self.aws).await
     }
 
     async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {

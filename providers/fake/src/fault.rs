@@ -31,6 +31,8 @@ pub enum Operation {
     DeleteGroup,
     /// Changing a security group's rules.
     SetRules,
+    /// What `checkup` asks.
+    Checkup,
 }
 
 /// Whether a fault comes before or after the request has had its effect.
