@@ -4,6 +4,7 @@ mod adopt;
 mod allow;
 mod config;
 mod create;
+mod doctor;
 mod env;
 mod flags;
 mod gc;
@@ -79,6 +80,7 @@ enum Command {
     Allow(allow::Args),
     Config(config::Args),
     Create(create::Args),
+    Doctor(doctor::Args),
     Env(env::Args),
     Gc(gc::Args),
     Inspect(inspect::Args),
@@ -230,6 +232,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Allow(args) => allow::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,
         Command::Create(args) => create::run(context, args, &given("create"))?,
+        Command::Doctor(args) => doctor::run(context, &args)?,
         Command::Env(args) => env::run(context, &args)?,
         Command::Gc(args) => gc::run(context, &args, &given("gc"))?,
         Command::Inspect(args) => inspect::run(context, &args)?,

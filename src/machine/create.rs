@@ -66,7 +66,7 @@ impl Core {
         };
         let mut record = match self.may_go_on(name)? {
             true => {
-                let record = self.unfinished(fresh)?;
+                let record = self.record_to_go_on_with(fresh)?;
                 self.talk
                     .about(name)
                     .warn(&format!("going on with a create that ended while the machine was {}", record.phase.word()));
@@ -106,7 +106,7 @@ impl Core {
     }
 
     /// The record to go on with, when it asks for what `wanted` asks for.
-    fn unfinished(&self, wanted: Record) -> Result<Record> {
+    fn record_to_go_on_with(&self, wanted: Record) -> Result<Record> {
         let name = &wanted.name;
         let record = self.store.load(name)?;
         let same = record.driver == wanted.driver

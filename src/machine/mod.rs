@@ -9,6 +9,7 @@ mod allow;
 mod authority;
 mod certificates;
 mod create;
+mod doctor;
 mod gc;
 mod interrupt;
 mod journal;
@@ -34,6 +35,7 @@ pub use self::{
     adopt::AdoptOptions,
     certificates::{Regenerate, Regenerated},
     create::{CreateOptions, Created},
+    doctor::{Area, Checked},
     gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
     interrupt::Interrupt,
     list::{Filter, Listed, Status},

@@ -106,7 +106,9 @@ impl Store {
 
     fn lock_within(&self, what: &str, patience: Duration, on_wait: impl FnOnce()) -> Result<Lock> {
         let directory = self.root.join("locks");
-        atomic::create_directory(&directory).map_err(|e| cannot("make the directory", &directory, e))?;
+        atomic::create_directory(&directory).map_err(|e| {
+            cannot("make the directory", &directory, e).hint("choose another place with --storage-path DIR")
+        })?;
         let lock = Lock::acquire(&directory.join(format!("{what}.lock")), patience, on_wait).map_err(|e| match e {
             LockError::Busy(_) => {
                 Error::new(Kind::Conflict, format!("another rmachine process holds the lock of {what}"))

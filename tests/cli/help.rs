@@ -2,11 +2,12 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "adopt",
     "allow",
     "config",
     "create",
+    "doctor",
     "env",
     "gc",
     "inspect",

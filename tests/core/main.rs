@@ -5,6 +5,7 @@
 mod access;
 mod authority;
 mod create_faults;
+mod doctor;
 mod gc;
 mod lifecycle;
 mod list;

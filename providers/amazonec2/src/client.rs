@@ -60,6 +60,7 @@ struct Clients {
     ec2: Client,
     ssm: aws_sdk_ssm::Client,
     connect: aws_sdk_ec2instanceconnect::Client,
+    quotas: aws_sdk_servicequotas::Client,
     /// Whether the keys are other ones than those that were stored.
     fell_back: bool,
 }
@@ -93,6 +94,15 @@ impl Aws {
 
     pub(crate) fn ssm(&self) -> aws_sdk_ssm::Client {
         self.clients().ssm
+    }
+
+    /// Whether EC2 is asked elsewhere than at AWS's own place: then other services of AWS know nothing of it.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.config.endpoint.is_some()
+    }
+
+    pub(crate) fn quotas(&self) -> aws_sdk_servicequotas::Client {
+        self.clients().quotas
     }
 
     /// Whether calls are signed by other keys than those that the machine was made with.
@@ -174,6 +184,7 @@ impl Clients {
             ec2: Client::from_conf(ec2.build()),
             ssm: aws_sdk_ssm::Client::new(sdk),
             connect: aws_sdk_ec2instanceconnect::Client::new(sdk),
+            quotas: aws_sdk_servicequotas::Client::new(sdk),
             fell_back,
         }
     }

@@ -4,6 +4,7 @@
 //! so that it can be found and removed whatever happens. The SDK sits behind `client`.
 
 mod access;
+mod checkup;
 mod client;
 mod config;
 mod cost;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Instance, InstanceId, Journal, MachineRef,
+    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Finding, Instance, InstanceId, Journal, MachineRef,
     MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Stray,
     Values,
 };
@@ -205,6 +206,10 @@ impl Provider for Ec2 {
 
     async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
         stray::claim(&self.aws, token, owner).await
+    }
+
+    async fn checkup(&self) -> Vec<Finding> {
+        checkup::checkup(&self.aws).await
     }
 
     async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {

@@ -5,6 +5,8 @@ use std::{fmt, net::IpAddr, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::Error;
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
@@ -398,6 +400,17 @@ impl Finding {
     /// Something that may not work for long.
     pub fn warning(subject: impl Into<String>, text: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { health: Health::Warning, subject: subject.into(), text: text.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// Something that could not be had, and so does not work: the error with its causes, its hint as the remedy.
+    pub fn failed(subject: impl Into<String>, error: &Error) -> Self {
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(error);
+        while let Some(cause) = next {
+            text = format!("{text}: {cause}");
+            next = cause.source();
+        }
+        Self { health: Health::Bad, subject: subject.into(), text, remedy: error.hint_text().map(str::to_owned) }
     }
 
     /// Something that does not work.

@@ -24,7 +24,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Instance, InstanceId, Journal, MachineRef,
+    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Finding, Instance, InstanceId, Journal, MachineRef,
     MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, one_place,
 };
 use serde_json::Value;
@@ -117,6 +117,16 @@ impl Provider for Containers {
 
     async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
         inventory::destroy(&self.engine, machine, notify).await
+    }
+
+    async fn checkup(&self) -> Vec<Finding> {
+        vec![match self.engine.docker.version().await.map_err(self.engine.failed("be asked for its version")) {
+            Ok(said) => {
+                let version = said.version.unwrap_or_else(|| "of an unknown version".to_owned());
+                Finding::good("engine", format!("{version} at {}", self.engine.host))
+            }
+            Err(error) => Finding::failed("engine", &error),
+        }]
     }
 
     async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {

@@ -198,6 +198,10 @@ impl Account {
         self.request(Operation::Preflight, |_| Ok(())).await
     }
 
+    pub(crate) async fn checkup(&self) -> Result<()> {
+        self.request(Operation::Checkup, |_| Ok(())).await
+    }
+
     /// The group of `request`'s machine; made when it is not there yet.
     pub(crate) async fn create_group(&self, request: &CreateRequest) -> Result<Resource> {
         self.request(Operation::CreateGroup, |cloud| {

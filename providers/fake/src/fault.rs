@@ -33,6 +33,8 @@ pub enum Operation {
     SetRules,
     /// Changing the owner's tag.
     Claim,
+    /// What `checkup` asks.
+    Checkup,
 }
 
 /// Whether a fault comes before or after the request has had its effect.

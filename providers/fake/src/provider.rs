@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Alternative, BootData, BootForm, CreateRequest, Error, HostTrust, Instance, InstanceId, Journal, Kind, LeftBehind,
-    Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan, Provider,
-    Resource, ResourceKind, Result, StopMode, Stray,
+    Alternative, BootData, BootForm, CreateRequest, Error, Finding, HostTrust, Instance, InstanceId, Journal, Kind,
+    LeftBehind, Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan,
+    Provider, Resource, ResourceKind, Result, StopMode, Stray,
 };
 
 use crate::{account::Account, cloud::Held, fault::Operation};
@@ -183,6 +183,13 @@ impl Provider for FakeProvider {
         }
         let rules = sources.map_or_else(|| vec![caller()], <[IpNet]>::to_vec);
         self.account.set_rules(machine.token, rules).await
+    }
+
+    async fn checkup(&self) -> Vec<Finding> {
+        vec![match self.account.checkup().await {
+            Ok(()) => Finding::good("credentials", "the fake cloud takes them"),
+            Err(error) => Finding::failed("credentials", &error),
+        }]
     }
 
     async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use rmachine_provider_api::{Error, Kind, Notify, Result};
+use rmachine_provider_api::{Error, Finding, Kind, Notify, Result};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,18 @@ pub(crate) async fn choose(
     }
     notify.warn(&warning);
     Ok(Accel::Tcg)
+}
+
+/// What this computer has to run machines of its own architecture with; runs nothing.
+pub(crate) fn checkup() -> Finding {
+    let accel = if cfg!(target_os = "macos") { Accel::Hvf } else { Accel::Kvm };
+    match usable(accel) {
+        Ok(()) => Finding::good("accelerator", accel.name()),
+        Err(trouble) => {
+            let text = format!("{} ({}): machines are emulated, {SLOWER}", trouble.what, trouble.why);
+            Finding::warning("accelerator", text, trouble.hint)
+        }
+    }
 }
 
 struct Trouble {

@@ -5,6 +5,7 @@
 
 mod accel;
 mod build;
+mod checkup;
 mod command;
 mod config;
 mod create;

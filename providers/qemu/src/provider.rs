@@ -4,12 +4,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, CreateRequest, Error, Instance, InstanceId, Journal, Kind, MachineRef, MachineSpec, MachineState,
-    Notify, Observed, Owner, Plan, Provider, Resource, Result, Silent, StopMode,
+    Addresses, CreateRequest, Error, Finding, Instance, InstanceId, Journal, Kind, MachineRef, MachineSpec,
+    MachineState, Notify, Observed, Owner, Plan, Provider, Resource, Result, Silent, StopMode,
 };
 
 use crate::{
-    create, files, image,
+    checkup, create, files, image,
     machine::{self, Machine, Place},
     plan, power, process,
 };
@@ -108,6 +108,10 @@ impl Provider for Qemu {
         notify.progress("removing the disk");
         files::remove(&place.directory)?;
         image::sweep(&self.root)
+    }
+
+    async fn checkup(&self) -> Vec<Finding> {
+        checkup::checkup(&self.root).await
     }
 
     async fn diagnose(&self, machine: &MachineRef<'_>) -> Option<(String, String)> {

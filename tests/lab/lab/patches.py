@@ -15,6 +15,7 @@ from moto.ec2.models.elastic_block_store import VolumeAttachment
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState
 from moto.ec2.responses.instances import InstanceResponse
+from moto.servicequotas.models import ServiceQuotasBackend
 
 from . import inventory
 from .ec2 import Cloud
@@ -45,6 +46,7 @@ def install(cloud: Cloud) -> None:
     _volumes()
     _answers()
     inventory.install()
+    _quotas()
     utils.filter_dict_attribute_mapping.update(FILTERS)
     # moto would hand out strangers' addresses; nothing may ever dial one.
     elastic_network_interfaces.random_public_ip = lambda: None  # type: ignore[assignment,return-value]
@@ -181,3 +183,19 @@ def _answers() -> None:
     InstanceResponse.stop_instances = changed("StoppingInstances", "stop_instances")  # type: ignore[method-assign]
     InstanceResponse.terminate_instances = changed("TerminatingInstances", "terminate_instances")  # type: ignore[method-assign]
     InstanceResponse._parse_block_device_mapping = mappings  # type: ignore[method-assign]
+
+
+def _quotas() -> None:
+    """Service Quotas knows one of EC2's: vCPUs of running on-demand standard instances. It is told, not enforced."""
+    known = ServiceQuotasBackend.get_service_quota
+
+    def get_service_quota(self: ServiceQuotasBackend, service_code: str, quota_code: str) -> dict[str, Any]:
+        if (service_code, quota_code) == ("ec2", "L-1216C47A"):
+            return {
+                "ServiceCode": "ec2", "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)", "QuotaCode": quota_code,
+                "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", "Value": 64.0,
+                "Unit": "None", "Adjustable": True, "GlobalQuota": False,
+            }  # fmt: skip
+        return known(self, service_code, quota_code)
+
+    ServiceQuotasBackend.get_service_quota = get_service_quota  # type: ignore[method-assign]

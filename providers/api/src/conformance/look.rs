@@ -1,7 +1,7 @@
 //! `observe` and `find`.
 
 use super::harness::{Harness, destroyed, made};
-use crate::{InstanceId, MachineState, Owner};
+use crate::{Finding, Health, InstanceId, MachineState, Owner};
 
 /// `observe` answers one entry for each id, in that order; a missing one is a value, not an error.
 pub async fn observe_answers_for_each(harness: &dyn Harness) {
@@ -22,6 +22,15 @@ pub async fn observe_answers_for_each(harness: &dyn Harness) {
         assert!(observed.iter().all(|o| o.state == MachineState::Unknown), "what cannot be told is unknown");
     }
     destroyed(harness, &request, Some(&instance)).await;
+}
+
+/// `checkup` finds nothing bad where machines can be made.
+pub async fn checkup_of_a_good_account(harness: &dyn Harness) {
+    let findings = harness.provider().checkup().await;
+    let bad: Vec<&Finding> = findings.iter().filter(|finding| finding.health == Health::Bad).collect();
+    assert!(bad.is_empty(), "an account that machines are made in is not bad: {bad:?}");
+    let silent = |finding: &&Finding| finding.health != Health::Good && finding.remedy.is_none();
+    assert_eq!(findings.iter().find(silent), None, "what is not good has a remedy");
 }
 
 /// `find` answers for one owner or for all of them.

@@ -19,13 +19,14 @@ mod remove;
 pub use self::{
     create::{create_twice_makes_one, journal_comes_first, preflight_makes_nothing},
     harness::{Entry, Harness, Recorder, Support, machine_ref},
-    look::{find_tells_owners_apart, observe_answers_for_each},
+    look::{checkup_of_a_good_account, find_tells_owners_apart, observe_answers_for_each},
     power::{power, reboot},
     remove::{allow, destroy_ends_with_nothing, destroy_needs_tags_only, destroy_spares_others},
 };
 
 /// Runs every check, one after the other; leaves nothing behind when all hold.
 pub async fn all(harness: &dyn Harness) {
+    checkup_of_a_good_account(harness).await;
     preflight_makes_nothing(harness).await;
     journal_comes_first(harness).await;
     create_twice_makes_one(harness).await;
