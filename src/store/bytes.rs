@@ -26,9 +26,18 @@ pub(super) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 pub(super) fn cannot(what: &str, path: &Path, error: io::Error) -> Error {
-    let full = error.kind() == io::ErrorKind::StorageFull;
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("free some room on that disk; nothing was changed")
+        }
+        io::ErrorKind::NotADirectory => Some("choose another place with --storage-path DIR"),
+        _ => None,
+    };
     let error = Error::new(Kind::Store, format!("cannot {what} {}", path.display())).source(error);
-    if full { error.hint("free some room on that disk; nothing was changed") } else { error }
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 pub(super) fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Error {

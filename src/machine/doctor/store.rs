@@ -141,8 +141,10 @@ impl Walk {
             }
             Err(error) => return self.closed.push((path.to_owned(), error)),
         };
-        if let Err(error) = rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
-            self.closed.push((path.to_owned(), error.into()));
+        // A file system that is mounted read-only was said with the place.
+        let access = rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+        if access == Err(rustix::io::Errno::ACCESS) {
+            self.closed.push((path.to_owned(), io::ErrorKind::PermissionDenied.into()));
         }
         for entry in entries {
             let (path, found) = match entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))) {

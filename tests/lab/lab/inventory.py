@@ -12,6 +12,7 @@ from moto.ec2.models import instance_types
 from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
 from moto.ec2.responses.account_attributes import AccountAttributes
 from moto.ec2.responses.availability_zones_and_regions import AvailabilityZonesAndRegions
+from moto.ec2.responses.elastic_network_interfaces import ElasticNetworkInterfaces
 from moto.ec2.responses.key_pairs import KeyPairs
 from moto.ec2.responses.spot_instances import SpotInstances
 
@@ -33,6 +34,7 @@ def install() -> None:
     _attributes()
     _key_pairs()
     _addresses()
+    _interfaces()
     _spot_prices()
 
 
@@ -98,6 +100,19 @@ def _addresses() -> None:
         release(self, address=address, allocation_id=allocation_id)
 
     ElasticAddressBackend.release_address = checked  # type: ignore[method-assign]
+
+
+def _interfaces() -> None:
+    delete_unused = ElasticNetworkInterfaces.delete_network_interface
+
+    def delete(self: ElasticNetworkInterfaces) -> ActionResult:
+        id = self._get_param("NetworkInterfaceId")
+        nic = self.ec2_backend.enis.get(id)
+        if nic and nic.instance:
+            raise Refused("InvalidParameterValue", f"Network interface '{id}' is currently in use.")
+        return delete_unused(self)
+
+    ElasticNetworkInterfaces.delete_network_interface = delete  # type: ignore[method-assign]
 
 
 def _spot_prices() -> None:

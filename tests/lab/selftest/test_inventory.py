@@ -149,3 +149,11 @@ def test_a_spot_request_tells_when_it_was_made(lab: Lab) -> None:
     request = make(lab, "spot")
     made = lab.ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request])["SpotInstanceRequests"][0]["CreateTime"]
     assert abs(made.timestamp() - time.time()) < 60
+
+
+def test_an_interface_in_use_stays(lab: Lab) -> None:
+    id = lab.run()
+    nic = lab.instance(id)["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    assert code(lab.ec2.delete_network_interface, NetworkInterfaceId=nic) == "InvalidParameterValue"
+    lab.terminate(id)
+    assert lab.control("GET", "resources")["interfaces"] == []
