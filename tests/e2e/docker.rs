@@ -149,6 +149,30 @@ fn whatever_kills_a_create_rm_ends_with_nothing() {
     assert!(recorded >= 4, "most creates had begun");
 }
 
+/// A machine that has lost its record is found by gc; a killed create goes on.
+#[test]
+fn what_lost_its_record_is_found_and_a_killed_create_goes_on() {
+    let _engine = engine_runs();
+    let store = Store::new();
+    create(&store, &["orphan"]).ok();
+    std::fs::remove_dir_all(store.root().join("machines/orphan")).unwrap();
+    let listed = store.rmachine(&["gc"]).ok();
+    for kind in ["instance", "volume", "network"] {
+        assert!(listed.contains(kind), "{kind}: {listed}");
+    }
+
+    let mut killed = store.command(program());
+    assert!(crate::adopt::kill_at(killed.args(["create", "-d", "docker", "again"]), "waiting for SSH"));
+    // The interrupted one has a record: gc leaves it alone, and the network that both are in.
+    store.rmachine(&["gc", "--yes"]).ok();
+    let left = held(&store);
+    assert!(!left.is_empty() && !store.rmachine(&["gc", "--json"]).ok().contains("orphan"), "{left}");
+    create(&store, &["again"]).ok();
+    store.sh("again", "docker version").ok();
+    store.rmachine(&["rm", "-y", "again"]).ok();
+    assert_eq!(held(&store), "");
+}
+
 #[test]
 fn what_is_refused_leaves_nothing() {
     let _engine = engine_runs();

@@ -1,6 +1,7 @@
 //! End-to-end walks on real hosts, with the stock clients. `tests/run` starts the lab that they need;
 //! by hand: `eval "$(tests/lab/up)"; cargo test --test e2e`.
 
+mod adopt;
 mod clients;
 mod docker;
 mod ec2;
