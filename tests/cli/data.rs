@@ -109,3 +109,40 @@ fn a_closed_pipe_is_no_error() {
     let output = shell.env("MACHINE_STORAGE_PATH", user.store()).args(["-c", &script]).output().unwrap();
     assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"{"[..], &b""[..]));
 }
+
+#[test]
+fn doctor_reports_on_stdout_and_fails_when_something_is_bad() {
+    let user = User::with_machines();
+    assert_eq!(user.run(&["rm", "-y", "two"]).code, 0);
+    let answer = user.run(&["doctor"]);
+    // How much is free and how long a certificate lives differ from run to run.
+    let steady = |line: &str| {
+        let cut = ["can be written and locked, ", "good until "].into_iter().find(|cut| line.contains(cut));
+        cut.map_or(line.to_owned(), |cut| format!("{}{cut}…", line.split(cut).next().unwrap_or_default()))
+    };
+    let report: String = answer.stdout.lines().map(|line| format!("{}\n", steady(line))).collect();
+    insta::with_settings!({ prepend_module_to_snapshot => false }, { insta::assert_snapshot!("doctor", report) });
+    assert_eq!((answer.code, answer.stderr.as_str()), (1, "Error: 1 check found something that does not work\n"));
+
+    let json: serde_json::Value = serde_json::from_str(&user.run(&["doctor", "--json", "one"]).stdout).unwrap();
+    let bad: Vec<&serde_json::Value> = json.as_array().unwrap().iter().filter(|c| c["health"] == "bad").collect();
+    assert_eq!((bad.len(), &bad[0]["area"], &bad[0]["subject"]), (1, &"machines".into(), &"one".into()));
+    assert!(bad[0]["remedy"].is_string() && bad[0]["text"].is_string(), "{}", bad[0]);
+}
+
+#[test]
+fn doctor_of_nothing_is_well_and_warnings_are_no_failure() {
+    let user = User::new();
+    let answer = user.run(&["doctor"]);
+    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{}", answer.stdout);
+    assert!(answer.stdout.ends_with("2 checks: 2 ok, 0 warnings, 0 bad\n"), "{}", answer.stdout);
+    assert!(!user.store().exists());
+    std::fs::create_dir_all(user.store().join("tombstones/m-00000001")).unwrap();
+    let answer = user.run(&["doctor"]);
+    assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{}", answer.stdout);
+    assert!(
+        answer.stdout.contains("warn store        tombstones: ") && answer.stdout.contains("\n     fix: `rmachine gc`")
+    );
+    let unknown = user.run(&["doctor", "zzz"]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (4, ""));
+}

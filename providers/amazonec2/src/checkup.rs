@@ -134,7 +134,8 @@ async fn used(aws: &Aws) -> Result<i32> {
 /// Whether an instance counts against the quota: on demand, and of a standard family.
 fn counts(instance: &Instance) -> bool {
     let family = instance.instance_type().and_then(|t| t.as_str().split('.').next()).unwrap_or_default();
-    let special = ["dl", "hpc", "inf", "trn", "u-", "mac", "vt"].iter().any(|special| family.starts_with(special));
+    // These have quotas of their own, though their letters are among those.
+    let special = ["dl", "hpc", "inf", "mac", "trn"].iter().any(|special| family.starts_with(special));
     instance.instance_lifecycle().is_none() && !special && family.starts_with(FAMILIES)
 }
 

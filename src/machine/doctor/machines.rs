@@ -96,10 +96,8 @@ impl Core {
     /// Tries the engine and the host, and lets the provider say why they do not answer.
     async fn reach(&self, record: &Record, account: Option<&Account>, timeout: Duration) -> Vec<Finding> {
         let name = record.name.as_str();
-        let (engine, host) = tokio::join!(
-            Box::pin(within(timeout, self.engine_answers(record, timeout))),
-            Box::pin(within(timeout, self.host_answers(record, timeout)))
-        );
+        let (engine, host) =
+            tokio::join!(Box::pin(self.engine_answers(record, timeout)), Box::pin(self.host_answers(record, timeout)));
         let mut findings = Vec::new();
         let mut answers = Vec::new();
         let mut errors = Vec::new();
@@ -161,7 +159,7 @@ impl Core {
         }
         let about = |error: ssh::Error| Error::from(error).about(&record.name);
         let session = Session::connect(&self.target(record)?, timeout).await.map_err(about)?;
-        let facts = bootstrap::probe(&session).await;
+        let facts = within(timeout, async { Ok(bootstrap::probe(&session).await?) }).await;
         session.close().await;
         Ok(Some(facts?))
     }

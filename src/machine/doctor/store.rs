@@ -141,8 +141,10 @@ impl Walk {
             }
             Err(error) => return self.closed.push((path.to_owned(), error)),
         };
-        if let Err(error) = rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
-            self.closed.push((path.to_owned(), error.into()));
+        // A file system that is mounted read-only was said with the place.
+        let access = rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+        if access == Err(rustix::io::Errno::ACCESS) {
+            self.closed.push((path.to_owned(), io::ErrorKind::PermissionDenied.into()));
         }
         for entry in entries {
             let (path, found) = match entry.and_then(|entry| Ok((entry.path(), entry.metadata()?))) {
@@ -233,11 +235,8 @@ fn is_secret(name: &str) -> bool {
 }
 
 fn tombstones(directory: &Path) -> Option<Finding> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        // One that cannot be read was said with the permissions.
-        Err(_) => return None,
-    };
+    // One that cannot be read was said with the permissions.
+    let Ok(entries) = fs::read_dir(directory) else { return None };
     let names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|n| !n.starts_with('.'))
@@ -262,7 +261,7 @@ fn arguments(paths: &[PathBuf]) -> String {
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
-    shlex::try_quote(&text).map(|quoted| quoted.into_owned()).unwrap_or_else(|_| text.into_owned())
+    shlex::try_quote(&text).map_or_else(|_| text.to_string(), |quoted| quoted.into_owned())
 }
 
 #[cfg(test)]
