@@ -141,7 +141,8 @@ fn doctor_of_nothing_is_well_and_warnings_are_no_failure() {
     let answer = user.run(&["doctor"]);
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{}", answer.stdout);
     assert!(
-        answer.stdout.contains("warn store        tombstones: ") && answer.stdout.contains("\n     fix: `rmachine gc`")
+        answer.stdout.contains("warn store        tombstones: ")
+            && answer.stdout.contains("\n     fix: `rmachine gc --yes`")
     );
     let unknown = user.run(&["doctor", "zzz"]);
     assert_eq!((unknown.code, unknown.stdout.as_str()), (4, ""));

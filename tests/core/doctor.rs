@@ -121,8 +121,8 @@ async fn a_store_that_is_not_there_is_no_damage_and_is_not_made() {
 async fn a_file_in_the_place_of_the_store() {
     let world = World::new();
     std::fs::write(world.store().root(), "").unwrap();
-    let ills = ills(&doctor(&world.core()).await);
-    assert!(ills[0].contains("is no directory") && ills[0].contains("--storage-path"), "{ills:?}");
+    let words = ["is no directory", "--storage-path"];
+    assert_only_ill(&doctor(&world.core()).await, Health::Bad, Area::Store, &words);
 }
 
 #[tokio::test]

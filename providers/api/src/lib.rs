@@ -9,16 +9,18 @@
 pub mod conformance;
 mod driver;
 mod error;
+mod finding;
 mod flags;
 mod model;
 mod provider;
 
 pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, Silent, one_place};
 pub use error::{Error, Kind, LeftBehind, Result, Retry};
+pub use finding::{Finding, Health};
 pub use flags::{Flag, FlagKind, Source, Value, Values};
 pub use model::{
-    Addresses, Alternative, AttemptToken, BootData, BootForm, CreateRequest, Finding, Health, HostTrust, Instance,
-    InstanceId, Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource,
-    ResourceKind, StopMode, Stray,
+    Addresses, Alternative, AttemptToken, BootData, BootForm, CreateRequest, HostTrust, Instance, InstanceId, Login,
+    LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource, ResourceKind,
+    StopMode, Stray,
 };
 pub use provider::{Journal, Provider};

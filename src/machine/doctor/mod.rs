@@ -8,7 +8,7 @@ mod store;
 use std::{future::Future, time::Duration};
 
 use futures::stream::{self, StreamExt};
-use rmachine_provider_api::{Finding, Health};
+use rmachine_provider_api::Finding;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -80,7 +80,10 @@ impl Core {
         let known = match known {
             Ok(known) => known,
             Err(error) => {
-                add(Area::Store, vec![failed("machines", &error)]);
+                // What is no directory was said.
+                if !self.store.root().is_file() {
+                    add(Area::Store, vec![failed("machines", &error)]);
+                }
                 Vec::new()
             }
         };
@@ -134,8 +137,11 @@ async fn within<T>(timeout: Duration, work: impl Future<Output = Result<T>>) -> 
 
 /// Something that does not work, as an error says it; its hints are the remedy.
 fn failed(subject: &str, error: &Error) -> Finding {
-    let remedy = (!error.hints().is_empty()).then(|| error.hints().join("; "));
-    Finding { health: Health::Bad, subject: subject.to_owned(), text: whole(error), remedy }
+    let remedy = match error.hints() {
+        [] => "`rmachine --debug doctor` shows more".to_owned(),
+        hints => hints.join("; "),
+    };
+    Finding::bad(subject, whole(error), remedy)
 }
 
 /// An error and its causes on one line.
