@@ -138,7 +138,8 @@ pub fn full() {
         assert_eq!(disk.account.held().len(), 4, "{what}");
     }
     println!("  nothing left {}, a record left {}, enough room {}", outcomes[0], outcomes[1], outcomes[2]);
-    assert!(outcomes[0] > 3 && outcomes[1] > 3, "not all outcomes were seen: {outcomes:?}");
+    // The roll-back does not need room: what costs money goes, and the record with it.
+    assert!(outcomes[0] > 6 && outcomes[1] == 0, "{outcomes:?}");
 }
 
 pub fn read_only() {
