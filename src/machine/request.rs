@@ -101,7 +101,8 @@ impl Core {
             LoginKey::Generate => {
                 saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned())
             }
-            LoginKey::File(_) => Some(crate::ssh::public_half(&directory.join(file::COPIED_KEY))?),
+            // A key that is gone must not keep rm from its work; a login will say that it is.
+            LoginKey::File(_) => crate::ssh::public_half(&directory.join(file::COPIED_KEY)).ok(),
             LoginKey::Default => None,
         };
         let user_data = saved(file::USER_DATA)?;

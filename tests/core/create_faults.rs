@@ -1,13 +1,10 @@
 //! A create that fails, is interrupted or is killed, at each of its requests.
 
-use std::sync::Arc;
-
 use rmachine::{error::Kind, machine::RemoveMode, store::Phase};
 use rmachine_provider_api::{Capabilities, Kind as CloudKind, StopMode};
 use rmachine_provider_fake::{Effect, Operation, When};
-use tokio::sync::Notify;
 
-use crate::support::{World, options, text};
+use crate::support::{World, killed_at, options, text};
 
 /// The requests of a create that succeeds, each with how many of its kind came before.
 async fn requests() -> Vec<(Operation, usize)> {
@@ -143,16 +140,7 @@ async fn a_create_killed_at_any_request_is_finished_by_rm() {
         for when in [When::Before, When::After] {
             let world = World::new();
             world.account.show_after(5);
-            let reached = Arc::new(Notify::new());
-            let tell = reached.clone();
-            world.account.script(operation, call, when, Effect::hang(move || tell.notify_one()));
-            let core = world.core();
-            tokio::select! {
-                result = core.create(options("m")) => panic!("{operation:?} hangs, yet {result:?}"),
-                () = reached.notified() => {}
-            }
-            drop(core);
-            world.account.calm();
+            killed_at(&world, operation, call, when).await;
             let what = format!("{when:?} {operation:?} {call}");
             let record = world.record("m");
             assert!(matches!(record.phase, Phase::Reserved | Phase::Creating), "{what}");

@@ -1,26 +1,10 @@
 //! A create that ended early is gone on with; one that finds no room goes elsewhere.
 
-use std::sync::Arc;
-
 use rmachine::{error::Kind, machine::RemoveMode, store::Phase};
 use rmachine_provider_api::{Kind as CloudKind, LeftBehind, ResourceKind, Retry, Value};
 use rmachine_provider_fake::{Effect, Operation, When};
-use tokio::sync::Notify;
 
-use crate::support::{World, options, text, with};
-
-/// Runs a create that dies at this request.
-async fn killed_at(world: &World, operation: Operation, call: usize, when: When) {
-    let reached = Arc::new(Notify::new());
-    let tell = reached.clone();
-    world.account.script(operation, call, when, Effect::hang(move || tell.notify_one()));
-    let core = world.core();
-    tokio::select! {
-        result = core.create(options("m")) => panic!("{operation:?} hangs, yet {result:?}"),
-        () = reached.notified() => {}
-    }
-    world.account.calm();
-}
+use crate::support::{World, killed_at, options, text, with};
 
 #[tokio::test]
 async fn a_create_killed_at_any_request_is_finished_by_the_same_create() {

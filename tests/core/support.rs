@@ -10,7 +10,7 @@ use rmachine::{
     store::{Record, Store},
 };
 use rmachine_provider_api::{Capabilities, Notify, Value, Values};
-use rmachine_provider_fake::{Account, FakeDriver};
+use rmachine_provider_fake::{Account, Effect, FakeDriver, Operation, When};
 use tempfile::TempDir;
 
 /// One user with one store and one account.
@@ -117,6 +117,19 @@ pub fn with(name: &str, flags: &[(&'static str, Value)]) -> CreateOptions {
 /// `create --driver none --url URL NAME`.
 pub fn none(name: &str, url: &str) -> CreateOptions {
     CreateOptions { driver: "none".to_owned(), ..with(name, &[("url", Value::Text(url.to_owned()))]) }
+}
+
+/// Runs a create that dies at this request.
+pub async fn killed_at(world: &World, operation: Operation, call: usize, when: When) {
+    let reached = Arc::new(tokio::sync::Notify::new());
+    let tell = reached.clone();
+    world.account.script(operation, call, when, Effect::hang(move || tell.notify_one()));
+    let core = world.core();
+    tokio::select! {
+        result = core.create(options("m")) => panic!("{operation:?} hangs, yet {result:?}"),
+        () = reached.notified() => {}
+    }
+    world.account.calm();
 }
 
 /// The whole text of an error, as one line each.
