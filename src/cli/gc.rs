@@ -130,10 +130,14 @@ fn conclude(context: &Context, args: &Args, report: &GcReport) {
     let program = &context.program;
     let count = report.found.iter().filter(|orphan| orphan.standing.is_deleted()).count();
     let foreign = report.found.iter().filter(|orphan| orphan.standing == Standing::Foreign).count();
-    say(format!("Looked at: {}.", report.places.join("; ")));
+    if !report.places.is_empty() {
+        say(format!("Looked at: {}.", report.places.join("; ")));
+    }
     let (usd, known) = report.monthly_usd();
     let about = format!("{}{usd:.2} US dollars a month", if known { "about " } else { "at least " });
     match (args.yes, count) {
+        // The failures that follow say why this is no answer.
+        (_, 0) if !report.failures.is_empty() => {}
         (_, 0) if args.owner.is_some() => say("That store has left nothing there.".to_owned()),
         (_, 0) => say("This store has left nothing there.".to_owned()),
         (true, _) => say(format!("Deleted {} of {count} things ({about}).", report.deleted)),

@@ -51,12 +51,15 @@ impl Error {
         matches!(self, Self::Unreachable(..) | Self::TimedOut(..) | Self::NotTls(..) | Self::Broken(..) | Self::Api(..))
     }
 
+    /// Whether a firewall between may be the reason.
+    pub fn may_be_kept_out(&self) -> bool {
+        matches!(self, Self::Unreachable(..) | Self::TimedOut(..))
+    }
+
     /// What the user can do.
     fn hint(&self) -> &'static str {
         match self {
-            Self::Unreachable(..) | Self::TimedOut(..) => {
-                "`rmachine status NAME` shows its state; `rmachine allow NAME` lets you in when your address has changed"
-            }
+            Self::Unreachable(..) | Self::TimedOut(..) => "`rmachine status NAME` shows its state",
             Self::ForeignCertificate(_) | Self::WrongName(..) | Self::Expired(_) | Self::ClientRefused(..) => {
                 "`rmachine regenerate-certs NAME` issues certificates that fit"
             }

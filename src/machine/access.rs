@@ -64,10 +64,25 @@ impl Core {
         let tls = TlsFiles { ca_pem: &ca, cert_pem: &cert, key_pem: &key };
         let endpoint = Endpoint { host: access.host.clone(), port: access.port };
         engine::check(&endpoint, &tls, timeout).await.map_err(|e| {
-            Error::from(e)
+            let kept_out = e.may_be_kept_out() && self.has_firewall(&access.name);
+            let error = Error::from(e)
                 .about(&access.name)
-                .context(format!("the engine of machine \"{}\" is not reachable", access.name))
+                .context(format!("the engine of machine \"{}\" is not reachable", access.name));
+            match kept_out {
+                true => {
+                    error.hint(format!("`rmachine allow {}` lets you in when your address has changed", access.name))
+                }
+                false => error,
+            }
         })
+    }
+}
+
+impl Core {
+    /// Whether `allow` could change who reaches machine `name`.
+    fn has_firewall(&self, name: &str) -> bool {
+        let driver = self.store.load(name).ok().and_then(|record| self.driver(&record).ok().cloned());
+        driver.is_some_and(|driver| driver.info().capabilities.ingress)
     }
 }
 
