@@ -66,11 +66,12 @@ impl Core {
         };
         let mut record = match self.may_go_on(name)? {
             true => {
-                let record = self.record_to_go_on_with(fresh)?;
+                let mut record = self.record_to_go_on_with(fresh)?;
+                self.store.save_secrets(name, &configured.secrets)?;
                 self.talk
                     .about(name)
                     .warn(&format!("going on with a create that ended while the machine was {}", record.phase.word()));
-                self.store.save_secrets(name, &configured.secrets)?;
+                self.interrupt.or(self.can_go_on(&mut record)).await?;
                 record
             }
             false => {
@@ -125,6 +126,19 @@ impl Core {
         .hint(format!("or remove what it left with `rmachine rm -y {name}`, then create it again")))
     }
 
+    /// Asks what a create that goes on needs. That it cannot be had now is no reason to undo what there is.
+    async fn can_go_on(&self, record: &mut Record) -> Result<()> {
+        let reached = async {
+            self.load_authority(false).await?;
+            self.provider(record).await?;
+            self.follow(record).await
+        };
+        reached.await.map_err(|e: Error| {
+            e.context(format!("cannot go on with the create of machine \"{}\" now", record.name))
+                .hint(format!("repeat it when that is mended; `rmachine rm -y {}` removes what was made", record.name))
+        })
+    }
+
     /// Carries on from the phase that `record` is in.
     async fn make(&self, record: &mut Record, driver: &dyn Driver) -> Result<()> {
         let notify = self.talk.about(&record.name);
@@ -148,8 +162,6 @@ impl Core {
             let instance = self.make_instance(record, provider.as_ref(), &notify).await?;
             record.instance = Some(instance);
             self.enter(record, Phase::Booting)?;
-        } else {
-            self.interrupt.or(self.follow(record)).await?;
         }
         self.interrupt.check()?;
         if driver.info().capabilities.ssh {

@@ -48,6 +48,26 @@ async fn a_create_that_asks_for_something_else_does_not_go_on() {
     assert_eq!(world.record("m").phase, Phase::Creating, "nothing was changed");
 }
 
+/// Credentials that have expired, a network that is down: what was made stays, and the next try goes on.
+#[tokio::test]
+async fn what_cannot_be_asked_now_undoes_nothing() {
+    let world = World::new();
+    killed_at(&world, Operation::Describe, 1, When::Before).await;
+    world.account.script(Operation::Connect, 1, When::Before, Effect::fail(CloudKind::Credentials));
+    let refused = world.core().create(options("m")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "cannot go on with the create of machine \"m\" now");
+    assert_eq!((world.record("m").phase, world.account.held().len()), (Phase::Creating, 3));
+    world.account.calm();
+    let key = world.store().certs_directory().join("ca-key.pem");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let refused = world.core().create(options("m")).await.unwrap_err();
+    assert_eq!((refused.kind(), world.account.held().len()), (Kind::Store, 3));
+    std::fs::write(&key, kept).unwrap();
+    world.core().create(options("m")).await.unwrap();
+    assert_eq!((world.record("m").phase, world.account.held().len()), (Phase::Ready, 3));
+}
+
 /// Two creates of one name: the second neither waits nor takes over.
 #[tokio::test]
 async fn a_create_that_is_under_way_is_not_taken_over() {

@@ -22,7 +22,7 @@ use crate::{
     ingress, instance as view,
     plan::Resolved,
     tags::{self, filter},
-    watch::{Verdict, Watch},
+    watch::{self, Verdict, Watch},
 };
 
 /// How long an instance may take to run; EC2 itself gives up earlier.
@@ -74,7 +74,12 @@ pub(crate) async fn create(
     let groups: Vec<String> = resolved.groups.iter().chain(&own_groups).cloned().collect();
     journal.progress("starting the instance");
     journal.intend(RUN)?;
-    let started = run_settled(aws, request, &resolved, &groups, &tags).await?;
+    // EC2 remembers a token for a day or so; what an earlier process started is there longer.
+    let known = if request.sent_before { by_attempt(aws, request).await? } else { None };
+    let started = match known.as_ref().and_then(Started::of) {
+        Some(started) => started,
+        None => run_settled(aws, request, &resolved, &groups, &tags).await?,
+    };
     journal.made(&Resource::made(ResourceKind::Instance, &started.id, request, Some(&resolved.zone)))?;
     if let Some(id) = &started.spot_request {
         journal.made(&Resource::made(ResourceKind::SpotRequest, id, request, Some(aws.region())))?;
@@ -203,6 +208,12 @@ impl Started {
             account: None,
         })
     }
+}
+
+/// The instance of the attempt of `request`, in whatever state, as far as EC2 lists it.
+pub(crate) async fn by_attempt(aws: &Aws, request: &CreateRequest) -> Result<Option<aws_sdk_ec2::types::Instance>> {
+    let listed = watch::by_filter(aws, filter("client-token", [request.attempt.as_str()])).await?;
+    Ok(listed.into_iter().next())
 }
 
 async fn run_settled(

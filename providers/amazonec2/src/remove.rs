@@ -66,9 +66,8 @@ async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resol
     if !machine.intents.iter().any(|intent| intent == create::RUN) {
         return Ok(None);
     }
-    let listed = watch::by_filter(aws, filter("client-token", [request.attempt.as_str()])).await?;
-    if let Some(instance) = listed.first() {
-        return Ok(Started::of(instance).filter(|_| view::state(instance) != MachineState::Terminated));
+    if let Some(instance) = create::by_attempt(aws, request).await? {
+        return Ok(Started::of(&instance).filter(|_| view::state(&instance) != MachineState::Terminated));
     }
     let own: Vec<String> =
         inventory::groups(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();

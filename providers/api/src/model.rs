@@ -171,6 +171,8 @@ pub struct CreateRequest {
     pub public_key: Option<String>,
     /// TCP port of the engine that has to be reachable.
     pub engine_port: u16,
+    /// Whether an earlier process may have sent it: what it made is looked for before it is sent again.
+    pub sent_before: bool,
 }
 
 /// What exists, as the record keeps it.

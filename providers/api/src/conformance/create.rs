@@ -1,7 +1,7 @@
 //! `preflight` and `create`.
 
 use super::harness::{Entry, Harness, Recorder, destroyed, held};
-use crate::MachineState;
+use crate::{CreateRequest, MachineState};
 
 /// `preflight` creates nothing, however often it is asked.
 pub async fn preflight_makes_nothing(harness: &dyn Harness) {
@@ -33,6 +33,9 @@ pub async fn create_twice_makes_one(harness: &dyn Harness) {
     let first = harness.provider().create(&request, &journal).await.expect("create makes an instance");
     let second = harness.provider().create(&request, &Recorder::default()).await.expect("a repeated create succeeds");
     assert_eq!(first.id, second.id, "a repeated attempt finds the first instance");
+    let again = CreateRequest { sent_before: true, ..request.clone() };
+    let third = harness.provider().create(&again, &Recorder::default()).await.expect("a create that goes on succeeds");
+    assert_eq!(first.id, third.id, "a create that goes on finds the first instance");
     assert!(second.addresses.dial.is_some(), "create returns when the instance has its addresses");
     if harness.support().makes {
         let observed = harness.provider().observe(std::slice::from_ref(&first.id)).await.expect("observe answers");
