@@ -60,24 +60,27 @@ impl Core {
         })?;
         check_name(&name)?;
         let _lock = self.lock(&name).await?;
-        self.require_free(&name, &token)?;
+        let damaged = self.require_free(&name, &token)?;
         let mut record = record_of(options, &stray, &name, own, token, configured.engine_port);
         let instance = stray.instance.clone();
         record.instance = Some(running(provider.as_ref(), &stray, instance, voice(&notify)).await?);
-        self.store.reserve(&record, self.legacy_fields(&record), &configured.secrets)?;
-        let session = match self.first_login(options, &mut record, provider.as_ref(), voice(&notify)).await {
-            Ok(session) => session,
-            Err(error) => {
-                return Err(match self.store.remove(&name) {
-                    Ok(()) => error,
-                    Err(e) => error.hint(format!("its directory could not be removed: {e}")),
-                });
-            }
-        };
+        let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
+        let session = self.first_login(options, &mut record, provider.as_ref(), &pair, voice(&notify)).await?;
+        provider.claim(&record.token, &record.owner, &name).await.map_err(|e| {
+            Error::from(e).context(format!("the instance {id} stays with the store that it belongs to"))
+        })?;
         // From here on it is this store's machine, and the record stays whatever comes.
+        if damaged {
+            let place = self.store.tombstones();
+            notify.warn(&format!("the files of the damaged record are moved to {}", place.display()));
+            self.store.entomb(&name)?;
+        }
+        self.store.reserve(&record, self.legacy_fields(&record), &configured.secrets)?;
+        let write =
+            |name: &str, text: &str| self.store.write(&self.store.machine_file(&record.name, name), text.as_bytes());
+        write(file::LOGIN_KEY, pair.private_openssh())?;
+        write(file::LOGIN_KEY_PUBLIC, &format!("{}\n", pair.public_openssh()))?;
         self.store.remember_place(&record.driver, &driver.scope(&record.config), &record.config)?;
-        self.save(&record)?;
-        provider.claim(&record.token, &record.owner).await?;
         self.enter(&mut record, Phase::Provisioning)?;
         let authority = self.load_authority(false).await?;
         if let Some(session) = session {
@@ -89,32 +92,29 @@ impl Core {
         Ok(Created { record })
     }
 
-    /// A name that is free, or whose record does not read: its files are moved aside then.
-    fn require_free(&self, name: &str, token: &MachineToken) -> Result<()> {
+    /// Refuses a name that is taken and an instance that has a record; answers whether a record of that name is there
+    /// that does not read, and makes room when the machine is adopted.
+    fn require_free(&self, name: &str, token: &MachineToken) -> Result<bool> {
         for known in self.store.names()? {
             if let Ok(record) = self.store.load(&known)
                 && record.token == *token
             {
-                if known == name && record.phase.is_unfinished() {
-                    // An adoption that ended early: only its files go.
-                    return self.store.remove(name);
-                }
-                return Err(Error::new(Kind::Conflict, format!("machine \"{known}\" has the record of this instance"))
-                    .hint(format!("`rmachine status {known}` shows how it is")));
+                let error = Error::new(Kind::Conflict, format!("machine \"{known}\" has the record of this instance"));
+                return Err(match record.phase.is_unfinished() {
+                    true => {
+                        error.hint(format!("`rmachine provision {known}`, or the same create again, goes on with it"))
+                    }
+                    false => error.hint(format!("`rmachine status {known}` shows how it is")),
+                });
             }
         }
         if !self.store.exists(name) {
-            return Ok(());
+            return Ok(false);
         }
         match self.store.load(name) {
             Ok(_) => Err(Error::new(Kind::Conflict, format!("machine \"{name}\" already exists"))
                 .hint("give the adopted one another name with --name NAME")),
-            Err(error) => {
-                self.talk
-                    .about(name)
-                    .warn(&format!("{error}; its files are moved to {}", self.store.tombstones().display()));
-                self.store.entomb(name)
-            }
+            Err(_) => Ok(true),
         }
     }
 
@@ -125,22 +125,22 @@ impl Core {
         options: &AdoptOptions,
         record: &mut Record,
         provider: &dyn Provider,
+        pair: &KeyPair,
         notify: &dyn Notify,
     ) -> Result<Option<Session>> {
         if !self.driver(record)?.info().capabilities.ssh {
             return Ok(None);
         }
-        let pair = KeyPair::generate_ed25519(&format!("rmachine {}", record.name))?;
-        let write =
-            |name: &str, text: &str| self.store.write(&self.store.machine_file(&record.name, name), text.as_bytes());
-        write(file::LOGIN_KEY, pair.private_openssh())?;
-        write(file::LOGIN_KEY_PUBLIC, &format!("{}\n", pair.public_openssh()))?;
+        // The record and its key come into the store only after the login.
+        let directory = self.store.scratch()?;
+        let key = directory.path().join(file::LOGIN_KEY);
+        self.store.write(&key, pair.private_openssh().as_bytes())?;
         notify.progress("waiting for SSH");
         self.trust_host(record, "--host-key").await?;
-        let ours = self.target(record)?;
+        let ours = Target { keys: vec![key], ..self.target(record)? };
         let session = match &options.ssh_key {
             Some(key) => self.connect(record, &Target { keys: vec![key.clone()], ..ours }, CONNECT).await?,
-            None => self.be_let_in(record, provider, &pair, ours, notify).await?,
+            None => self.be_let_in(record, provider, pair, ours, notify).await?,
         };
         if record.ssh.host_keys.is_empty() {
             record.ssh.host_keys = vec![session.host_key().to_owned()];
@@ -189,17 +189,14 @@ impl Core {
 fn check_owner(stray: &Stray, own: &Owner, named: Option<&Owner>) -> Result<MachineToken> {
     let id = &stray.instance.id;
     let owner = stray.resource.owner.as_ref();
-    if owner != Some(own) && owner != named {
+    if owner.is_none() || (owner != Some(own) && owner != named) {
         let of = owner.map_or_else(|| "nobody".to_owned(), ToString::to_string);
         return Err(Error::new(Kind::Conflict, format!("the instance {id} belongs to another store, {of}"))
             .hint(format!("if that store is lost, take it over with --owner {of}"))
             .hint("a store that is still there would count it as its own as well"));
     }
-    stray
-        .resource
-        .token
-        .clone()
-        .ok_or_else(|| Error::new(Kind::Conflict, format!("the instance {id} has no token of rmachine in its tags")))
+    let token = stray.resource.token.clone().filter(super::gc::is_token);
+    token.ok_or_else(|| Error::new(Kind::Conflict, format!("the instance {id} has no token of rmachine in its tags")))
 }
 
 fn record_of(

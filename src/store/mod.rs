@@ -267,6 +267,18 @@ impl Store {
         fill().inspect_err(|_| debris::sweep_machine(&self.root, name))
     }
 
+    /// A private directory for files that are not the store's yet; it goes when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn scratch(&self) -> Result<tempfile::TempDir> {
+        tempfile::Builder::new()
+            .prefix(atomic::TEMPORARY)
+            .tempdir_in(&self.root)
+            .map_err(|e| cannot("make a directory in", &self.root, e))
+    }
+
     /// Saves the secrets of machine `name`; none removes nothing and writes nothing.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use rmachine::{
 use rmachine_provider_api::{Kind as CloudKind, ResourceKind, Values};
 use rmachine_provider_fake::{Effect, Operation, When};
 
-use crate::support::{World, options, text};
+use crate::support::{World, killed_at, options, text};
 
 fn everywhere(delete: bool) -> GcOptions {
     GcOptions { delete, ..GcOptions::default() }
@@ -224,6 +224,62 @@ async fn a_tombstone_of_an_adopted_machine_only_goes_itself() {
     assert_eq!((report.deleted, report.forgotten.len()), (0, 0));
     assert_eq!(world.account.held().len(), 3);
     assert!(world.store().list_tombstones().unwrap().is_empty());
+}
+
+/// Its tags have the new name: a record that does not read stands for it under that one.
+#[tokio::test]
+async fn a_machine_adopted_under_another_name_is_no_orphan_when_its_record_is_damaged() {
+    let world = World::new();
+    let record = world.core().create(options("web")).await.unwrap().record;
+    std::fs::remove_dir_all(world.store().machine_directory("web")).unwrap();
+    let id = record.instance.unwrap().id;
+    let renamed = AdoptOptions { name: Some("build-7".to_owned()), ..adopt(id.as_str(), None) };
+    world.core().adopt(&renamed).await.unwrap();
+    assert!(world.account.held().iter().all(|h| h.resource.machine.as_deref() == Some("build-7")));
+    std::fs::write(world.store().machine_directory("build-7").join("config.json"), "{").unwrap();
+    assert_eq!(world.core().gc(&everywhere(true)).await.unwrap().deleted, 0);
+    // Nor when the store's id is lost and the old one is named.
+    std::fs::remove_file(world.store().root().join("rmachine.json")).unwrap();
+    assert_eq!(world.core().gc(&on_fake(Some(record.owner.as_str()), true)).await.unwrap().deleted, 0);
+    assert_eq!(world.account.held().len(), 3);
+}
+
+#[tokio::test]
+async fn a_machine_that_cannot_be_claimed_is_not_taken_in() {
+    let world = World::new();
+    let record = world.core().create(options("m")).await.unwrap().record;
+    std::fs::remove_dir_all(world.store().machine_directory("m")).unwrap();
+    world.account.script(Operation::Claim, 1, When::Before, Effect::fail(CloudKind::Denied));
+    let id = record.instance.unwrap().id;
+    let refused = world.core().adopt(&adopt(id.as_str(), None)).await.unwrap_err();
+    assert_eq!(refused.to_string(), format!("the instance {id} stays with the store that it belongs to"));
+    assert_eq!(world.store().names().unwrap(), Vec::<String>::new());
+    world.core().adopt(&adopt(id.as_str(), None)).await.unwrap();
+}
+
+/// An interrupted create is gone on with, and loses neither key nor record to an adoption.
+#[tokio::test]
+async fn an_interrupted_create_is_not_adopted() {
+    let world = World::new();
+    killed_at(&world, Operation::Describe, 1, When::Before).await;
+    let instance = world.account.held().into_iter().find(|h| h.resource.kind == ResourceKind::Instance).unwrap();
+    let refused = world.core().adopt(&adopt(&instance.resource.id, None)).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Conflict);
+    assert!(refused.hints()[0].contains("the same create again"), "{refused:?}");
+    world.core().create(options("m")).await.unwrap();
+}
+
+/// A tag is anybody's to write: `*` in a filter would be every machine.
+#[tokio::test]
+async fn a_token_that_is_none_of_ours_is_left_alone() {
+    let world = World::new();
+    world.core().create(options("m")).await.unwrap();
+    let owner = world.store().owner().unwrap();
+    world.account.plant_with(ResourceKind::Instance, "i-star", owner, "*");
+    let mut report = world.core().gc(&everywhere(true)).await.unwrap();
+    assert_eq!(report.deleted, 0);
+    assert!(report.conclude().unwrap_err().to_string().contains("i-star carries no token"));
+    assert_eq!(world.account.held().len(), 4);
 }
 
 #[tokio::test]

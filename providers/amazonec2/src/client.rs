@@ -75,6 +75,14 @@ impl Aws {
     /// Loads the SDK's configuration; asks no service yet.
     pub(crate) async fn connect(config: Config, secrets: &Secrets, notify: Arc<dyn Notify>) -> Result<Self> {
         let stored = stored_keys(secrets)?;
+        if stored.is_none() && config.key_digest.is_some() {
+            // With the environment's keys it would be another account that is asked.
+            return Err(Error::new(
+                Kind::Credentials,
+                "the access keys that were given for it are not stored any more",
+            )
+            .hint("give them again: --driver amazonec2 with --amazonec2-access-key and --amazonec2-secret-key"));
+        }
         let chain = load(&config, None).await;
         let (active, chain) = match stored {
             Some(keys) => (load(&config, Some(keys)).await, Some(chain)),

@@ -30,6 +30,11 @@ const RUNNING: Duration = Duration::from_secs(300);
 /// How long a group that was just made may be unknown to other calls.
 const SETTLING: Duration = Duration::from_secs(20);
 
+/// How long a group that was just made may be missing in lists.
+const LISTED: Duration = Duration::from_secs(6);
+
+/// The intent of the call that makes a group.
+pub(crate) const MAKE_GROUP: &str = "CreateSecurityGroup";
 /// The intent of the call that makes the instance.
 pub(crate) const RUN: &str = "RunInstances";
 
@@ -120,7 +125,7 @@ async fn make_group(
     tags: &[Tag],
     journal: &dyn Journal,
 ) -> Result<String> {
-    journal.intend("CreateSecurityGroup")?;
+    journal.intend(MAKE_GROUP)?;
     let made = aws
         .call("CreateSecurityGroup", |ec2| {
             ec2.create_security_group()
@@ -163,14 +168,24 @@ async fn make_group(
 async fn ours(aws: &Aws, request: &CreateRequest, resolved: &Resolved, name: &str) -> Result<String> {
     let filters =
         vec![filter("vpc-id", [resolved.vpc.as_str()]), filter("group-name", [name]), tags::by_token(&request.token)];
-    let answer = aws
-        .call("DescribeSecurityGroups", |ec2| ec2.describe_security_groups().set_filters(Some(filters.clone())).send())
-        .await
-        .map_err(|e| e.error("look up the security group"))?;
-    answer.security_groups().first().and_then(|group| group.group_id()).map(str::to_owned).ok_or_else(|| {
-        Error::new(Kind::Conflict, format!("there is a security group {name} already, made by somebody else just now"))
-            .hint("try again; it is used as it is then")
-    })
+    let began = tokio::time::Instant::now();
+    loop {
+        let answer = aws
+            .call("DescribeSecurityGroups", |ec2| {
+                ec2.describe_security_groups().set_filters(Some(filters.clone())).send()
+            })
+            .await
+            .map_err(|e| e.error("look up the security group"))?;
+        if let Some(id) = answer.security_groups().first().and_then(|group| group.group_id()) {
+            return Ok(id.to_owned());
+        }
+        // One whose answer was lost may not be listed yet.
+        if began.elapsed() >= LISTED {
+            let text = format!("there is a security group {name} already, made by somebody else just now");
+            return Err(Error::new(Kind::Conflict, text).hint("try again; it is used as it is then"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 /// Repeats `work` while EC2 does not know the group yet that was just made: it is eventually consistent

@@ -201,6 +201,7 @@ fn meaning(code: &str, region: &str) -> Meaning {
         | "InsufficientCapacity"
         | "InsufficientCapacityOnHost"
         | "SpotMaxPriceTooLow"
+        | "InsufficientFreeAddressesInSubnet"
         | "Unsupported" => hint(
             Kind::Capacity,
             "give several, to be tried in order: --amazonec2-zone a,b, --amazonec2-instance-type t3.micro,t3a.micro, --amazonec2-market spot,on-demand",

@@ -197,3 +197,13 @@ async fn matching(aws: &Aws, filter: impl Fn() -> Filter) -> Result<Vec<Resource
     let (addresses, keys) = futures::future::try_join(addresses(aws, filter()), key_pairs(aws, filter())).await?;
     Ok([instances, spot, volumes, interfaces, addresses, groups, keys].into_iter().flatten().collect())
 }
+
+/// The account of the credentials, as the owner of its default groups; none where it has no VPC.
+pub(crate) async fn accounts(aws: &Aws) -> Result<Vec<String>> {
+    let filter = tags::filter("group-name", ["default"]);
+    let answer = aws
+        .call("DescribeSecurityGroups", |ec2| ec2.describe_security_groups().filters(filter.clone()).send())
+        .await
+        .map_err(|e| e.error("find out the account"))?;
+    Ok(answer.security_groups().iter().filter_map(|group| group.owner_id().map(str::to_owned)).collect())
+}

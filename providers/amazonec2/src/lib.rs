@@ -204,8 +204,8 @@ impl Provider for Ec2 {
         stray::let_in(&self.aws, id, user, public_key).await
     }
 
-    async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
-        stray::claim(&self.aws, token, owner).await
+    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
+        stray::claim(&self.aws, token, owner, name).await
     }
 
     async fn checkup(&self) -> Vec<Finding> {

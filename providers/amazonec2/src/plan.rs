@@ -14,7 +14,7 @@ use crate::{
     client::Aws,
     config::{Config, Market, Spot},
     image::{self, Picked},
-    ingress,
+    ingress, inventory,
     network::{self, NamedGroups, Place},
 };
 
@@ -76,8 +76,11 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
         let vpc = places.first().map(|place| place.vpc.clone()).unwrap_or_default();
         let cidr = places.first().map(|place| place.cidr.clone()).unwrap_or_default();
         let groups = network::named_groups(aws, &config, &vpc).await?;
-        let sources = sources(&config, &groups, &cidr).await?;
-        Ok::<_, Error>((places, groups, sources))
+        let (sources, accounts) =
+            futures::future::try_join(sources(&config, &groups, &cidr), inventory::accounts(aws)).await?;
+        // The subnet's owner is another one where the VPC is shared.
+        let account = accounts.into_iter().next().or_else(|| places.first().and_then(|place| place.account.clone()));
+        Ok::<_, Error>((places, groups, sources, account))
     };
     // What was named alone is taken as it is; EC2 says if it does not fit.
     let offered = async {
@@ -86,7 +89,7 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
             false => network::offers(aws, &config.instance_types).await.map(Some),
         }
     };
-    let (images, architectures, (places, groups, sources), offered, ()) = futures::future::try_join5(
+    let (images, architectures, (places, groups, sources, account), offered, ()) = futures::future::try_join5(
         image::candidates(aws, &config),
         network::architectures(aws, &config.instance_types),
         located,
@@ -121,7 +124,7 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
         subnet: first.place.subnet.clone(),
         vpc: first.place.vpc.clone(),
         zone: first.place.zone.clone(),
-        account: first.place.account.clone(),
+        account,
         groups: groups.existing,
         new_groups: groups.absent,
         sources,

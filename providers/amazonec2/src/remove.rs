@@ -20,11 +20,18 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a new instance may be invisible to the calls that look for it.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long a group that was just made may be missing in lists.
+const SHOWING: Duration = Duration::from_secs(6);
 
 /// Deletes all that was made for `machine`.
 pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let resolved = machine.plan.map(Resolved::read).transpose()?;
+    // A create that ended early, or keys that were exchanged: with those of another account nothing would be found.
+    let began = !machine.intents.is_empty() || !machine.made.is_empty();
+    if aws.fell_back() || (machine.instance.is_none() && began) {
+        check_account(aws, machine, resolved.as_ref()).await?;
+    }
     let started = unanswered(aws, machine, resolved.as_ref()).await?;
     // A persistent request would start another instance in the place of the one that goes.
     if resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot()) {
@@ -52,9 +59,9 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     }
     terminate_all(aws, watch, &ids, notify, deadline).await?;
     notify.progress("removing disks and the security group");
-    let found_more = sweep(aws, watch, machine, resolved.as_ref(), notify, deadline).await?;
+    let found_more = sweep(aws, watch, machine, notify, deadline).await?;
     if ids.is_empty() && !found_more {
-        check_account(aws, machine).await?;
+        check_account(aws, machine, resolved.as_ref()).await?;
     }
     Ok(())
 }
@@ -69,16 +76,15 @@ async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resol
     if let Some(instance) = create::by_attempt(aws, request).await? {
         return Ok(Started::of(&instance).filter(|_| view::state(&instance) != MachineState::Terminated));
     }
-    let own: Vec<String> =
-        inventory::groups(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();
-    if own.is_empty() && resolved.makes_group() {
-        // An earlier rm has deleted the group, which goes only after the instance that it was made for.
-        return Ok(None);
-    }
-    let groups: Vec<String> = resolved.groups.iter().chain(&own).cloned().collect();
+    // Those that were written down, in their order: the request has to be the same. Where an earlier rm has deleted
+    // them, EC2 refuses a request that it has not seen before.
+    let groups: Vec<String> =
+        resolved.groups.iter().cloned().chain(recorded_ids(machine, ResourceKind::SecurityGroup)).collect();
     let tags = tags::of(request, &resolved.config.tags);
     match create::run(aws, request, resolved, &groups, &tags).await {
         Ok(started) => Ok(Some(started)),
+        // Its instance was there, and has been terminated.
+        Err(failure) if failure.is(&["IdempotentInstanceTerminated"]) => Ok(None),
         Err(failure) if failure.is(&["IdempotentParameterMismatch"]) => {
             Err(failure.error("find the instance of an interrupted create").left(LeftBehind::Unknown))
         }
@@ -93,6 +99,11 @@ async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resol
     }
 }
 
+/// What the create wrote down of `kind`, in its order.
+fn recorded_ids(machine: &MachineRef<'_>, kind: ResourceKind) -> impl Iterator<Item = String> {
+    machine.made.iter().filter(move |made| made.kind == kind).map(|made| made.id.clone())
+}
+
 /// Whether a recorded instance that its tag does not find is there all the same.
 async fn is_alive(aws: &Aws, id: &str) -> Result<bool> {
     let listed = watch::by_ids(aws, &[id.to_owned()]).await?;
@@ -102,25 +113,27 @@ async fn is_alive(aws: &Aws, id: &str) -> Result<bool> {
 async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option<String>) -> Result<()> {
     let mut ids: Vec<String> =
         inventory::spot_requests(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();
-    let is_new = known.is_some();
+    let is_new = known.is_some() || machine.instance.is_none();
     let recorded = machine.instance.and_then(|instance| Details::read(&instance.details).spot_request);
-    for id in recorded.into_iter().chain(known) {
+    for id in recorded.into_iter().chain(known).chain(recorded_ids(machine, ResourceKind::SpotRequest)) {
         if !ids.contains(&id) {
             ids.push(id);
         }
     }
-    if ids.is_empty() {
-        return Ok(());
-    }
+    // One a call: one that is not known fails the call for all.
+    futures::future::try_join_all(ids.iter().map(|id| cancel(aws, id, is_new))).await.map(|_| ())
+}
+
+/// Cancels one spot request; one that was made just now, `is_new`, may be unknown for a moment.
+async fn cancel(aws: &Aws, id: &str, is_new: bool) -> Result<()> {
     let began = Instant::now();
     loop {
         let cancelled = aws
             .call("CancelSpotInstanceRequests", |ec2| {
-                ec2.cancel_spot_instance_requests().set_spot_instance_request_ids(Some(ids.clone())).send()
+                ec2.cancel_spot_instance_requests().spot_instance_request_ids(id).send()
             })
             .await;
         match cancelled {
-            // One that was made just now may be unknown for a moment.
             Err(failure) if failure.is_not_found() && is_new && began.elapsed() < GRACE => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -178,12 +191,13 @@ async fn sweep(
     aws: &Aws,
     watch: &Watch,
     machine: &MachineRef<'_>,
-    resolved: Option<&Resolved>,
     notify: &dyn Notify,
     deadline: Instant,
 ) -> Result<bool> {
     let mut found_any = false;
     let mut shared: Vec<String> = Vec::new();
+    let mut gone: Vec<String> = Vec::new();
+    let began = Instant::now();
     let mut pause = Duration::from_millis(300);
     loop {
         let by_token = || tags::by_token(machine.token);
@@ -208,16 +222,17 @@ async fn sweep(
         )
         .await?;
         let mut left: Vec<Resource> = Vec::new();
+        let listed: Vec<String> = groups.iter().map(|group| group.id.clone()).collect();
+        let unlisted = unlisted_groups(aws, machine, &listed, &gone, began).await?;
         for resource in volumes.into_iter().chain(addresses).chain(interfaces).chain(groups).chain(keys) {
             found_any = true;
             if shared.contains(&resource.id) {
                 continue;
             }
-            if !delete(aws, &resource).await? {
-                let named = resolved.is_some_and(|resolved| !resolved.config.groups.is_empty());
-                if resource.kind == ResourceKind::SecurityGroup
-                    && named
-                    && is_used_by_others(aws, machine, &resource.id).await?
+            if delete(aws, &resource).await? {
+                gone.push(resource.id);
+            } else {
+                if resource.kind == ResourceKind::SecurityGroup && is_used_by_others(aws, machine, &resource.id).await?
                 {
                     notify.warn(&format!("the security group {} is used by others as well, so it stays", resource.id));
                     shared.push(resource.id);
@@ -226,8 +241,12 @@ async fn sweep(
                 left.push(resource);
             }
         }
-        if left.is_empty() {
+        if left.is_empty() && unlisted == Unlisted::None {
             return Ok(found_any);
+        }
+        if left.is_empty() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
         }
         let ids: Vec<String> = left.into_iter().map(|resource| resource.id).collect();
         if Instant::now() + pause >= deadline {
@@ -241,6 +260,46 @@ async fn sweep(
         tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
         pause = (pause * 3 / 2).min(Duration::from_secs(5));
     }
+}
+
+/// Whether a group of an interrupted create may still show.
+#[derive(Debug, PartialEq, Eq)]
+enum Unlisted {
+    None,
+    Maybe,
+}
+
+/// Groups of a create that ended early and that no tag finds (yet): those that were written down go by their id, and
+/// one whose answer was never written down is waited for.
+async fn unlisted_groups(
+    aws: &Aws,
+    machine: &MachineRef<'_>,
+    listed: &[String],
+    gone: &[String],
+    began: Instant,
+) -> Result<Unlisted> {
+    if machine.instance.is_some() || began.elapsed() >= SHOWING {
+        return Ok(Unlisted::None);
+    }
+    let recorded: Vec<String> = recorded_ids(machine, ResourceKind::SecurityGroup).collect();
+    let intended = machine.intents.iter().filter(|intent| *intent == create::MAKE_GROUP).count();
+    // The one of the last intent; alternatives use the group again, and intend it again.
+    let answered = !recorded.is_empty() || intended == 0;
+    if !answered && listed.is_empty() && gone.is_empty() {
+        return Ok(Unlisted::Maybe);
+    }
+    for id in recorded.iter().filter(|id| !listed.contains(id) && !gone.contains(id)) {
+        let deleted = aws.call("DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send()).await;
+        match deleted {
+            // In use by what shows late, or not known yet; deleted long ago looks the same.
+            Err(failure) if failure.is_not_found() || failure.is(&["DependencyViolation"]) => {
+                return Ok(Unlisted::Maybe);
+            }
+            Err(failure) => return Err(failure.error(&format!("delete {id}"))),
+            Ok(_) => {}
+        }
+    }
+    Ok(Unlisted::None)
 }
 
 /// Deletes one thing; `false`: it is still in use.
@@ -293,17 +352,12 @@ async fn is_used_by_others(aws: &Aws, machine: &MachineRef<'_>, id: &str) -> Res
 
 /// Nothing was found. That counts only in the account that the machine was made in: with other
 /// credentials nothing would be found either.
-async fn check_account(aws: &Aws, machine: &MachineRef<'_>) -> Result<()> {
+async fn check_account(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resolved>) -> Result<()> {
     let recorded = machine.instance.and_then(|instance| Details::read(&instance.details).account);
+    let recorded = recorded.or_else(|| resolved.and_then(|resolved| resolved.account.clone()));
     let Some(recorded) = recorded else { return Ok(()) };
-    let answer = aws
-        .call("DescribeSecurityGroups", |ec2| {
-            ec2.describe_security_groups().filters(filter("group-name", ["default"])).send()
-        })
-        .await
-        .map_err(|e| e.error("find out the account"))?;
-    let owners: Vec<&str> = answer.security_groups().iter().filter_map(|group| group.owner_id()).collect();
-    if owners.is_empty() || owners.contains(&recorded.as_str()) {
+    let owners = inventory::accounts(aws).await?;
+    if owners.is_empty() || owners.contains(&recorded) {
         return Ok(());
     }
     Err(Error::new(

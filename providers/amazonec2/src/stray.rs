@@ -142,8 +142,8 @@ pub(crate) async fn let_in(aws: &Aws, id: &InstanceId, user: &str, public_key: &
         .hint("log in with a key that the instance knows: --ssh-key PATH"))
 }
 
-/// Makes `owner` the owner of all that carries `token`.
-pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner) -> Result<()> {
+/// Makes `owner` the owner of all that carries `token`, for a machine called `name`.
+pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
     let found = inventory::of_token(aws, token).await?;
     let stale: Vec<String> = found
         .into_iter()
@@ -153,11 +153,14 @@ pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner) -> Res
     if stale.is_empty() {
         return Ok(());
     }
-    let tag = aws_sdk_ec2::types::Tag::builder().key(tags::OWNER).value(owner.as_str()).build();
-    aws.call("CreateTags", |ec2| ec2.create_tags().set_resources(Some(stale.clone())).tags(tag.clone()).send())
-        .await
-        .map(|_| ())
-        .map_err(|e| e.error("take the machine's resources over").left(LeftBehind::Nothing))
+    let tag = |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
+    let tags = vec![tag(tags::OWNER, owner.as_str()), tag(tags::MACHINE, name)];
+    aws.call("CreateTags", |ec2| {
+        ec2.create_tags().set_resources(Some(stale.clone())).set_tags(Some(tags.clone())).send()
+    })
+    .await
+    .map(|_| ())
+    .map_err(|e| e.error("take the machine's resources over (ec2:CreateTags)").left(LeftBehind::Nothing))
 }
 
 /// The regions that the account may use.

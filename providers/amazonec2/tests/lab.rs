@@ -354,7 +354,7 @@ async fn a_stray_is_read_back_and_taken_over() {
     assert_eq!(stray.config["region"], ec2.config["region"]);
     let other = Owner("another-store".into());
     for _ in 0..2 {
-        ec2.provider.claim(&request.token, &other).await.unwrap();
+        ec2.provider.claim(&request.token, &other, "renamed").await.unwrap();
     }
     let found = ec2.provider.find(Some(&other)).await.unwrap();
     assert_eq!(found.len(), 4, "instance, volume, interface, group: {found:?}");

@@ -148,13 +148,13 @@ pub trait Provider: Debug + Send + Sync + 'static {
         Err(Error::unsupported("this driver has no way in besides the machine's own login key"))
     }
 
-    /// Makes `owner` the owner of all that carries `token`. Repeat: success.
+    /// Makes `owner` the owner of all that carries `token`, under the machine's name `name`. Repeat: success.
     ///
     /// # Errors
     ///
     /// `Unsupported` where tags cannot be changed.
-    async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
-        let _ = (token, owner);
+    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
+        let _ = (token, owner, name);
         Err(Error::unsupported("this driver cannot change the owner of a machine"))
     }
 

@@ -109,6 +109,18 @@ impl Account {
         });
     }
 
+    /// Puts a thing in with these tags.
+    pub fn plant_with(&self, kind: ResourceKind, id: &str, owner: Option<Owner>, token: &str) {
+        self.plant(kind, id);
+        let token = Some(MachineToken(token.to_owned()));
+        self.change(|cloud| {
+            for held in cloud.held.iter_mut().filter(|h| h.resource.id == id) {
+                held.resource.owner.clone_from(&owner);
+                held.resource.token.clone_from(&token);
+            }
+        });
+    }
+
     /// Puts a thing in that is none of ours.
     pub fn plant(&self, kind: ResourceKind, id: &str) {
         self.plant_of(kind, id, None);
@@ -328,10 +340,11 @@ impl Account {
     }
 
     /// Makes `owner` the owner of all that carries `token`.
-    pub(crate) async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
+    pub(crate) async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
         self.request(Operation::Claim, |cloud| {
             for held in cloud.held.iter_mut().filter(|h| h.resource.token.as_ref() == Some(token)) {
                 held.resource.owner = Some(owner.clone());
+                held.resource.machine = Some(name.to_owned());
             }
             Ok(())
         })

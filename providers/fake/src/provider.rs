@@ -173,8 +173,8 @@ impl Provider for FakeProvider {
         Ok(Stray { resource: held.resource, state: held.state, plan, config, instance })
     }
 
-    async fn claim(&self, token: &MachineToken, owner: &Owner) -> Result<()> {
-        self.account.claim(token, owner).await
+    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
+        self.account.claim(token, owner, name).await
     }
 
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {

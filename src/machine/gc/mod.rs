@@ -144,7 +144,7 @@ impl Core {
         let mut seen: BTreeSet<(String, ResourceKind, String)> = BTreeSet::new();
         for (index, place) in scanned.iter().enumerate() {
             for resource in &place.resources {
-                if living.holds(resource, own.as_ref(), &place.resources)
+                if living.holds(resource, &place.resources)
                     || !seen.insert((place.driver.clone(), resource.kind, resource.id.clone()))
                 {
                     continue;
@@ -154,7 +154,11 @@ impl Core {
                     continue;
                 }
                 if let (true, Some(owner)) = (standing.is_deleted(), &resource.owner) {
-                    let token = resource.token.clone().unwrap_or_else(|| MachineToken(String::new()));
+                    let Some(token) = token_of(resource) else {
+                        let text = format!("{} carries no token that rmachine gave it, so it stays", resource.id);
+                        report.failures.push(Error::new(Kind::Provider, text).hint("delete it by hand"));
+                        continue;
+                    };
                     let name = resource.machine.clone().unwrap_or_else(|| token.to_string());
                     doomed.insert((index, owner.clone(), token), name);
                 }
@@ -177,7 +181,9 @@ impl Core {
         if options.delete {
             self.delete_all(&scanned, doomed, &mut report).await;
         }
-        if options.driver.is_none() && options.owner.is_none() {
+        // What a tombstone knows is not bound to regions and ages.
+        let everywhere = options.regions.is_empty() && !options.all_regions && options.older_than.is_none();
+        if options.driver.is_none() && options.owner.is_none() && everywhere {
             self.settle_tombstones(&living, options.delete, &mut report).await?;
         }
         Ok(report)
@@ -192,6 +198,10 @@ impl Core {
         let work = doomed.iter().map(|((index, owner, token), name)| async move {
             let notify = self.talk.about(name);
             let machine = bare(name, owner, token);
+            // It may have been adopted meanwhile.
+            if Living::of(&self.store)?.knows(token) {
+                return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" has a record by now, so it stays")));
+            }
             match scanned[*index].provider.destroy(&machine, voice(&notify)).await {
                 Ok(()) => Ok(token),
                 Err(error) => Err(Error::from(error)
@@ -242,8 +252,13 @@ impl Core {
             let mine = |r: &&Resource| {
                 r.owner.is_some() && r.owner == own && r.machine.as_deref() == Some(name) && !tokens.has_token(r)
             };
-            let found: BTreeSet<&MachineToken> =
-                place.resources.iter().filter(mine).filter_map(|r| r.token.as_ref()).collect();
+            let found: BTreeSet<&MachineToken> = place
+                .resources
+                .iter()
+                .filter(mine)
+                .filter_map(|r| r.token.as_ref())
+                .filter(|token| is_token(token))
+                .collect();
             for token in found {
                 let Some(owner) = &own else { continue };
                 place.provider.destroy(&bare(name, owner, token), voice(&notify)).await?;
@@ -252,6 +267,20 @@ impl Core {
         }
         Ok(deleted)
     }
+}
+
+/// The token of a thing, when it is one of ours; what machines share has none. A tag is anybody's to write, and `*`
+/// in a filter would be all machines.
+fn token_of(resource: &Resource) -> Option<MachineToken> {
+    match &resource.token {
+        Some(token) => is_token(token).then(|| token.clone()),
+        None => (resource.kind == ResourceKind::Network).then(|| MachineToken(String::new())),
+    }
+}
+
+/// Whether `token` has the form of [`crate::store::random_id`].
+pub(super) fn is_token(token: &MachineToken) -> bool {
+    token.as_str().len() == 32 && token.as_str().bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// A machine of which only the tags are known.

@@ -60,13 +60,11 @@ impl Living {
 
     /// Whether a record stands for `resource`: its machine's, or one that does not read and has its name. What
     /// machines share is held by any of them; `beside` is what else was found in the same place.
-    pub(super) fn holds(&self, resource: &Resource, own: Option<&Owner>, beside: &[Resource]) -> bool {
+    pub(super) fn holds(&self, resource: &Resource, beside: &[Resource]) -> bool {
         if resource.kind == ResourceKind::Network && resource.token.is_none() {
-            return beside.iter().any(|r| r.owner == resource.owner && r.token.is_some() && self.holds(r, own, &[]));
+            return beside.iter().any(|r| r.owner == resource.owner && r.token.is_some() && self.holds(r, &[]));
         }
-        let ours = own.is_some() && resource.owner.as_ref() == own;
-        self.has_token(resource)
-            || (ours && resource.machine.as_ref().is_some_and(|name| self.unreadable.contains(name)))
+        self.has_token(resource) || resource.machine.as_ref().is_some_and(|name| self.unreadable.contains(name))
     }
 }
 
@@ -119,10 +117,16 @@ impl Core {
                 for name in self.store.names()? {
                     // What does not read says nothing of its place; the places that were written down do.
                     let Ok(record) = self.store.load(&name) else { continue };
-                    let secrets = self.store.load_secrets(&name)?;
-                    known.push(Place { driver: record.driver, config: record.config, secrets });
+                    match self.store.load_secrets(&name) {
+                        Ok(secrets) => known.push(Place { driver: record.driver, config: record.config, secrets }),
+                        Err(error) => report.failures.push(error),
+                    }
                 }
-                for place in self.store.places()? {
+                let remembered = self.store.places().unwrap_or_else(|error| {
+                    report.failures.push(error);
+                    Vec::new()
+                });
+                for place in remembered {
                     known.push(Place { driver: place.driver, config: place.config, secrets: Secrets::default() });
                 }
             }
@@ -151,7 +155,8 @@ impl Core {
                 }
                 // A driver that makes nothing has nothing to look for.
                 Err(error) if error.kind() == CloudKind::Unsupported && options.driver.is_none() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if options.driver.is_some() => return Err(error.into()),
+                Err(error) => report.failures.push(error.into()),
             }
         }
         Ok(places)
