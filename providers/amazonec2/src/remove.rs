@@ -78,8 +78,11 @@ async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resol
     }
     // Those that were written down, in their order: the request has to be the same. Where an earlier rm has deleted
     // them, EC2 refuses a request that it has not seen before.
-    let groups: Vec<String> =
-        resolved.groups.iter().cloned().chain(recorded_ids(machine, ResourceKind::SecurityGroup)).collect();
+    let mut own: Vec<String> = recorded_ids(machine, ResourceKind::SecurityGroup).collect();
+    if own.is_empty() && resolved.makes_group() {
+        own.extend(inventory::groups(aws, tags::by_token(machine.token)).await?.into_iter().map(|group| group.id));
+    }
+    let groups: Vec<String> = resolved.groups.iter().chain(&own).cloned().collect();
     let tags = tags::of(request, &resolved.config.tags);
     match create::run(aws, request, resolved, &groups, &tags).await {
         Ok(started) => Ok(Some(started)),
