@@ -33,7 +33,7 @@ fn resource(kind: ResourceKind, id: String, labels: &Labels, created: Option<Off
         created,
         location: None,
         detail: None,
-        monthly_usd: None,
+        monthly_usd: Some(0.0),
     }
 }
 

@@ -215,7 +215,7 @@ impl Machine {
             created: Some(self.created),
             location: Some(place.directory.display().to_string()),
             detail: None,
-            monthly_usd: None,
+            monthly_usd: Some(0.0),
         };
         [of(ResourceKind::Instance, place.id().0), of(ResourceKind::Volume, format!("{}/disk.qcow2", place.id()))]
     }
