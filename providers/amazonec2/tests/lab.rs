@@ -165,6 +165,8 @@ async fn an_instance_whose_answer_never_came_is_found_and_removed() {
     let before = resources();
     let ec2 = connect(&[], 2, Arc::new(Silent), false).await;
     let request = ec2.request("lost").await;
+    // Shown at once: one that shows later is looked for by its request, which is another test's.
+    lab("POST", "delays", Some(&json!({ "visible": 0 })));
     let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true }));
     let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
     assert_eq!((error.kind(), error.left_behind()), (Kind::Unreachable, &LeftBehind::Unknown), "{error:?}");
@@ -178,6 +180,7 @@ async fn an_instance_whose_answer_never_came_is_found_and_removed() {
         assert_eq!(resources(), before);
     }
     let calls = lab("GET", "calls", None);
+    lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
     let runs = calls.as_array().unwrap().iter().filter(|call| call["action"] == "RunInstances").count();
     assert_eq!(runs, 0, "it is found by its token, and nothing is started in order to be ended");
 }
