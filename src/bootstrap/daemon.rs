@@ -165,7 +165,7 @@ pub(super) fn files(spec: &EngineSpec, unit: &UnitFacts, facts: &HostFacts, keep
     for (key, value) in options(spec)? {
         merge(&mut daemon, key, value);
     }
-    let drop_in = unit.drop_in(facts, spec.port, &settled(&daemon), &spec.env);
+    let drop_in = unit.drop_in(facts, spec, &settled(&daemon));
     Ok(Files { daemon_json_live: live(&mut daemon, keep), daemon_json: pretty(&daemon), drop_in })
 }
 

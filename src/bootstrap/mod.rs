@@ -100,7 +100,9 @@ pub async fn provision(
     notify.progress("configuring the engine");
     let keep_running = !facts.swarm && unit.is_active;
     let files = daemon::files(spec, &unit, facts, keep_running)?;
-    let answer = apply(session, facts, tls, &files, false, spec.port).await?;
+    // A port on the loopback needs no opening in the host's firewall.
+    let opened = if spec.on_loopback { 0 } else { spec.port };
+    let answer = apply(session, facts, tls, &files, false, opened).await?;
     let mut warnings = unit.notes;
     warnings.extend(answer.all("warning").map(str::to_owned));
     let restarted = answer.is("restarted");

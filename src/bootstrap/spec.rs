@@ -73,6 +73,8 @@ pub struct EngineSpec {
     pub env: Vec<String>,
     /// TCP port to listen on.
     pub port: u16,
+    /// Whether it listens on the host's loopback address only.
+    pub on_loopback: bool,
     /// Value of the label `provider`, as docker-machine sets it.
     pub provider_label: Option<String>,
 }

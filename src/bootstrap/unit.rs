@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Error, HostFacts, Result, host};
+use super::{Answer, EngineSpec, Error, HostFacts, Result, host};
 
 /// The engine's unit as it stands, our own drop-in included.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ impl UnitFacts {
     /// The drop-in: the unit's own command without what we set, and with it.
     ///
     /// `settled` are the options that daemon.json sets: dockerd refuses an option that is set in both.
-    pub(super) fn drop_in(&self, facts: &HostFacts, port: u16, settled: &BTreeSet<String>, env: &[String]) -> String {
+    pub(super) fn drop_in(&self, facts: &HostFacts, spec: &EngineSpec, settled: &BTreeSet<String>) -> String {
         let (program, rest) = self.argv.split_first().map_or(("/usr/bin/dockerd", &[][..]), |(p, r)| (p.as_str(), r));
         let mut words: Vec<String> = vec![program.to_owned()];
         if self.has_socket {
@@ -58,15 +58,19 @@ impl UnitFacts {
         } else {
             words.extend(["-H".to_owned(), "unix:///var/run/docker.sock".to_owned()]);
         }
-        let any = if facts.ipv6 { "[::]" } else { "0.0.0.0" };
-        words.extend(["-H".to_owned(), format!("tcp://{any}:{port}")]);
+        let address = match (spec.on_loopback, facts.ipv6) {
+            (true, _) => "127.0.0.1",
+            (false, true) => "[::]",
+            (false, false) => "0.0.0.0",
+        };
+        words.extend(["-H".to_owned(), format!("tcp://{address}:{}", spec.port)]);
         for (option, file) in [("tlscacert", "ca.pem"), ("tlscert", "server.pem"), ("tlskey", "server-key.pem")] {
             words.push(format!("--{option}=/etc/docker/{file}"));
         }
         words.push("--tlsverify".to_owned());
         words.extend(without(rest.to_vec(), settled).into_iter().flat_map(|word| self.expand(word, settled)));
         let mut text = String::from("# Made by rmachine.\n[Service]\n");
-        for variable in env {
+        for variable in &spec.env {
             text.push_str(&format!("Environment={}\n", systemd_quoted(variable)));
         }
         text.push_str(&format!("ExecStart=\nExecStart={}", words.join(" ")));

@@ -30,11 +30,15 @@ fn unit(exec: &str, environment: &str) -> UnitFacts {
     UnitFacts::read(&Answer::parse(text.as_bytes())).unwrap()
 }
 
+fn at_port(env: &[&str]) -> EngineSpec {
+    EngineSpec { port: 2376, env: env.iter().map(|text| (*text).to_owned()).collect(), ..EngineSpec::default() }
+}
+
 const DEBIAN: &str = "{ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS ; ignore_errors=no ; start_time=[n/a] ; pid=0 }";
 
 #[test]
 fn debians_command_is_kept() {
-    let drop_in = unit(DEBIAN, "# DOCKER_OPTS=\"--dns 8.8.8.8\"\n").drop_in(&facts(), 2376, &BTreeSet::new(), &[]);
+    let drop_in = unit(DEBIAN, "# DOCKER_OPTS=\"--dns 8.8.8.8\"\n").drop_in(&facts(), &at_port(&[]), &BTreeSet::new());
     insta::assert_snapshot!(drop_in, @"
     # Made by rmachine.
     [Service]
@@ -45,10 +49,10 @@ fn debians_command_is_kept() {
 
 #[test]
 fn a_second_time_changes_nothing() {
-    let first = unit(DEBIAN, "").drop_in(&facts(), 2376, &BTreeSet::new(), &[]);
+    let first = unit(DEBIAN, "").drop_in(&facts(), &at_port(&[]), &BTreeSet::new());
     let command = first.lines().last().unwrap().strip_prefix("ExecStart=").unwrap();
     let exec = format!("{{ path=x ; argv[]={command} ; ignore_errors=no }}");
-    assert_eq!(unit(&exec, "").drop_in(&facts(), 2376, &BTreeSet::new(), &[]), first);
+    assert_eq!(unit(&exec, "").drop_in(&facts(), &at_port(&[]), &BTreeSet::new()), first);
 }
 
 #[test]
@@ -57,11 +61,17 @@ fn options_that_daemon_json_sets_too_are_dropped() {
     let exec = DEBIAN.replace("$DOCKER_OPTS", "-s vfs $DOCKER_OPTS $UNKNOWN");
     let drop_in = unit(&exec, "DOCKER_OPTS=\"--dns 8.8.8.8 --mtu=1400 -H tcp://0.0.0.0:2375\"\n").drop_in(
         &facts(),
-        2376,
+        &at_port(&["A=b \"c\" 100%"]),
         &settled,
-        &["A=b \"c\" 100%".to_owned()],
     );
     assert!(drop_in.contains("--containerd=/run/containerd/containerd.sock --mtu=1400 $UNKNOWN"), "{drop_in}");
     assert!(!drop_in.contains("2375") && !drop_in.contains("vfs") && !drop_in.contains("8.8.8.8"), "{drop_in}");
     assert!(drop_in.contains(r#"Environment="A=b \"c\" 100%%""#), "{drop_in}");
+}
+
+#[test]
+fn behind_a_tunnel_it_listens_on_the_loopback_only() {
+    let spec = EngineSpec { on_loopback: true, ..at_port(&[]) };
+    let drop_in = unit(DEBIAN, "").drop_in(&facts(), &spec, &BTreeSet::new());
+    assert!(drop_in.contains("-H tcp://127.0.0.1:2376 ") && !drop_in.contains("[::]"), "{drop_in}");
 }

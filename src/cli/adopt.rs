@@ -45,6 +45,9 @@ pub struct Args {
     /// The host's public key, or its fingerprint (SHA256:…); else known_hosts, or a question
     #[arg(long, value_name = "KEY")]
     host_key: Option<String>,
+    /// Reach the engine through SSH only: its port is open to nobody
+    #[arg(long)]
+    ssh_tunnel: bool,
 }
 
 pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result<()> {
@@ -61,6 +64,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         owner: args.owner.map(Owner),
         ssh_key: args.ssh_key,
         host_key: args.host_key,
+        ssh_tunnel: args.ssh_tunnel,
         engine: EngineSpec::default(),
     };
     let record = context.run(context.core.adopt(&options))?.record;

@@ -58,6 +58,9 @@ pub struct Args {
     /// More names and addresses for the engine's certificate (may be repeated)
     #[arg(long, value_name = "NAME")]
     tls_san: Vec<String>,
+    /// Reach the engine through SSH only: its port is open to nobody
+    #[arg(long)]
+    ssh_tunnel: bool,
     /// Keep what was made when the create fails, to look into it
     #[arg(long)]
     keep_on_failure: bool,
@@ -94,6 +97,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         values,
         engine,
         tls_sans: args.tls_san,
+        ssh_tunnel: args.ssh_tunnel,
         keep_on_failure: args.keep_on_failure,
     };
     let created = context.run_undoing(context.core.create(options))?;

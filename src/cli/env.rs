@@ -55,6 +55,7 @@ fn unset(context: &Context, args: &Args) -> EnvPlan {
 fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
     let name = &args.name.name;
     let access = context.core.access(name)?;
+    context.ensure_tunnel(&access)?;
     if args.check || program_probes(&context.program) {
         context.run(context.core.check(&access, Duration::from_secs(10)))?;
     }

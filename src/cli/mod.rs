@@ -23,6 +23,7 @@ mod ssh;
 mod start;
 mod status;
 mod stop;
+mod tunnel;
 pub mod ui;
 mod url;
 mod usage;
@@ -96,6 +97,7 @@ enum Command {
     Start(start::Args),
     Status(status::Args),
     Stop(stop::Args),
+    Tunnel(tunnel::Args),
     Url(url::Args),
     Version(version::Args),
 }
@@ -132,6 +134,14 @@ impl Context {
             watch.abort();
             result
         })
+    }
+
+    /// Starts the tunnel of a machine whose engine is reached through SSH, when it does not run.
+    fn ensure_tunnel(&self, access: &crate::machine::Access) -> Result<()> {
+        if !access.tunnel || self.core.tunnel_runs(&access.name)? {
+            return Ok(());
+        }
+        self.run(self.core.ensure_tunnel(&access.name))
     }
 
     fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -248,6 +258,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Start(args) => start::run(context, &args)?,
         Command::Status(args) => status::run(context, &args)?,
         Command::Stop(args) => stop::run(context, &args)?,
+        Command::Tunnel(args) => tunnel::run(context, &args)?,
         Command::Url(args) => url::run(context, &args)?,
         Command::Version(args) => version::run(context, &args)?,
     }

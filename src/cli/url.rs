@@ -18,6 +18,7 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let access = context.core.access(&args.name.name)?;
+    context.ensure_tunnel(&access)?;
     if args.check || program_probes(&context.program) {
         context.run(context.core.check(&access, Duration::from_secs(10)))?;
     }

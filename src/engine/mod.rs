@@ -5,6 +5,8 @@ mod transport;
 
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 pub use self::error::Error;
 
 /// Where an engine listens.
@@ -61,14 +63,40 @@ pub struct EngineVersion {
 /// [`Error`], which says the part that failed: connection, its certificate, ours, or the answer.
 pub async fn check(endpoint: &Endpoint, tls: &TlsFiles<'_>, timeout: Duration) -> Result<EngineVersion, Error> {
     let work = async {
-        let docker = transport::connect(endpoint, tls).await?;
-        let docker = docker.negotiate_version().await.map_err(|e| Error::from_bollard(endpoint, e))?;
-        let version = docker.version().await.map_err(|e| Error::from_bollard(endpoint, e))?;
-        let arch = version.arch.unwrap_or_default();
-        let (Some(version), Some(api_version)) = (version.version, version.api_version) else {
-            return Err(Error::NotDocker(endpoint.url()));
-        };
-        Ok(EngineVersion { version, api_version, arch })
+        let stream = transport::dial(endpoint).await?;
+        version(stream, endpoint, tls).await
     };
     tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Error::TimedOut(endpoint.url(), timeout)))
+}
+
+/// As [`check`], over `stream`, which ends at the engine that calls itself `endpoint`.
+///
+/// # Errors
+///
+/// As [`check`].
+pub async fn check_over<S>(
+    stream: S,
+    endpoint: &Endpoint,
+    tls: &TlsFiles<'_>,
+    timeout: Duration,
+) -> Result<EngineVersion, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let work = version(stream, endpoint, tls);
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Error::TimedOut(endpoint.url(), timeout)))
+}
+
+async fn version<S>(stream: S, endpoint: &Endpoint, tls: &TlsFiles<'_>) -> Result<EngineVersion, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let docker = transport::connect(stream, endpoint, tls).await?;
+    let docker = docker.negotiate_version().await.map_err(|e| Error::from_bollard(endpoint, e))?;
+    let version = docker.version().await.map_err(|e| Error::from_bollard(endpoint, e))?;
+    let arch = version.arch.unwrap_or_default();
+    let (Some(version), Some(api_version)) = (version.version, version.api_version) else {
+        return Err(Error::NotDocker(endpoint.url()));
+    };
+    Ok(EngineVersion { version, api_version, arch })
 }

@@ -12,7 +12,11 @@ use rustls::{
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
-use tokio::{net::TcpStream, sync::Mutex};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::Mutex,
+};
 use tokio_rustls::TlsConnector;
 
 use super::{Endpoint, Error, TlsFiles};
@@ -53,17 +57,24 @@ fn config(tls: &TlsFiles<'_>) -> Result<ClientConfig, Error> {
     Ok(config)
 }
 
-/// Connects to `endpoint`, proves both sides, and answers a bollard client over that connection.
-pub(super) async fn connect(endpoint: &Endpoint, tls: &TlsFiles<'_>) -> Result<Docker, Error> {
+/// Opens a TCP connection to `endpoint`.
+pub(super) async fn dial(endpoint: &Endpoint) -> Result<TcpStream, Error> {
+    let unreachable = |e| Error::Unreachable(endpoint.url(), e);
+    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(unreachable)?;
+    tcp.set_nodelay(true).map_err(unreachable)?;
+    Ok(tcp)
+}
+
+/// Proves both sides over `stream`, and answers a bollard client over that connection.
+pub(super) async fn connect<S>(stream: S, endpoint: &Endpoint, tls: &TlsFiles<'_>) -> Result<Docker, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let config = config(tls)?;
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|e| Error::Identity(format!("{:?} is no host name: {e}", endpoint.host)))?;
-    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
-        .await
-        .map_err(|e| Error::Unreachable(endpoint.url(), e))?;
-    tcp.set_nodelay(true).map_err(|e| Error::Unreachable(endpoint.url(), e))?;
     let stream =
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e| Error::from_tls(endpoint, e))?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| Error::from_tls(endpoint, e))?;
     let (sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|e| Error::from_hyper(endpoint, e))?;
     // The request in flight gets the connection's error; there is nobody else to tell.

@@ -6,7 +6,7 @@ use super::Core;
 use crate::{
     engine::{self, Endpoint, EngineVersion, TlsFiles},
     error::{Error, Kind, Result},
-    store::{Power, Record, file},
+    store::{LOOPBACK, Power, Record, file},
 };
 
 /// How a docker client reaches a machine's engine.
@@ -16,12 +16,14 @@ pub struct Access {
     pub name: String,
     /// `DOCKER_HOST`.
     pub url: String,
-    /// The host to dial.
+    /// The host to dial: this computer's loopback where the engine is reached through SSH.
     pub host: String,
     /// The address where ports answer that containers publish; mostly the same.
     pub ip: String,
     /// The port to dial.
     pub port: u16,
+    /// Whether that is a tunnel, which [`Core::ensure_tunnel`] starts.
+    pub tunnel: bool,
     /// `DOCKER_CERT_PATH`.
     pub cert_path: PathBuf,
 }
@@ -42,9 +44,11 @@ impl Core {
         };
         let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(record.engine_port);
         let ip = record.published_address().unwrap_or_else(|| host.to_owned());
+        let tunnel = record.tunnel_port.is_some();
+        let host = if tunnel { LOOPBACK } else { host };
         let own = self.store.machine_directory(name);
         let cert_path = if own.join(file::CA_CERT).exists() { own } else { self.store.certs_directory() };
-        Ok(Access { name: name.to_owned(), host: host.to_owned(), ip, port, url, cert_path })
+        Ok(Access { name: name.to_owned(), host: host.to_owned(), ip, port, tunnel, url, cert_path })
     }
 
     /// Asks the engine behind `access` for its version, over mTLS.
@@ -62,9 +66,12 @@ impl Core {
         };
         let (ca, cert, key) = (read(file::CA_CERT)?, read(file::CLIENT_CERT)?, read(file::CLIENT_KEY)?);
         let tls = TlsFiles { ca_pem: &ca, cert_pem: &cert, key_pem: &key };
+        if access.tunnel && !self.tunnel_runs(&access.name)? {
+            return self.check_through(&self.store.load(&access.name)?, &tls, timeout).await;
+        }
         let endpoint = Endpoint { host: access.host.clone(), port: access.port };
         engine::check(&endpoint, &tls, timeout).await.map_err(|e| {
-            let kept_out = e.may_be_kept_out() && self.has_firewall(&access.name);
+            let kept_out = !access.tunnel && e.may_be_kept_out() && self.has_firewall(&access.name);
             let error = Error::from(e)
                 .about(&access.name)
                 .context(format!("the engine of machine \"{}\" is not reachable", access.name));

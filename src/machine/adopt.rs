@@ -34,6 +34,8 @@ pub struct AdoptOptions {
     pub ssh_key: Option<PathBuf>,
     /// The host's key or its fingerprint; else known_hosts or the user's word.
     pub host_key: Option<String>,
+    /// Reach the engine through SSH only.
+    pub ssh_tunnel: bool,
     /// What the engine shall be.
     pub engine: EngineSpec,
 }
@@ -61,7 +63,12 @@ impl Core {
         check_name(&name)?;
         let _lock = self.lock(&name).await?;
         let damaged = self.require_free(&name, &token)?;
+        if options.ssh_tunnel {
+            super::tunnel::require_ssh(driver.as_ref())?;
+        }
         let mut record = record_of(options, &stray, &name, own, token, configured.engine_port);
+        record.engine.on_loopback = options.ssh_tunnel;
+        record.tunnel_port = options.ssh_tunnel.then(|| self.free_port()).transpose()?;
         let instance = stray.instance.clone();
         record.instance = Some(running(provider.as_ref(), &stray, instance, voice(&notify)).await?);
         let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;

@@ -7,7 +7,7 @@ use rmachine_provider_api::{
 };
 use time::OffsetDateTime;
 
-use super::{Core, ENGINE_PORT, blocking, journal::RecordJournal, voice};
+use super::{Core, ENGINE_PORT, blocking, journal::RecordJournal, tunnel, voice};
 use crate::{
     bootstrap::{EngineSource, EngineSpec},
     certs::Sans,
@@ -28,6 +28,8 @@ pub struct CreateOptions {
     pub engine: EngineSpec,
     /// More names and addresses for the server certificate.
     pub tls_sans: Vec<String>,
+    /// Reach the engine through SSH only.
+    pub ssh_tunnel: bool,
     /// Keep what was made when it fails.
     pub keep_on_failure: bool,
 }
@@ -53,6 +55,9 @@ impl Core {
         Sans::parse(&options.tls_sans)?;
         let configured = driver.configure(&options.values)?;
         let name = options.name.as_str();
+        if options.ssh_tunnel {
+            tunnel::require_ssh(driver.as_ref())?;
+        }
         let resumed = self.may_go_on(name)?;
         let owner = self.store.prepare()?;
         // Where another process makes it right now, a second create has nothing to wait for.
@@ -60,9 +65,11 @@ impl Core {
         if driver.places(&configured.config, &[]).is_ok() {
             self.store.remember_place(&options.driver, &driver.scope(&configured.config), &configured.config)?;
         }
+        let engine = EngineSpec { on_loopback: options.ssh_tunnel, ..options.engine.clone() };
         let fresh = Record {
             extra_sans: options.tls_sans.clone(),
-            ..fresh_record(name, &options.driver, &options.engine, configured.config, configured.engine_port, owner)
+            tunnel_port: options.ssh_tunnel.then(|| self.free_port()).transpose()?,
+            ..fresh_record(name, &options.driver, &engine, configured.config, configured.engine_port, owner)
         };
         let mut record = match self.may_go_on(name)? {
             true => {
@@ -269,6 +276,7 @@ pub(super) fn fresh_record(
         power: Power::Running,
         config,
         engine_port,
+        tunnel_port: None,
         engine,
         extra_sans: Vec::new(),
         plan: None,

@@ -21,6 +21,7 @@ mod remove;
 mod request;
 mod shell;
 mod talk;
+mod tunnel;
 
 use std::{
     collections::HashMap,
@@ -158,6 +159,7 @@ fn machine_ref<'a>(record: &'a Record, unanswered: Option<&'a CreateRequest>) ->
         instance: record.instance.as_ref(),
         plan: record.plan.as_ref(),
         engine_port: record.engine_port,
+        engine_through_ssh: record.tunnel_port.is_some(),
         made: &record.resources,
         intents: &record.intents,
         unanswered,

@@ -46,6 +46,7 @@ impl Core {
         let notify = self.talk.about(name);
         let provider = self.provider(&record).await?;
         notify.progress(if mode == StopMode::Force { "killing" } else { "stopping" });
+        self.end_tunnel(name).await?;
         provider.stop(&id, mode, voice(&notify)).await?;
         record.power = Power::Stopped;
         self.save(&record)

@@ -180,10 +180,18 @@ impl Core {
             cert_pem: &authority.client.cert_pem,
             key_pem: &authority.client.key_pem,
         };
+        let session = match record.tunnel_port {
+            Some(_) => Some(self.connect(record, &self.target(record)?, ENGINE_START).await?),
+            None => None,
+        };
         let deadline = Instant::now() + ENGINE_START;
         let mut pause = Duration::from_millis(50);
         loop {
-            match engine::check(&endpoint, &tls, ENGINE_TRY).await {
+            let tried = match &session {
+                Some(session) => Self::check_over(session, record, &tls, ENGINE_TRY).await,
+                None => engine::check(&endpoint, &tls, ENGINE_TRY).await,
+            };
+            match tried {
                 Ok(version) => return Ok(version),
                 Err(error) if error.may_pass() && Instant::now() < deadline => {
                     tokio::time::sleep(pause).await;

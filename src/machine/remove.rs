@@ -48,6 +48,7 @@ impl Core {
                 .hint(format!("`rmachine protect --off {name}` ends that")));
         }
         notify.progress("removing");
+        self.end_tunnel(name).await?;
         match self.destroy(&mut record, voice(&notify)).await {
             Ok(()) => Ok(()),
             Err(error) if mode == RemoveMode::Force => self.forget_with_remains(&record, error),

@@ -115,6 +115,7 @@ impl Core {
             user_data,
             public_key,
             engine_port: record.engine_port,
+            engine_through_ssh: record.tunnel_port.is_some(),
             sent_before: !record.intents.is_empty(),
         }))
     }

@@ -312,6 +312,11 @@ impl Session {
         Ok(channel.into_stream())
     }
 
+    /// Whether the connection stands, as far as is known.
+    pub fn is_open(&self) -> bool {
+        !self.handle.is_closed()
+    }
+
     /// Says goodbye; a session that is dropped without it ends as well.
     pub async fn close(self) {
         let bye = self.handle.disconnect(Disconnect::ByApplication, "", "");

@@ -91,6 +91,20 @@ impl Store {
         self.lock_within(&format!("machine-{name}"), Duration::ZERO, || {})
     }
 
+    /// Takes the lock that the tunnel of machine `name` holds while it runs; `None` when one runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when the file system cannot lock.
+    pub fn lock_tunnel(&self, name: &str, patience: Duration) -> Result<Option<Lock>> {
+        let path = self.root.join("locks").join(format!("tunnel-{name}.lock"));
+        match Lock::acquire(&path, patience, || {}) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(LockError::Busy(_)) => Ok(None),
+            Err(LockError::Io(path, source)) => Err(cannot("lock", &path, source)),
+        }
+    }
+
     /// Takes the lock of the CA.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub use self::{
     name::check_name,
     phase::Phase,
     places::Place,
-    record::{HostRecord, Power, RECORD_VERSION, Record, SshRecord},
+    record::{HostRecord, LOOPBACK, Power, RECORD_VERSION, Record, SshRecord},
     tombs::Tombstone,
 };
 use crate::{
@@ -54,6 +54,10 @@ pub mod file {
     pub const CREDENTIALS: &str = "credentials.json";
     /// First-boot data as sent, for a byte-for-byte repeat.
     pub const USER_DATA: &str = "user-data";
+    /// The tunnel that runs: id of its process's run, written by it.
+    pub const TUNNEL: &str = "tunnel";
+    /// What the tunnel that runs in the background says.
+    pub const TUNNEL_LOG: &str = "tunnel.log";
     /// The login key that we made.
     pub const LOGIN_KEY: &str = "id_ed25519";
     /// Its public half.
@@ -307,6 +311,18 @@ impl Store {
     /// [`Kind::Store`]; the old content is there then.
     pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         atomic::write(path, bytes, atomic::PRIVATE).map_err(|e| cannot("write", path, e))
+    }
+
+    /// Removes a file under the store. Missing is success.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn remove_file(&self, path: &Path) -> Result<()> {
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(cannot("remove", path, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Reads a file under the store; `None` when it is missing.

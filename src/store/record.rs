@@ -12,6 +12,9 @@ use crate::{bootstrap::EngineSpec, engine::Endpoint};
 /// Version of [`Record`] as written now. A newer one is refused, an older one migrated.
 pub const RECORD_VERSION: u32 = 1;
 
+/// Where tunnels listen.
+pub const LOOPBACK: &str = "127.0.0.1";
+
 /// One machine: what was asked, what exists, how far it is. No secrets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -37,6 +40,9 @@ pub struct Record {
     pub config: serde_json::Value,
     /// TCP port of the engine.
     pub engine_port: u16,
+    /// Port on this computer's 127.0.0.1 where the engine is reached through SSH; `None`: it is dialled itself.
+    #[serde(default)]
+    pub tunnel_port: Option<u16>,
     /// What was asked of the engine. Values that may be secret are in a file of their own.
     #[serde(skip)]
     pub engine: EngineSpec,
@@ -131,6 +137,9 @@ impl Record {
     pub fn endpoint(&self) -> Option<Endpoint> {
         let instance = self.instance.as_ref()?;
         let host = instance.addresses.dial.clone()?;
+        if let Some(port) = self.tunnel_port {
+            return Some(Endpoint { host: LOOPBACK.to_owned(), port });
+        }
         Some(Endpoint { host, port: instance.engine_port.unwrap_or(self.engine_port) })
     }
 

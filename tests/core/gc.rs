@@ -166,6 +166,7 @@ fn adopt(id: &str, owner: Option<&str>) -> AdoptOptions {
         driver: "fake".to_owned(),
         values: Values::default(),
         name: None,
+        ssh_tunnel: false,
         owner: owner.map(|id| rmachine_provider_api::Owner(id.to_owned())),
         ssh_key: None,
         host_key: None,

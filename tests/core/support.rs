@@ -110,6 +110,7 @@ pub fn with(name: &str, flags: &[(&'static str, Value)]) -> CreateOptions {
         values,
         engine: EngineSpec::default(),
         tls_sans: Vec::new(),
+        ssh_tunnel: false,
         keep_on_failure: false,
     }
 }

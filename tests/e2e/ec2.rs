@@ -10,7 +10,7 @@ use crate::{
 
 /// What a line of boto3 answers, as JSON; `ec2` is the client.
 #[track_caller]
-fn boto(expression: &str) -> Value {
+pub fn boto(expression: &str) -> Value {
     let script = format!(
         "import boto3,json,datetime\nec2=boto3.client('ec2')\nprint(json.dumps({expression}, default=lambda o: o.isoformat() if isinstance(o, datetime.datetime) else str(o)))"
     );

@@ -10,5 +10,6 @@ mod hosts;
 mod refused;
 mod short;
 mod support;
+mod tunnel;
 mod userdata;
 mod walk;

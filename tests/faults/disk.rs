@@ -73,6 +73,7 @@ impl Disk {
             values: Values::default(),
             engine: EngineSpec::default(),
             tls_sans: Vec::new(),
+            ssh_tunnel: false,
             keep_on_failure: false,
         };
         self.runtime.block_on(self.core().create(options)).map(|_| ())

@@ -18,7 +18,7 @@ pub(crate) async fn allow(aws: &Aws, machine: &MachineRef<'_>, sources: Option<&
         Some(sources) => sources.to_vec(),
         None => vec![ingress::caller(resolved.config.reach, &subnet_cidr(aws, &resolved).await?).await?],
     };
-    let ports = [resolved.config.ssh_port, machine.engine_port];
+    let ports = ingress::ports(resolved.config.ssh_port, machine.engine_port, machine.engine_through_ssh);
     for group in &groups {
         let id = group.group_id().unwrap_or_default();
         let (stale, present) = split(group.ip_permissions(), &ports, &sources);
@@ -115,7 +115,7 @@ pub(crate) async fn diagnose(aws: &Aws, machine: &MachineRef<'_>) -> Result<Opti
         return Ok(None);
     }
     let caller = ingress::caller(resolved.config.reach, &subnet_cidr(aws, &resolved).await?).await?;
-    for port in [resolved.config.ssh_port, machine.engine_port] {
+    for port in ingress::ports(resolved.config.ssh_port, machine.engine_port, machine.engine_through_ssh) {
         let admitted: Vec<IpNet> =
             groups.iter().flat_map(|group| ingress::admitted(group.ip_permissions(), port)).collect();
         if !admitted.iter().any(|net| net.contains(&caller)) {

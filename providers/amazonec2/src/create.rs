@@ -142,7 +142,7 @@ async fn make_group(
         Err(failure) => return Err(failure.error(&format!("make the security group {name}"))),
     };
     journal.made(&Resource::made(ResourceKind::SecurityGroup, &id, request, Some(aws.region())))?;
-    let ports = [resolved.config.ssh_port, request.engine_port];
+    let ports = ingress::ports(resolved.config.ssh_port, request.engine_port, request.engine_through_ssh);
     let rules = ingress::permissions(&ports, &resolved.sources, &resolved.config.open_ports);
     let allowed = settled(|| {
         let rules = rules.clone();

@@ -81,6 +81,11 @@ async fn echoed() -> Result<IpAddr> {
     tokio::time::timeout(ECHO_TIMEOUT, work).await.unwrap_or_else(|_| Err(failed("no answer in time".to_owned())))
 }
 
+/// The ports of a machine that its user reaches: SSH, and the engine unless SSH leads there.
+pub(crate) fn ports(ssh: u16, engine: u16, engine_through_ssh: bool) -> Vec<u16> {
+    if engine_through_ssh { vec![ssh] } else { vec![ssh, engine] }
+}
+
 /// The rules of a machine's own group: `ports` for `sources`, `open` for all.
 pub(crate) fn permissions(ports: &[u16], sources: &[IpNet], open: &[OpenPort]) -> Vec<IpPermission> {
     let mut rules: Vec<IpPermission> = Vec::new();

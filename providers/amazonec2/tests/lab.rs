@@ -111,6 +111,7 @@ impl Harness for Ec2 {
             user_data: Some(b"#!/bin/sh\n".to_vec()),
             public_key: None,
             engine_port: 2376,
+            engine_through_ssh: false,
             sent_before: false,
         }
     }

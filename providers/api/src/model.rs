@@ -171,6 +171,8 @@ pub struct CreateRequest {
     pub public_key: Option<String>,
     /// TCP port of the engine that has to be reachable.
     pub engine_port: u16,
+    /// Whether the engine is reached through SSH: its port is not to be opened to anybody.
+    pub engine_through_ssh: bool,
     /// Whether an earlier process may have sent it: what it made is looked for before it is sent again.
     pub sent_before: bool,
 }
@@ -277,6 +279,8 @@ pub struct MachineRef<'a> {
     pub plan: Option<&'a Plan>,
     /// TCP port of the engine.
     pub engine_port: u16,
+    /// Whether the engine is reached through SSH: its port is not to be opened to anybody.
+    pub engine_through_ssh: bool,
     /// What its create made, as told to [`crate::Journal::made`].
     pub made: &'a [Resource],
     /// Side effects that its create was about to have, as told to [`crate::Journal::intend`].

@@ -84,6 +84,7 @@ impl Harness for Local {
             user_data: None,
             public_key: None,
             engine_port: 2376,
+            engine_through_ssh: false,
             sent_before: false,
         }
     }

@@ -63,6 +63,7 @@ impl Harness for Cloud {
             user_data: Some(b"data".to_vec()),
             public_key: None,
             engine_port: 2376,
+            engine_through_ssh: false,
             sent_before: false,
         }
     }

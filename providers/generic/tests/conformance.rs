@@ -44,6 +44,7 @@ impl Harness for Host {
             user_data: None,
             public_key: None,
             engine_port: 2376,
+            engine_through_ssh: false,
             sent_before: false,
         }
     }

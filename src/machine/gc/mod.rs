@@ -292,6 +292,7 @@ fn bare<'a>(name: &'a str, owner: &'a Owner, token: &'a MachineToken) -> Machine
         instance: None,
         plan: None,
         engine_port: ENGINE_PORT,
+        engine_through_ssh: false,
         made: &[],
         intents: &[],
         unanswered: None,

@@ -105,6 +105,7 @@ pub fn machine_ref<'a>(request: &'a CreateRequest, instance: Option<&'a Instance
         instance,
         plan: Some(&request.plan),
         engine_port: request.engine_port,
+        engine_through_ssh: request.engine_through_ssh,
         made: &[],
         intents: &[],
         unanswered: None,

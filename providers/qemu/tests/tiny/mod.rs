@@ -113,6 +113,7 @@ impl Lab {
             user_data: Some(b"#cloud-config\n".to_vec()),
             public_key: None,
             engine_port: 2376,
+            engine_through_ssh: false,
             sent_before: false,
         }
     }

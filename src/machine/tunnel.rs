@@ -1,0 +1,307 @@
+//! `--ssh-tunnel`: the engine listens on its host's loopback only, and a port on ours leads there through SSH.
+
+use std::{
+    cell::Cell,
+    io::ErrorKind,
+    process::Stdio,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use rmachine_provider_api::Driver;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::Mutex,
+};
+
+use super::{Access, Core, create::wants_engine};
+use crate::{
+    engine::{self, Endpoint, EngineVersion, TlsFiles},
+    error::{Error, Kind, Result},
+    ssh::Session,
+    store::{LOOPBACK, Record, file, random_id},
+};
+
+/// How long a host that should be up may take to answer.
+const CONNECT: Duration = Duration::from_secs(15);
+/// How long the tunnel in the background may take until it listens, login included.
+const START: Duration = Duration::from_secs(30);
+/// How long a tunnel may take to see that it shall end.
+const END: Duration = Duration::from_secs(5);
+/// How often a tunnel looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(500);
+/// The SSH connection is closed after this long without use; the next use opens it again.
+const IDLE: Duration = Duration::from_secs(300);
+
+impl Core {
+    /// Whether a tunnel to machine `name` runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when that cannot be told.
+    pub fn tunnel_runs(&self, name: &str) -> Result<bool> {
+        if self.store.read_text(&self.store.machine_file(name, file::TUNNEL))?.is_none() {
+            return Ok(false);
+        }
+        Ok(self.store.lock_tunnel(name, Duration::ZERO)?.is_none())
+    }
+
+    /// Serves the tunnel to machine `name` until it is told to end; `ready` is called when it listens and the way is proved.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] when it has none or one runs already, [`Kind::Ssh`] when the host does not let us in.
+    pub async fn serve_tunnel(&self, name: &str, ready: impl FnOnce(&Access) -> Result<()>) -> Result<()> {
+        self.tunnel_port(name)?;
+        let Some(_held) = self.store.lock_tunnel(name, Duration::from_secs(2))? else {
+            return Err(Error::new(Kind::Conflict, format!("a tunnel to machine \"{name}\" runs already"))
+                .hint(format!("`rmachine tunnel --stop {name}` ends it")));
+        };
+        let listener = self.listen(name).await?;
+        let link = Link { core: self, name, session: Mutex::new(None), used: Cell::new(Instant::now()) };
+        link.session().await?;
+        let mark = random_id();
+        let mark_path = self.store.machine_file(name, file::TUNNEL);
+        self.store.write(&mark_path, mark.as_bytes())?;
+        ready(&self.access(name)?)?;
+        let mut connections = FuturesUnordered::new();
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => connections.push(link.carry(stream)),
+                    // Such as too many open files: the next one may be luckier.
+                    Err(error) => {
+                        tracing::warn!(machine = name, "a connection was not taken: {error}");
+                        tokio::time::sleep(LOOK).await;
+                    }
+                },
+                Some(()) = connections.next() => {}
+                _ = looks.tick() => {
+                    if self.store.read_text(&mark_path)?.is_none_or(|now| now != mark) {
+                        return Ok(());
+                    }
+                    if connections.is_empty() {
+                        link.rest().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts the tunnel to machine `name` as a process of its own, where none runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Core::serve_tunnel`], in the words of that process.
+    pub async fn ensure_tunnel(&self, name: &str) -> Result<()> {
+        self.tunnel_port(name)?;
+        if self.tunnel_runs(name)? {
+            return Ok(());
+        }
+        self.talk.about(name).progress("opening the tunnel");
+        let failed = |what: &str, e: std::io::Error| Error::new(Kind::Failure, format!("cannot {what}")).source(e);
+        let program = std::env::current_exe().map_err(|e| failed("find this program", e))?;
+        let log_path = self.store.machine_file(name, file::TUNNEL_LOG);
+        self.store.write(&log_path, b"")?;
+        #[allow(clippy::disallowed_methods, reason = "a log that a child writes")]
+        let log =
+            std::fs::File::options().append(true).open(&log_path).map_err(|e| failed("open the tunnel's log", e))?;
+        let mut command = tokio::process::Command::new(program);
+        command.arg("--storage-path").arg(self.store.root()).args(["tunnel", "--foreground", name]);
+        // A group of its own: Ctrl-C in this terminal is not meant for it.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
+        let mut child = command.spawn().map_err(|e| failed("start the tunnel", e))?;
+        let Some(stdout) = child.stdout.take() else {
+            return Err(Error::new(Kind::Failure, "the tunnel's process has no output"));
+        };
+        let mut lines = BufReader::new(stdout).lines();
+        match tokio::time::timeout(START, lines.next_line()).await {
+            Ok(Ok(Some(_))) => Ok(()),
+            // Another process was faster.
+            Ok(_) if self.tunnel_runs(name)? => Ok(()),
+            Ok(_) => {
+                let said = self.store.read_text(&log_path)?.unwrap_or_default();
+                let said: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+                let cause = said.iter().find_map(|line| line.strip_prefix("Error: ")).unwrap_or("it ended at once");
+                let error = Error::new(Kind::Ssh, format!("the tunnel to machine \"{name}\" does not open"))
+                    .source(cause.to_owned());
+                let hints = said.iter().filter_map(|line| line.trim_start().strip_prefix("Hint: "));
+                Err(hints.fold(error, |error, hint| error.hint(hint.to_owned())))
+            }
+            Err(_) => {
+                // It is ours and does not answer.
+                if let Err(error) = child.kill().await {
+                    tracing::debug!("the tunnel's process was gone: {error}");
+                }
+                Err(Error::new(Kind::Ssh, format!("the tunnel to machine \"{name}\" does not open in {START:?}"))
+                    .hint(format!("`rmachine tunnel --foreground {name}` shows what it does")))
+            }
+        }
+    }
+
+    /// Ends the tunnel to machine `name`, and answers whether one ran.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`]; [`Kind::Conflict`] when it does not end.
+    pub async fn end_tunnel(&self, name: &str) -> Result<bool> {
+        let mark = self.store.machine_file(name, file::TUNNEL);
+        if self.store.read_text(&mark)?.is_none() {
+            return Ok(false);
+        }
+        let ran = self.tunnel_runs(name)?;
+        self.store.remove_file(&mark)?;
+        let deadline = Instant::now() + END;
+        while ran && self.store.lock_tunnel(name, Duration::ZERO)?.is_none() {
+            if Instant::now() > deadline {
+                return Err(Error::new(Kind::Conflict, format!("the tunnel to machine \"{name}\" does not end")));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(ran)
+    }
+
+    /// Asks the engine of `record` for its version through an SSH session of its own.
+    pub(super) async fn check_through(
+        &self,
+        record: &Record,
+        tls: &TlsFiles<'_>,
+        timeout: Duration,
+    ) -> Result<EngineVersion> {
+        let session = self.connect(record, &self.target(record)?, timeout).await?;
+        let checked = Self::check_over(&session, record, tls, timeout).await;
+        session.close().await;
+        checked.map_err(|e| {
+            Error::from(e)
+                .about(&record.name)
+                .context(format!("the engine of machine \"{}\" is not reachable", record.name))
+        })
+    }
+
+    /// Asks the engine of `record` for its version over `session`.
+    pub(super) async fn check_over(
+        session: &Session,
+        record: &Record,
+        tls: &TlsFiles<'_>,
+        timeout: Duration,
+    ) -> Result<EngineVersion, engine::Error> {
+        let endpoint = Endpoint { host: LOOPBACK.to_owned(), port: record.engine_port };
+        let stream = session.forward(LOOPBACK, record.engine_port).await.map_err(|e| {
+            engine::Error::Unreachable(endpoint.url(), std::io::Error::new(ErrorKind::ConnectionRefused, e))
+        })?;
+        engine::check_over(stream, &endpoint, tls, timeout).await
+    }
+
+    /// A port of the loopback that nothing listens on and no other machine of the store has.
+    pub(super) fn free_port(&self) -> Result<u16> {
+        let none = |e: std::io::Error| Error::new(Kind::Failure, format!("{LOOPBACK} has no free port")).source(e);
+        let taken: Vec<u16> =
+            self.store.names()?.iter().filter_map(|name| self.store.load(name).ok()?.tunnel_port).collect();
+        // Each is held until one fits, so that none comes twice.
+        let mut tried = Vec::new();
+        loop {
+            let listener = std::net::TcpListener::bind((LOOPBACK, 0)).map_err(none)?;
+            let port = listener.local_addr().map_err(none)?.port();
+            if !taken.contains(&port) {
+                return Ok(port);
+            }
+            tried.push(listener);
+        }
+    }
+
+    fn tunnel_port(&self, name: &str) -> Result<u16> {
+        let record = self.store.load(name)?;
+        self.require_ready(&record)?;
+        if !wants_engine(&record) {
+            return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" was made without an engine")));
+        }
+        record.tunnel_port.ok_or_else(|| {
+            Error::new(Kind::Conflict, format!("machine \"{name}\" was not made with --ssh-tunnel"))
+                .hint(format!("its engine is dialled itself: `rmachine env {name}`"))
+        })
+    }
+
+    /// Listens on the machine's port; where another program has taken that meanwhile, on a new one.
+    async fn listen(&self, name: &str) -> Result<TcpListener> {
+        let port = self.tunnel_port(name)?;
+        let failed = |e| Error::new(Kind::Failure, format!("cannot listen on {LOOPBACK}:{port}")).source(e);
+        match TcpListener::bind((LOOPBACK, port)).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            bound => return bound.map_err(failed),
+        }
+        let _lock = self.lock(name).await?;
+        let mut record = self.store.load(name)?;
+        let listener = TcpListener::bind((LOOPBACK, self.free_port()?)).await.map_err(failed)?;
+        let new = listener.local_addr().map_err(failed)?.port();
+        self.talk.about(name).warn(&format!("port {port} is taken by another program; the tunnel is at {new} now"));
+        record.tunnel_port = Some(new);
+        self.save(&record)?;
+        Ok(listener)
+    }
+}
+
+/// Refuses a driver whose machines nobody can log in to.
+pub(super) fn require_ssh(driver: &dyn Driver) -> Result<()> {
+    let info = driver.info();
+    if info.capabilities.ssh && info.capabilities.engine {
+        return Ok(());
+    }
+    Err(Error::usage(format!("--ssh-tunnel needs a driver with SSH, and \"{}\" has none", info.name)))
+}
+
+/// The SSH connection of a tunnel: opened when it is needed, and again after it broke.
+struct Link<'a> {
+    core: &'a Core,
+    name: &'a str,
+    session: Mutex<Option<Rc<Session>>>,
+    used: Cell<Instant>,
+}
+
+impl Link<'_> {
+    async fn session(&self) -> Result<Rc<Session>> {
+        self.used.set(Instant::now());
+        let mut held = self.session.lock().await;
+        if let Some(session) = held.as_ref().filter(|session| session.is_open()) {
+            return Ok(session.clone());
+        }
+        // Read anew: the machine may have moved.
+        let record = self.core.store.load(self.name)?;
+        let target = self.core.target(&record)?;
+        let session = Rc::new(self.core.connect(&record, &target, CONNECT).await?);
+        *held = Some(session.clone());
+        Ok(session)
+    }
+
+    /// Carries one connection to the engine and back until both sides have ended.
+    async fn carry(&self, mut local: TcpStream) {
+        let carried = async {
+            local.set_nodelay(true).map_err(|e| Error::new(Kind::Failure, "the connection broke").source(e))?;
+            let port = self.core.store.load(self.name)?.engine_port;
+            let session = self.session().await?;
+            let mut remote = session.forward(LOOPBACK, port).await?;
+            // Whichever side breaks, the other one's program says so.
+            if let Err(error) = tokio::io::copy_bidirectional(&mut local, &mut remote).await {
+                tracing::debug!(machine = self.name, "a connection broke: {error}");
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = carried.await {
+            self.core.talk.about(self.name).warn(&format!("a connection was not carried: {error}"));
+        }
+        self.used.set(Instant::now());
+    }
+
+    /// Closes the connection when nobody has used it for a while.
+    async fn rest(&self) {
+        if self.used.get().elapsed() < IDLE {
+            return;
+        }
+        let session = self.session.lock().await.take();
+        if let Some(session) = session.and_then(Rc::into_inner) {
+            session.close().await;
+        }
+    }
+}
