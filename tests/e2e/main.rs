@@ -7,6 +7,7 @@ mod docker;
 mod ec2;
 mod generic;
 mod hosts;
+mod middle;
 mod refused;
 mod short;
 mod support;
