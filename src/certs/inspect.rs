@@ -96,6 +96,26 @@ pub fn signed_by(leaf_pem: &str, ca_pem: &str) -> Result<bool> {
     Ok(leaf.issuer() == ca.subject() && leaf.verify_signature(Some(ca.public_key())).is_ok())
 }
 
+/// The first certificate of a bundle, as PEM.
+///
+/// # Errors
+///
+/// [`Error::Unreadable`].
+pub fn first(bundle: &str) -> Result<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    der_of(bundle)?;
+    let end = bundle.find(END).ok_or_else(|| Error::Unreadable("it has no end".to_owned()))?;
+    Ok(format!("{}\n", &bundle[..end + END.len()]))
+}
+
+/// Whether two PEM texts begin with one certificate.
+pub fn same(one: &str, other: &str) -> bool {
+    match (der_of(one), der_of(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
 /// Whether `key_pem` is the key of `cert_pem`.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ mod sans;
 
 pub use self::{
     error::Error,
-    inspect::{CertInfo, Health, covers, health, inspect, key_matches, signed_by},
+    inspect::{CertInfo, Health, covers, first, health, inspect, key_matches, same, signed_by},
     sans::{San, Sans},
 };
 
@@ -37,13 +37,15 @@ pub struct Identity {
     pub key_pem: Zeroizing<String>,
 }
 
-/// Makes a CA that lives ten years; `owner` (the store's id) tells several apart.
+/// Makes a CA that lives ten years; `owner` (the store's id) and a number of its own tell several apart.
 ///
 /// # Errors
 ///
 /// When the system has no randomness.
 pub fn new_ca(owner: &str, now: OffsetDateTime) -> Result<Identity> {
-    let mut params = params(&format!("rmachine CA {}", &owner[..owner.len().min(8)]), now, CA_LIFE)?;
+    // Two of one store have two names: a verifier then takes the right one at once.
+    let name = format!("rmachine CA {} {:04x}", &owner[..owner.len().min(8)], rand::random::<u16>());
+    let mut params = params(&name, now, CA_LIFE)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = new_key()?;

@@ -55,6 +55,9 @@ fn unset(context: &Context, args: &Args) -> EnvPlan {
 fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
     let name = &args.name.name;
     let access = context.core.access(name)?;
+    let core = &context.core;
+    let notify = core.talk.about(name);
+    core.expiry(&core.store.load(name)?).warnings.iter().for_each(|warning| notify.warn(warning));
     context.ensure_tunnel(&access)?;
     if args.check || program_probes(&context.program) {
         context.run(context.core.check(&access, Duration::from_secs(10)))?;

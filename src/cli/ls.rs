@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 fn table(lines: &[Listed]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "DOCKER", "ERRORS"]);
+    table.set_header(["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "DOCKER", "CERT", "ERRORS"]);
     for line in lines {
         table.add_row([
             line.name.as_str(),
@@ -73,9 +73,19 @@ fn table(lines: &[Listed]) -> String {
             line.url.as_deref().unwrap_or_default(),
             "",
             line.docker.as_deref().unwrap_or("Unknown"),
+            &cert(line),
             line.error.as_deref().unwrap_or_default(),
         ]);
     }
     let text = table.to_string();
     text.lines().map(|line| format!("{}\n", line.trim())).collect()
+}
+
+/// How long the certificates of a machine are good for.
+fn cert(line: &Listed) -> String {
+    match line.cert_days {
+        Some(days) if days < 0 => "expired".to_owned(),
+        Some(days) => format!("{days}d"),
+        None => String::new(),
+    }
 }

@@ -19,6 +19,7 @@ mod provision;
 mod regenerate_certs;
 mod restart;
 mod rm;
+mod rotate_ca;
 mod ssh;
 mod start;
 mod status;
@@ -93,6 +94,7 @@ enum Command {
     RegenerateCerts(regenerate_certs::Args),
     Restart(restart::Args),
     Rm(rm::Args),
+    RotateCa(rotate_ca::Args),
     Ssh(ssh::Args),
     Start(start::Args),
     Status(status::Args),
@@ -254,6 +256,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::RegenerateCerts(args) => regenerate_certs::run(context, &args)?,
         Command::Restart(args) => restart::run(context, &args)?,
         Command::Rm(args) => rm::run(context, &args)?,
+        Command::RotateCa(args) => rotate_ca::run(context, &args)?,
         Command::Ssh(args) => return ssh::run(context, &args),
         Command::Start(args) => start::run(context, &args)?,
         Command::Status(args) => status::run(context, &args)?,

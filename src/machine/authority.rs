@@ -4,7 +4,7 @@ use std::path::Path;
 
 use time::OffsetDateTime;
 
-use super::Core;
+use super::{Core, rotate};
 use crate::{
     certs::{self, Identity},
     error::{Error, Kind, Result},
@@ -13,8 +13,20 @@ use crate::{
 
 /// The CA and the client certificate that it signed.
 pub(super) struct Authority {
+    /// The present CA; after it in the PEM text stands the old one, while both are trusted.
     pub(super) ca: Identity,
+    /// The old CA, while both are trusted: it signs the engines' certificates, which old clients know then.
+    pub(super) old: Option<Identity>,
     pub(super) client: Identity,
+    /// Whether the CA had expired, so that this one is new.
+    pub(super) replaced: bool,
+}
+
+impl Authority {
+    /// The CA that signs the engines' certificates.
+    pub(super) fn of_servers(&self) -> &Identity {
+        self.old.as_ref().unwrap_or(&self.ca)
+    }
 }
 
 impl Core {
@@ -23,22 +35,24 @@ impl Core {
         let _lock = store.lock_ca()?;
         let now = OffsetDateTime::now_utc();
         let directory = store.certs_directory();
-        let ca = match read_ca(store, &directory)? {
-            Some(ca) => ca,
-            None => {
-                let owner = store.prepare()?;
-                let ca = certs::new_ca(owner.as_str(), now)?;
-                write(store, &directory, file::CA_CERT, file::CA_KEY, &ca)?;
-                ca
-            }
+        let known = read_ca(store, &directory)?;
+        let expired = match &known {
+            Some(ca) => certs::health(&certs::inspect(&ca.cert_pem)?, now) == certs::Health::Expired,
+            None => false,
         };
+        let ca = match known {
+            Some(ca) if !expired => ca,
+            // Nothing works with an expired one: there is nobody to be locked out.
+            _ => rotate::write_new_ca(store, now)?,
+        };
+        let old = rotate::old_ca(store, now)?;
         let known = if renew_client { None } else { read_client(store, &directory, &ca, now)? };
         if let Some(client) = known {
-            return Ok(Authority { ca, client });
+            return Ok(Authority { ca, old, client, replaced: expired });
         }
         let client = certs::issue_client(&ca, now)?;
         write(store, &directory, file::CLIENT_CERT, file::CLIENT_KEY, &client)?;
-        Ok(Authority { ca, client })
+        Ok(Authority { ca, old, client, replaced: expired })
     }
 
     /// Copies what clients need into the machine's directory: it is their `DOCKER_CERT_PATH`.
@@ -84,7 +98,8 @@ fn read_ca(store: &Store, directory: &Path) -> Result<Option<Identity>> {
         None => {
             // A key alone is a first create that died, or a lost file of which each machine has a copy.
             let copies = store.names()?.into_iter().map(|name| store.machine_file(&name, file::CA_CERT));
-            let copies = copies.filter_map(|path| store.read_text(&path).ok().flatten());
+            let old = directory.join(file::OLD_CA_CERT);
+            let copies = copies.chain([old]).filter_map(|path| store.read_text(&path).ok().flatten());
             let Some(cert_pem) = copies.into_iter().find(|copy| belongs(copy).unwrap_or(false)) else {
                 return Ok(None);
             };

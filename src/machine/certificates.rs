@@ -68,6 +68,28 @@ impl Core {
         Ok(done)
     }
 
+    /// Renews what is due over a session that the user has opened for something else. What fails is said only; a swarm
+    /// node is left alone, as its engine's restart would stop its containers.
+    pub(super) async fn renew_by_the_way(&self, name: &str, session: &Session) {
+        let notify = self.talk.about(name);
+        let renewed = async {
+            // Another command that works on it does this as well.
+            let Ok(_lock) = self.lock_at_once(name) else { return Ok(()) };
+            let mut record = self.store.load(name)?;
+            if bootstrap::probe(session).await?.swarm {
+                notify.warn(&format!("its certificates are due, and a swarm node is not restarted by the way; run `rmachine regenerate-certs {name}`"));
+                return Ok(());
+            }
+            let authority = self.load_authority(false).await?;
+            self.renew_if_needed(&mut record, session, &authority, false, voice(&notify)).await?;
+            self.finish_provision(&mut record, authority).await
+        };
+        let renewed: Result<()> = renewed.await;
+        if let Err(error) = renewed {
+            notify.warn(&format!("its certificates are due and were not renewed: {error}"));
+        }
+    }
+
     /// Asks the provider where a machine is now, so that a moved one is found.
     pub(super) async fn follow(&self, record: &mut Record) -> Result<()> {
         let Some(instance) = &record.instance else { return Ok(()) };
@@ -125,7 +147,7 @@ impl Core {
         let Ok(info) = certs::inspect(&cert_pem) else { return Ok(None) };
         let good = certs::health(&info, OffsetDateTime::now_utc()) == certs::Health::Good
             && certs::covers(&info, &sans(record)?)
-            && certs::signed_by(&cert_pem, &authority.ca.cert_pem)?
+            && certs::signed_by(&cert_pem, &authority.of_servers().cert_pem)?
             && certs::key_matches(&cert_pem, &key_pem).unwrap_or(false);
         Ok(good.then(|| certs::Identity { cert_pem, key_pem: key_pem.into() }))
     }

@@ -7,7 +7,7 @@ use rmachine_provider_api::{
 };
 use time::OffsetDateTime;
 
-use super::{Core, ENGINE_PORT, blocking, journal::RecordJournal, tunnel, voice};
+use super::{Core, ENGINE_PORT, journal::RecordJournal, tunnel, voice};
 use crate::{
     bootstrap::{EngineSource, EngineSpec},
     certs::Sans,
@@ -86,7 +86,7 @@ impl Core {
                 fresh
             }
         };
-        let result = self.make(&mut record, driver.as_ref()).await;
+        let result = Box::pin(self.make(&mut record, driver.as_ref())).await;
         match result {
             Ok(()) => Ok(Created { record }),
             Err(error) => Err(self.undo(&mut record, error, options.keep_on_failure).await),
@@ -150,8 +150,7 @@ impl Core {
     async fn make(&self, record: &mut Record, driver: &dyn Driver) -> Result<()> {
         let notify = self.talk.about(&record.name);
         notify.progress("checking the request");
-        let store = self.store.clone();
-        let authority = blocking(move || Self::authority(&store, false));
+        let authority = self.load_authority(false);
         let (authority, provider) = if record.phase == Phase::Reserved {
             let (authority, prepared) = tokio::join!(authority, self.interrupt.or(self.preflight(record, driver)));
             let (plan, provider) = prepared?;

@@ -98,8 +98,13 @@ pub struct Listed {
     pub docker: Option<String>,
     /// What is wrong.
     pub error: Option<String>,
+    /// Whole days until a certificate of it ends, negative when that is past.
+    pub cert_days: Option<i64>,
     /// Labels of the engine as asked for, `KEY=VALUE`.
     pub labels: Vec<String>,
+    /// What is said where nothing is wrong yet.
+    #[serde(skip)]
+    warning: Option<String>,
     #[serde(skip)]
     record: Option<Record>,
 }
@@ -191,6 +196,9 @@ impl Core {
         let mut lines = self.list_recorded(filter)?;
         self.observe_lines(&mut lines, timeout).await;
         stream::iter(lines.iter_mut()).for_each_concurrent(AT_ONCE, |line| self.probe_engine(line, timeout)).await;
+        for line in &mut lines {
+            line.error = line.error.take().or_else(|| line.warning.take());
+        }
         lines.retain(|line| filter.admits_state(line.state));
         Ok(lines)
     }
@@ -224,6 +232,7 @@ impl Core {
         match self.store.load(&name) {
             Ok(record) => {
                 let url = record.url();
+                let expiry = self.expiry(&record);
                 Listed {
                     active: !docker_host.is_empty() && url.as_deref() == Some(docker_host),
                     driver: record.driver.clone(),
@@ -231,7 +240,9 @@ impl Core {
                     labels: record.engine.labels.clone(),
                     url,
                     docker: None,
+                    cert_days: expiry.days,
                     error: None,
+                    warning: expiry.urgent().map(str::to_owned),
                     record: Some(record),
                     name,
                 }
@@ -243,8 +254,10 @@ impl Core {
                 state: Status::Error,
                 url: None,
                 docker: None,
+                cert_days: None,
                 error: Some(error.to_string()),
                 labels: Vec::new(),
+                warning: None,
                 record: None,
             },
         }

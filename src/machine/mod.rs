@@ -10,6 +10,7 @@ mod authority;
 mod certificates;
 mod create;
 mod doctor;
+mod expiry;
 mod gc;
 mod interrupt;
 mod journal;
@@ -19,6 +20,7 @@ mod protect;
 mod provision;
 mod remove;
 mod request;
+mod rotate;
 mod shell;
 mod talk;
 mod tunnel;
@@ -37,10 +39,12 @@ pub use self::{
     certificates::{Regenerate, Regenerated},
     create::{CreateOptions, Created},
     doctor::{Area, Checked},
+    expiry::Expiry,
     gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
     interrupt::Interrupt,
     list::{Filter, Listed, Status},
     remove::RemoveMode,
+    rotate::Rotate,
     talk::{Ask, Quiet, Talk},
 };
 use crate::{

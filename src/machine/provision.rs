@@ -92,7 +92,13 @@ impl Core {
 
     pub(super) async fn load_authority(&self, renew_client: bool) -> Result<Authority> {
         let store = self.store.clone();
-        blocking(move || Self::authority(&store, renew_client)).await
+        let authority = blocking(move || Self::authority(&store, renew_client)).await?;
+        if authority.replaced {
+            self.talk.about("CA").warn(
+                "the CA of this store had expired, and a new one was made; `rmachine regenerate-certs NAME` hands it to each machine",
+            );
+        }
+        Ok(authority)
     }
 
     pub(super) fn require_managed(&self, record: &Record, what: &str) -> Result<()> {
@@ -164,7 +170,7 @@ impl Core {
 
     /// Issues the server's certificate for all that the machine is known by.
     pub(super) fn issue_server(&self, record: &Record, authority: &Authority) -> Result<certs::Identity> {
-        Ok(certs::issue_server(&authority.ca, &sans(record)?, OffsetDateTime::now_utc())?)
+        Ok(certs::issue_server(authority.of_servers(), &sans(record)?, OffsetDateTime::now_utc())?)
     }
 
     pub(super) fn save_server(&self, record: &Record, server: &certs::Identity) -> Result<()> {

@@ -68,6 +68,10 @@ pub mod file {
     pub const CA_CERT: &str = "ca.pem";
     /// Key of the CA, in `certs/` only.
     pub const CA_KEY: &str = "ca-key.pem";
+    /// Certificate of the CA that is being replaced, in `certs/` only.
+    pub const OLD_CA_CERT: &str = "ca-old.pem";
+    /// Its key, in `certs/` only.
+    pub const OLD_CA_KEY: &str = "ca-old-key.pem";
     /// Certificate of the client.
     pub const CLIENT_CERT: &str = "cert.pem";
     /// Key of the client.

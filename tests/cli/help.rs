@@ -2,7 +2,7 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "adopt",
     "allow",
     "config",
@@ -19,10 +19,12 @@ const COMMANDS: [&str; 22] = [
     "regenerate-certs",
     "restart",
     "rm",
+    "rotate-ca",
     "ssh",
     "start",
     "status",
     "stop",
+    "tunnel",
     "url",
     "version",
 ];

@@ -13,5 +13,6 @@ mod locks;
 mod one_ca;
 mod refused;
 mod resume;
+mod rotate;
 mod secrets;
 mod support;

@@ -2,6 +2,7 @@
 //! by hand: `eval "$(tests/lab/up)"; cargo test --test e2e`.
 
 mod adopt;
+mod certificates;
 mod clients;
 mod docker;
 mod ec2;

@@ -27,6 +27,7 @@ struct Files {
     ca_key: Option<String>,
     client: Option<String>,
     client_key: Option<String>,
+    old_ca: Option<String>,
 }
 
 impl Certificates {
@@ -39,6 +40,7 @@ impl Certificates {
                 ca_key: read(file::CA_KEY)?,
                 client: read(file::CLIENT_CERT)?,
                 client_key: read(file::CLIENT_KEY)?,
+                old_ca: read(file::OLD_CA_CERT)?,
             })
         };
         Self { files: files(), directory: directory.display().to_string(), now }
@@ -85,9 +87,18 @@ impl Certificates {
             }
             Err(error) => return Finding::bad("CA", format!("in {}: {error}", self.directory), RESTORE),
         };
-        let new_store = "make new machines in another store (--storage-path DIR); a CA is not renewed";
-        self.by_the_clock("CA", "the CA", &info, new_store)
-            .unwrap_or_else(|| Finding::good("CA", format!("good until {}", info.not_after.date())))
+        let rotate = "`rmachine rotate-ca` makes a new one and hands it to all machines";
+        if let Some(finding) = self.by_the_clock("CA", "the CA", &info, rotate) {
+            return finding;
+        }
+        if files.old_ca.is_some() {
+            return Finding::warning(
+                "CA",
+                "it is being replaced, and the old one is trusted still",
+                "`rmachine rotate-ca --finish`, when all clients have the new one",
+            );
+        }
+        Finding::good("CA", format!("good until {}", info.not_after.date()))
     }
 
     fn client(&self, files: &Files) -> Finding {
@@ -122,7 +133,8 @@ impl Certificates {
             if let Some(finding) = self.copies(core, record, files, ca, managed)? {
                 return Ok((Some(finding), None));
             }
-            if managed { self.server(core, record, ca) } else { Ok((None, None)) }
+            let signer = files.old_ca.as_ref().unwrap_or(ca);
+            if managed { self.server(core, record, signer) } else { Ok((None, None)) }
         };
         vec![match looked() {
             Err(error) => failed(name, &error),
