@@ -21,6 +21,7 @@ mod restart;
 mod rm;
 mod rotate_ca;
 mod ssh;
+mod ssh_config;
 mod start;
 mod status;
 mod stop;
@@ -96,6 +97,7 @@ enum Command {
     Rm(rm::Args),
     RotateCa(rotate_ca::Args),
     Ssh(ssh::Args),
+    SshConfig(ssh_config::Args),
     Start(start::Args),
     Status(status::Args),
     Stop(stop::Args),
@@ -258,6 +260,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Rm(args) => rm::run(context, &args)?,
         Command::RotateCa(args) => rotate_ca::run(context, &args)?,
         Command::Ssh(args) => return ssh::run(context, &args),
+        Command::SshConfig(args) => ssh_config::run(context, &args)?,
         Command::Start(args) => start::run(context, &args)?,
         Command::Status(args) => status::run(context, &args)?,
         Command::Stop(args) => stop::run(context, &args)?,

@@ -53,7 +53,8 @@ impl Core {
         for (name, what, remedy) in parts {
             let text = self.store.read_text(&self.store.machine_file(&record.name, name)).ok().flatten();
             let Some(info) = text.and_then(|pem| certs::inspect(&pem).ok()) else { continue };
-            let days = (info.not_after - now).whole_seconds().div_euclid(86_400);
+            // The last second counts as past.
+            let days = ((info.not_after - now).whole_seconds() - 1).div_euclid(86_400);
             expiry.days = Some(expiry.days.map_or(days, |least| least.min(days)));
             let until = info.not_after.date();
             match certs::health(&info, now) {

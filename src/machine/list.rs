@@ -197,7 +197,10 @@ impl Core {
         self.observe_lines(&mut lines, timeout).await;
         stream::iter(lines.iter_mut()).for_each_concurrent(AT_ONCE, |line| self.probe_engine(line, timeout)).await;
         for line in &mut lines {
-            line.error = line.error.take().or_else(|| line.warning.take());
+            // What has expired is why the engine refuses us.
+            if line.error.is_none() || line.cert_days.is_some_and(|days| days < 0) {
+                line.error = line.warning.take().or(line.error.take());
+            }
         }
         lines.retain(|line| filter.admits_state(line.state));
         Ok(lines)

@@ -22,6 +22,7 @@ mod remove;
 mod request;
 mod rotate;
 mod shell;
+mod ssh_config;
 mod talk;
 mod tunnel;
 

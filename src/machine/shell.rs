@@ -26,13 +26,7 @@ impl Core {
     /// [`Kind::Conflict`] when it is not usable, [`Kind::Ssh`] when it does not answer.
     pub async fn ssh(&self, name: &str) -> Result<Session> {
         let record = self.store.load(name)?;
-        if !self.driver(&record)?.info().capabilities.ssh {
-            return Err(Error::new(
-                Kind::Failure,
-                format!("the driver \"{}\" knows no way to log in to machine \"{name}\"", record.driver),
-            )
-            .hint("rmachine only knows the URL of this engine; log in to its host by your own means"));
-        }
+        self.require_ssh(&record)?;
         if record.instance.is_none() {
             self.require_ready(&record)?;
         }
@@ -47,6 +41,18 @@ impl Core {
             self.renew_by_the_way(name, &session).await;
         }
         Ok(session)
+    }
+
+    /// Refuses a machine whose driver has no way to log in.
+    pub(super) fn require_ssh(&self, record: &Record) -> Result<()> {
+        if self.driver(record)?.info().capabilities.ssh {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Failure,
+            format!("the driver \"{}\" knows no way to log in to machine \"{}\"", record.driver, record.name),
+        )
+        .hint("rmachine only knows the URL of this engine; log in to its host by your own means"))
     }
 
     /// The SSH target of `record`.

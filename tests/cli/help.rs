@@ -2,7 +2,7 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "adopt",
     "allow",
     "config",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 24] = [
     "rm",
     "rotate-ca",
     "ssh",
+    "ssh-config",
     "start",
     "status",
     "stop",

@@ -84,6 +84,16 @@ fn later() {
     let other = Host::boot("debian13-docker", "debian", &key, true);
     other.create(&store, "debian", &key, &[], "other").ok();
     other.exec("echo 'LogLevel DEBUG1' >/etc/ssh/sshd_config.d/00-log.conf; systemctl reload ssh; journalctl --rotate -q; journalctl --vacuum-time=1s -q");
+    // The stock clients, by the configuration that we print.
+    let config = store.file("My Files/ssh.conf", &(store.rmachine(&["ssh-config"]).ok() + "\n"));
+    let stock = |line: &str| {
+        let line = line.replace("{}", &format!("'{}' -o BatchMode=yes", config.display()));
+        run(store.command("bash").args(["-c", &line]))
+    };
+    assert_eq!(stock("ssh -F {} mine id -un").ok(), "debian");
+    store.file("sent", "by scp\n");
+    stock(&format!("scp -F {{}} {} mine:sent", store.path("sent").display())).ok();
+    assert_eq!(host.exec("cat /home/debian/sent"), "by scp");
     let fingerprints = [host.fingerprint(), other.fingerprint()];
     {
         let _ssh = Diverted::new(&host.address, 22, &other);
@@ -96,8 +106,10 @@ fn later() {
             let said = store.rmachine(command).fails(if command[0] == "ssh" { 255 } else { 7 });
             assert!(fingerprints.iter().all(|fingerprint| said.contains(fingerprint)), "{command:?}: {said}");
         }
+        let refused = stock("ssh -F {} mine true");
+        assert!(refused.code == 255 && refused.stderr.contains("Host key verification failed"), "{refused:?}");
         let (connections, logins) = seen(&other);
-        assert!(connections >= 4 && logins == 0, "{connections} connections, {logins} logins");
+        assert!(connections >= 5 && logins == 0, "{connections} connections, {logins} logins");
     }
     {
         // The engine of another machine of ours has the right CA and the wrong name.
