@@ -11,6 +11,9 @@ pub enum Error {
     /// The PEM text holds no certificate.
     #[error("a certificate does not read: {0}")]
     Unreadable(String),
+    /// What was to get a certificate is no public key.
+    #[error("no public key to share with: {0}")]
+    Recipient(String),
     /// A name or address that cannot stand in a certificate.
     #[error("invalid name for a certificate: {0:?}")]
     Name(String),
@@ -21,6 +24,9 @@ impl From<Error> for error::Error {
         match &e {
             Error::Name(_) => Self::usage(e.to_string())
                 .hint("--tls-san takes IP addresses and DNS names, such as 10.0.0.5 or build.example.com"),
+            Error::Recipient(_) => Self::usage(e.to_string())
+                .hint("`openssl pkey -in key.pem -pubout` prints the public half of a key")
+                .hint("`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem` makes one"),
             Error::Issue(_) | Error::Unreadable(_) => {
                 let text = e.to_string();
                 match e {

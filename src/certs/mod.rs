@@ -6,11 +6,13 @@
 mod error;
 mod inspect;
 mod sans;
+mod share;
 
 pub use self::{
     error::Error,
     inspect::{CertInfo, Health, covers, first, health, inspect, key_matches, same, signed_by},
     sans::{San, Sans},
+    share::{Recipient, Shared, share},
 };
 
 use rcgen::{

@@ -20,6 +20,7 @@ mod regenerate_certs;
 mod restart;
 mod rm;
 mod rotate_ca;
+mod share;
 mod ssh;
 mod ssh_config;
 mod start;
@@ -27,6 +28,7 @@ mod status;
 mod stop;
 mod tunnel;
 pub mod ui;
+mod unshare;
 mod url;
 mod usage;
 mod version;
@@ -96,12 +98,14 @@ enum Command {
     Restart(restart::Args),
     Rm(rm::Args),
     RotateCa(rotate_ca::Args),
+    Share(share::Args),
     Ssh(ssh::Args),
     SshConfig(ssh_config::Args),
     Start(start::Args),
     Status(status::Args),
     Stop(stop::Args),
     Tunnel(tunnel::Args),
+    Unshare(unshare::Args),
     Url(url::Args),
     Version(version::Args),
 }
@@ -259,12 +263,14 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Restart(args) => restart::run(context, &args)?,
         Command::Rm(args) => rm::run(context, &args)?,
         Command::RotateCa(args) => rotate_ca::run(context, &args)?,
+        Command::Share(args) => share::run(context, &args)?,
         Command::Ssh(args) => return ssh::run(context, &args),
         Command::SshConfig(args) => ssh_config::run(context, &args)?,
         Command::Start(args) => start::run(context, &args)?,
         Command::Status(args) => status::run(context, &args)?,
         Command::Stop(args) => stop::run(context, &args)?,
         Command::Tunnel(args) => tunnel::run(context, &args)?,
+        Command::Unshare(args) => unshare::run(context, &args)?,
         Command::Url(args) => url::run(context, &args)?,
         Command::Version(args) => version::run(context, &args)?,
     }

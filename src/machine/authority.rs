@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// The CA and the client certificate that it signed.
+#[derive(Clone)]
 pub(super) struct Authority {
     /// The present CA; after it in the PEM text stands the old one, while both are trusted.
     pub(super) ca: Identity,

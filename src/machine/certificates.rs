@@ -125,7 +125,8 @@ impl Core {
                 self.issue_server(record, authority)?
             }
         };
-        let tls = ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
+        let trust = self.engine_trust(record, authority)?;
+        let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let renewed = bootstrap::replace_certificates(session, &facts, &tls, force, notify).await?;
         self.save_server(record, &server)?;
         if renewed.swarm && renewed.restarted {

@@ -21,6 +21,7 @@ mod provision;
 mod remove;
 mod request;
 mod rotate;
+mod share;
 mod shell;
 mod ssh_config;
 mod talk;
@@ -46,6 +47,7 @@ pub use self::{
     list::{Filter, Listed, Status},
     remove::RemoveMode,
     rotate::Rotate,
+    share::{Given, Share},
     talk::{Ask, Quiet, Talk},
 };
 use crate::{

@@ -136,7 +136,8 @@ impl Core {
             Some(server) => server,
             None => self.issue_server(record, authority)?,
         };
-        let tls = ServerTls { ca_pem: &authority.ca.cert_pem, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
+        let trust = self.engine_trust(record, authority)?;
+        let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let at_boot = record.plan.as_ref().is_some_and(Plan::installs_at_boot);
         let done = bootstrap::provision(session, &facts, &record.engine, &tls, at_boot, voice(notify)).await?;
         for warning in &done.warnings {

@@ -54,6 +54,8 @@ pub mod file {
     pub const CREDENTIALS: &str = "credentials.json";
     /// First-boot data as sent, for a byte-for-byte repeat.
     pub const USER_DATA: &str = "user-data";
+    /// Who else has access to the engine, and until when.
+    pub const SHARES: &str = "shares.json";
     /// The pinned host keys for the stock ssh, as `ssh-config` wrote them.
     pub const KNOWN_HOSTS: &str = "known_hosts";
     /// The tunnel that runs: id of its process's run, written by it.

@@ -2,7 +2,7 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 27] = [
     "adopt",
     "allow",
     "config",
@@ -20,12 +20,14 @@ const COMMANDS: [&str; 25] = [
     "restart",
     "rm",
     "rotate-ca",
+    "share",
     "ssh",
     "ssh-config",
     "start",
     "status",
     "stop",
     "tunnel",
+    "unshare",
     "url",
     "version",
 ];

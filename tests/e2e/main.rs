@@ -10,6 +10,7 @@ mod generic;
 mod hosts;
 mod middle;
 mod refused;
+mod share;
 mod short;
 mod support;
 mod tunnel;

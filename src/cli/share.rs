@@ -1,0 +1,136 @@
+//! `rmachine share`.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use time::OffsetDateTime;
+
+use super::{Context, gc, holdings, ui};
+use crate::{
+    certs::Recipient,
+    error::{Error, Kind, Result},
+    machine::{Given, Share},
+    store::{atomic, file},
+};
+
+/// Give somebody access to one machine's engine, until it ends
+///
+/// The other one sends a public key or a certificate request and gets a certificate for it; no private key travels. It
+/// opens this machine and no other, and is root on it until the time is over or `rmachine unshare` ends it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out key.pem    the other one makes a key
+  openssl pkey -in key.pem -pubout -out pub.pem                                  and sends pub.pem
+  rmachine share build-7 --to pub.pem --ttl 8h                                   writes build-7-share/
+  rmachine share build-7                                                         lists its shares
+  rmachine unshare build-7 --all                                                 ends them")]
+pub struct Args {
+    /// Name of the machine
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// File with the other one's public key or certificate request in PEM; - is the standard input
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// How long: 30m, 8h, 7d
+    #[arg(long, value_name = "TIME", value_parser = gc::age, default_value = "8h", requires = "to")]
+    ttl: Duration,
+    /// Directory to write for the other one [default: NAME-share]
+    #[arg(short, long, value_name = "DIR", requires = "to")]
+    output: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let (core, name) = (&context.core, &args.name);
+    let Some(to) = &args.to else {
+        core.store.load(name)?;
+        return list(&core.shares(name)?, args.json);
+    };
+    let recipient = Recipient::parse(&read(to)?)?;
+    let directory = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}-share")));
+    let life = time::Duration::try_from(args.ttl).map_err(|e| Error::usage("invalid --ttl").source(e))?;
+    if directory.exists() {
+        return Err(Error::usage(format!("{} exists already", directory.display()))
+            .hint("name another directory with --output DIR"));
+    }
+    atomic::create_directory(&directory).map_err(|e| {
+        Error::usage(format!("cannot make the directory {}", directory.display()))
+            .source(e)
+            .hint("name another one with --output DIR")
+    })?;
+    let given = context.run(core.share(name, &recipient, life)).and_then(|given| {
+        core.store.write(&directory.join(file::CA_CERT), given.ca_pem.as_bytes())?;
+        core.store.write(&directory.join(file::CLIENT_CERT), given.cert_pem.as_bytes())?;
+        Ok(given)
+    });
+    let given = given.inspect_err(|_| {
+        if let Err(error) = atomic::remove_directory(&directory) {
+            tracing::debug!("{} stays: {error}", directory.display());
+        }
+    })?;
+    if args.json {
+        let text = serde_json::json!({
+            "id": given.share.id, "key": given.share.key, "until": until(&given.share), "url": given.url, "directory": directory,
+        });
+        return ui::print(&format!("{text:#}\n"));
+    }
+    tell(context, name, &given, &directory);
+    Ok(())
+}
+
+fn tell(context: &Context, name: &str, given: &Given, directory: &Path) {
+    let say = |line: String| context.terminal.say(&line);
+    say(format!("Machine \"{name}\" is shared until {} (share {}).", until(&given.share), given.share.id));
+    say(format!("Send {}/ to the other one, who puts the private key in it as key.pem and runs:", directory.display()));
+    say(format!(
+        "  export DOCKER_HOST={} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=$PWD/{}",
+        given.url,
+        directory.display()
+    ));
+    say(format!(
+        "Where a firewall admits your address only, `{} allow {name} YOURS OTHERS` admits both.",
+        context.program
+    ));
+}
+
+fn list(shares: &[Share], json: bool) -> Result<()> {
+    if json {
+        let text = serde_json::to_string_pretty(shares)
+            .map_err(|e| Error::new(Kind::Failure, "the list cannot be printed").source(e))?;
+        return ui::print(&format!("{text}\n"));
+    }
+    if shares.is_empty() {
+        return Ok(());
+    }
+    let now = OffsetDateTime::now_utc();
+    let rows = shares.iter().map(|share| {
+        let state = match (share.ending, share.until > now) {
+            (_, false) => "over",
+            (true, true) => "ending",
+            (false, true) => "open",
+        };
+        [share.id.clone(), state.to_owned(), until(share), share.key.clone()]
+    });
+    ui::print(&holdings::table(["ID", "STATE", "UNTIL", "KEY"], rows))
+}
+
+fn until(share: &Share) -> String {
+    share.until.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| share.until.to_string())
+}
+
+fn read(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let result = if path == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    result.map_err(|e| Error::usage(format!("cannot read {}", path.display())).source(e))?;
+    Ok(text)
+}

@@ -1,0 +1,35 @@
+//! `rmachine unshare`.
+
+use super::Context;
+use crate::error::Result;
+
+/// End shares of a machine's engine
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rmachine share build-7               shows the ids
+  rmachine unshare build-7 3f9c01aa    ends one
+  rmachine unshare build-7 --all       ends all")]
+pub struct Args {
+    /// Name of the machine
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Ids of the shares
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    ids: Vec<String>,
+    /// End all of them
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let ids = (!args.all).then_some(args.ids.as_slice());
+    let ended = context.run(context.core.unshare(&args.name, ids))?;
+    for share in &ended {
+        context.terminal.say(&format!("Share {} of machine \"{}\" has ended.", share.id, args.name));
+    }
+    if ended.is_empty() {
+        context.terminal.say(&format!("Machine \"{}\" is shared with nobody.", args.name));
+    }
+    Ok(())
+}
