@@ -4,6 +4,8 @@
 //! The way of the data is in `ARCHITECTURE.md`.
 
 pub mod bootstrap;
+#[cfg(test)]
+mod cases;
 pub mod certs;
 pub mod cli;
 pub mod drivers;

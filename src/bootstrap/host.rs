@@ -43,6 +43,32 @@ pub struct HostFacts {
 }
 
 impl HostFacts {
+    /// What the probe's answer says of a host that `user` is logged in to.
+    pub(super) fn read(answer: &Answer, user: &str) -> Self {
+        let os_pretty = match answer.get("os_pretty") {
+            Some(pretty) if !pretty.is_empty() => pretty.to_owned(),
+            _ => answer.get("kernel").unwrap_or("an unknown system").to_owned(),
+        };
+        let clock: i64 = answer.text("clock").parse().unwrap_or_default();
+        Self {
+            known_os: is_known_os(&answer.text("os_id"), &answer.text("os_like")),
+            systemd: answer.is("systemd"),
+            os_id: answer.text("os_id"),
+            os_version: answer.text("os_version"),
+            os_pretty,
+            arch: docker_arch(&answer.text("machine")),
+            hostname: answer.text("hostname"),
+            boot_id: answer.text("boot_id"),
+            addresses: answer.all("address").filter_map(|a| a.parse().ok()).collect(),
+            login_user: if answer.get("uid") == Some("0") { String::new() } else { user.to_owned() },
+            ipv6: answer.is("ipv6"),
+            swarm: answer.is("swarm"),
+            dockerd: answer.get("dockerd").map(str::to_owned),
+            daemon_json: answer.decoded("daemon_json"),
+            clock_skew: if clock == 0 { 0 } else { clock.saturating_sub(OffsetDateTime::now_utc().unix_timestamp()) },
+        }
+    }
+
     /// The command that reads a root script from its standard input.
     pub(super) fn shell(&self) -> String {
         if self.login_user.is_empty() { "sh -s".to_owned() } else { "sudo -n sh -s".to_owned() }
@@ -65,10 +91,6 @@ impl HostFacts {
 pub async fn probe(session: &Session) -> Result<HostFacts> {
     let output = session.run("sh -s", template::PROBE.as_bytes()).await?;
     let answer = Answer::parse(&output.stdout);
-    let os_pretty = match answer.get("os_pretty") {
-        Some(pretty) if !pretty.is_empty() => pretty.to_owned(),
-        _ => answer.get("kernel").unwrap_or("an unknown system").to_owned(),
-    };
     let user = session.user();
     match answer.get("sudo") {
         Some("yes") => {}
@@ -85,24 +107,7 @@ pub async fn probe(session: &Session) -> Result<HostFacts> {
         }
     }
     let answer = answer.complete()?;
-    let clock: i64 = answer.text("clock").parse().unwrap_or_default();
-    Ok(HostFacts {
-        known_os: is_known_os(&answer.text("os_id"), &answer.text("os_like")),
-        systemd: answer.is("systemd"),
-        os_id: answer.text("os_id"),
-        os_version: answer.text("os_version"),
-        os_pretty,
-        arch: docker_arch(&answer.text("machine")),
-        hostname: answer.text("hostname"),
-        boot_id: answer.text("boot_id"),
-        addresses: answer.all("address").filter_map(|a| a.parse().ok()).collect(),
-        login_user: if answer.get("uid") == Some("0") { String::new() } else { user.to_owned() },
-        ipv6: answer.is("ipv6"),
-        swarm: answer.is("swarm"),
-        dockerd: answer.get("dockerd").map(str::to_owned),
-        daemon_json: answer.decoded("daemon_json"),
-        clock_skew: if clock == 0 { 0 } else { clock - OffsetDateTime::now_utc().unix_timestamp() },
-    })
+    Ok(HostFacts::read(&answer, user))
 }
 
 /// The systems that `templates/install.sh` has a way for. Debian 12 and 13 are run in the tests;

@@ -220,3 +220,6 @@ async fn as_root(session: &Session, facts: &HostFacts, script: &str) -> Result<A
     }
     Ok(Answer::parse(&output.stdout))
 }
+
+#[cfg(test)]
+mod properties;

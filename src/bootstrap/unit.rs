@@ -89,7 +89,7 @@ impl UnitFacts {
 }
 
 /// `words` without the options that we set ourselves and those in `settled`.
-fn without(words: Vec<String>, settled: &BTreeSet<String>) -> Vec<String> {
+pub(super) fn without(words: Vec<String>, settled: &BTreeSet<String>) -> Vec<String> {
     let mut kept = Vec::new();
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
@@ -109,7 +109,7 @@ fn without(words: Vec<String>, settled: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// Reads an environment file (systemd.exec(5), EnvironmentFile): `KEY=VALUE`, comments, quotes.
-fn environment(text: &str) -> Vec<(String, String)> {
+pub(super) fn environment(text: &str) -> Vec<(String, String)> {
     text.lines()
         .map(str::trim)
         .filter(|line| !line.starts_with(['#', ';']))
@@ -123,7 +123,7 @@ fn environment(text: &str) -> Vec<(String, String)> {
 }
 
 /// Quotes for a unit file (systemd.syntax(7)); `%` begins a specifier.
-fn systemd_quoted(text: &str) -> String {
+pub(super) fn systemd_quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

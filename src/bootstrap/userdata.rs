@@ -76,13 +76,18 @@ fn script(spec: &BootSpec<'_>) -> Result<String> {
     )
 }
 
-fn archive(spec: &BootSpec<'_>) -> Result<String> {
-    let boundary = "==rmachine==";
+pub(super) fn archive(spec: &BootSpec<'_>) -> Result<String> {
+    let own = spec.user_supplied.filter(|own| !own.is_empty()).map(gunzipped).transpose()?;
+    let own = own.map(|own| user_part(&own)).transpose()?;
+    // A user's archive may have any boundary, ours included.
+    let mut boundary = "==rmachine==".to_owned();
+    while own.as_ref().is_some_and(|own| own.contains(&boundary)) {
+        boundary.push('=');
+    }
     let mut text = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n");
-    if let Some(own) = spec.user_supplied.filter(|own| !own.is_empty()) {
-        let own = gunzipped(own)?;
+    if let Some(own) = own {
         text.push_str(&format!("--{boundary}\n"));
-        text.push_str(&user_part(&own)?);
+        text.push_str(&own);
     }
     text.push_str(&format!("--{boundary}\n"));
     text.push_str(&part("text/cloud-config", &[("X-Merge-Type", APPEND)], cloud_config(spec)?.as_bytes()));
@@ -140,9 +145,12 @@ fn gunzipped(own: &[u8]) -> Result<Vec<u8>> {
     }
     let mut plain = Vec::new();
     GzDecoder::new(own)
-        .take(LARGEST)
+        .take(LARGEST + 1)
         .read_to_end(&mut plain)
         .map_err(|e| Error::UserData(format!("its gzip does not unpack: {e}")))?;
+    if plain.len() as u64 > LARGEST {
+        return Err(Error::UserData(format!("its gzip unpacks to more than {LARGEST} bytes")));
+    }
     Ok(plain)
 }
 

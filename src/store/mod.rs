@@ -385,3 +385,6 @@ fn made_by_docker_machine(name: &str) -> Error {
 pub fn random_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
+
+#[cfg(test)]
+mod properties;
