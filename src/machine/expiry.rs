@@ -10,6 +10,8 @@ use crate::{
 
 /// A certificate that ends sooner than this is worth a word in a list.
 const SOON_DAYS: i64 = 30;
+/// A CA's end is said this long before, by every `env`; `doctor` says it from the last third of its life on.
+const CA_DAYS: i64 = 180;
 
 /// How long the certificates of a machine are good for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Expiry {
     pub days: Option<i64>,
     /// What is due or over, each with the command that mends it.
     pub warnings: Vec<String>,
+    /// Whether a certificate under the CA is due or over: any SSH session can renew it.
+    pub renewable: bool,
 }
 
 impl Expiry {
@@ -50,15 +54,18 @@ impl Core {
             (file::CLIENT_CERT, "the client's certificate", client),
         ];
         let mut expiry = Expiry::default();
-        for (name, what, remedy) in parts {
-            let text = self.store.read_text(&self.store.machine_file(&record.name, name)).ok().flatten();
+        for (file, what, remedy) in parts {
+            let text = self.store.read_text(&self.store.machine_file(&record.name, file)).ok().flatten();
             let Some(info) = text.and_then(|pem| certs::inspect(&pem).ok()) else { continue };
             // The last second counts as past.
             let days = ((info.not_after - now).whole_seconds() - 1).div_euclid(86_400);
             expiry.days = Some(expiry.days.map_or(days, |least| least.min(days)));
             let until = info.not_after.date();
-            match certs::health(&info, now) {
+            let health = certs::health(&info, now);
+            expiry.renewable |= file != file::CA_CERT && matches!(health, Health::RenewDue | Health::Expired);
+            match health {
                 Health::Good => {}
+                Health::RenewDue if file == file::CA_CERT && days > CA_DAYS => {}
                 Health::RenewDue => expiry.warnings.push(format!("{what} ends on {until}; {remedy}")),
                 Health::Expired => expiry.warnings.push(format!("{what} has expired on {until}; {remedy}")),
                 Health::NotYetValid => {
@@ -68,5 +75,17 @@ impl Core {
             }
         }
         expiry
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_warns_of_what_ends_soon() {
+        let of = |days| Expiry { days: Some(days), warnings: vec!["it ends".to_owned()], renewable: true };
+        assert_eq!((of(29).urgent(), of(-1).urgent()), (Some("it ends"), Some("it ends")));
+        assert_eq!((of(30).urgent(), Expiry::default().urgent()), (None, None));
     }
 }

@@ -48,7 +48,9 @@ impl Core {
                 .hint(format!("`rmachine protect --off {name}` ends that")));
         }
         notify.progress("removing");
-        self.end_tunnel(name).await?;
+        if let Err(error) = self.end_tunnel(name).await {
+            notify.warn(&format!("{error}; removing all the same"));
+        }
         match self.destroy(&mut record, voice(&notify)).await {
             Ok(()) => Ok(()),
             Err(error) if mode == RemoveMode::Force => self.forget_with_remains(&record, error),

@@ -44,9 +44,15 @@ impl Core {
         let mut names = Vec::new();
         for name in self.store.names()? {
             let Ok(record) = self.store.load(&name) else { continue };
-            let managed = self.driver(&record).is_ok_and(|driver| driver.info().capabilities.engine);
-            if managed && record.phase == Phase::Ready && wants_engine(&record) {
+            if record.phase != Phase::Ready || !wants_engine(&record) {
+                continue;
+            }
+            if self.driver(&record).is_ok_and(|driver| driver.info().capabilities.engine) {
                 names.push(name);
+            } else {
+                self.talk.about(&name).warn(
+                    "rmachine does not manage its engine: have that trust the new CA, then copy the files as `rmachine doctor` says",
+                );
             }
         }
         Ok(names)

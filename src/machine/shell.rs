@@ -37,7 +37,7 @@ impl Core {
             let _lock = self.lock(name).await?;
             self.settle_host_key(&mut self.store.load(name)?, &session)?;
         }
-        if !self.expiry(&record).warnings.is_empty() {
+        if self.expiry(&record).renewable {
             self.renew_by_the_way(name, &session).await;
         }
         Ok(session)

@@ -40,7 +40,9 @@ impl Certificates {
                 ca_key: read(file::CA_KEY)?,
                 client: read(file::CLIENT_CERT)?,
                 client_key: read(file::CLIENT_KEY)?,
-                old_ca: read(file::OLD_CA_CERT)?,
+                // One that is over signs nothing any more.
+                old_ca: read(file::OLD_CA_CERT)?
+                    .filter(|old| certs::inspect(old).is_ok_and(|info| certs::health(&info, now) != Health::Expired)),
             })
         };
         Self { files: files(), directory: directory.display().to_string(), now }
