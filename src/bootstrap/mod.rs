@@ -11,7 +11,10 @@ mod template;
 mod unit;
 mod userdata;
 
+use std::fmt;
+
 use rmachine_provider_api::Notify;
+use zeroize::Zeroizing;
 
 use self::{answer::Answer, unit::UnitFacts};
 pub use self::{
@@ -26,7 +29,7 @@ use crate::ssh::{Session, Stream};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What the engine proves itself with; PEM texts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ServerTls<'a> {
     /// The CA that signs clients.
     pub ca_pem: &'a str,
@@ -34,6 +37,12 @@ pub struct ServerTls<'a> {
     pub cert_pem: &'a str,
     /// Its key.
     pub key_pem: &'a str,
+}
+
+impl fmt::Debug for ServerTls<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls").field("cert_pem", &self.cert_pem).finish_non_exhaustive()
+    }
 }
 
 /// What [`provision`] did.
@@ -152,7 +161,7 @@ async fn apply(
     force: bool,
     port: u16,
 ) -> Result<Answer> {
-    let script = template::render(
+    let script = Zeroizing::new(template::render(
         template::APPLY,
         minijinja::context! {
             ca => tls.ca_pem.trim_end(),
@@ -165,7 +174,7 @@ async fn apply(
             login_user => facts.login_user.as_str(),
             port => port.to_string(),
         },
-    )?;
+    )?);
     let answer = as_root(session, facts, &script).await?;
     match answer.get("error") {
         Some(error) => Err(Error::engine(error, answer.decoded("journal"))),

@@ -1,6 +1,6 @@
 //! What is asked of the engine.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ impl FromStr for EngineSource {
 
 /// What is asked of the engine, as typed. `opts` and `env` may hold secrets: this goes to a file of
 /// its own and over SSH, never into the first-boot data.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EngineSpec {
     /// Where it comes from.
@@ -77,6 +77,18 @@ pub struct EngineSpec {
     pub on_loopback: bool,
     /// Value of the label `provider`, as docker-machine sets it.
     pub provider_label: Option<String>,
+}
+
+impl fmt::Debug for EngineSpec {
+    /// Without options, variables and URLs, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineSpec")
+            .field("source", &self.source)
+            .field("labels", &self.labels)
+            .field("port", &self.port)
+            .field("on_loopback", &self.on_loopback)
+            .finish_non_exhaustive()
+    }
 }
 
 impl EngineSpec {
@@ -158,6 +170,30 @@ mod tests {
         assert!(check(|s| s.source = EngineSource::Url).is_err());
         assert!(check(|s| s.opts = vec!["host=tcp://0.0.0.0".into()]).is_err());
         assert!(check(|s| s.opts = vec!["debug".into(), "mtu=1400".into()]).is_ok());
+    }
+
+    #[test]
+    fn no_secret_is_shown_for_debugging() {
+        use crate::{bootstrap::ServerTls, certs::Identity, engine::TlsFiles};
+        let (ca_pem, cert_pem, key_pem) = ("authority", "certificate", "verysecret");
+        let engine = EngineSpec {
+            opts: vec!["x=verysecret".into()],
+            env: vec!["T=verysecret".into()],
+            install_url: Some("https://u:verysecret@h/".into()),
+            registry_mirrors: vec!["https://u:verysecret@h/".into()],
+            ..EngineSpec::default()
+        };
+        let identity = Identity { cert_pem: cert_pem.to_owned(), key_pem: key_pem.to_owned().into() };
+        let shown = [
+            format!("{engine:?}"),
+            format!("{identity:#?}"),
+            format!("{:?}", ServerTls { ca_pem, cert_pem, key_pem }),
+            format!("{:?}", TlsFiles { ca_pem, cert_pem, key_pem }),
+        ];
+        for text in &shown {
+            assert!(!text.contains("verysecret"), "{text}");
+        }
+        assert!(shown[1].contains("certificate"));
     }
 
     #[test]

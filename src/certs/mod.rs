@@ -15,6 +15,8 @@ pub use self::{
     share::{Recipient, Shared, share},
 };
 
+use std::fmt;
+
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
@@ -31,12 +33,18 @@ const CA_LIFE: Duration = Duration::days(3653);
 const LEAF_LIFE: Duration = Duration::days(1096);
 
 /// A certificate with its private key (PKCS#8), both PEM.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Identity {
     /// The certificate.
     pub cert_pem: String,
     /// Its key; wiped from memory when dropped.
     pub key_pem: Zeroizing<String>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("cert_pem", &self.cert_pem).finish_non_exhaustive()
+    }
 }
 
 /// Makes a CA that lives ten years; `owner` (the store's id) and a number of its own tell several apart.

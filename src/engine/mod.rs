@@ -3,7 +3,7 @@
 mod error;
 mod transport;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -35,7 +35,7 @@ impl Endpoint {
 }
 
 /// What the client proves itself with, and whom it trusts; PEM texts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct TlsFiles<'a> {
     /// The one CA that is trusted.
     pub ca_pem: &'a str,
@@ -43,6 +43,12 @@ pub struct TlsFiles<'a> {
     pub cert_pem: &'a str,
     /// Its key.
     pub key_pem: &'a str,
+}
+
+impl fmt::Debug for TlsFiles<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsFiles").field("cert_pem", &self.cert_pem).finish_non_exhaustive()
+    }
 }
 
 /// What an engine says of itself.
