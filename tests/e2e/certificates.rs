@@ -14,13 +14,11 @@ const DAY: i64 = 86_400;
 const LEAF: i64 = 1096 * DAY;
 /// Life of the CA.
 const CA: i64 = 3653 * DAY;
-/// How long such certificates still serve.
-const LEFT: i64 = 40;
 
-/// `rmachine ARGUMENTS` at a time when what lives `life` seconds ends [`LEFT`] seconds from now.
-fn back_then(store: &Store, life: i64, arguments: &[&str]) -> Done {
+/// `rmachine ARGUMENTS` at a time when what lives `life` seconds ends `left` seconds from now.
+fn back_then(store: &Store, life: i64, left: i64, arguments: &[&str]) -> Done {
     let mut command = store.command("faketime");
-    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").args(["-f", &format!("-{}", life - LEFT), "rmachine"]);
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").args(["-f", &format!("-{}", life - left), "rmachine"]);
     run(command.args(arguments))
 }
 
@@ -28,7 +26,7 @@ fn create_back_then(store: &Store, host: &Host, key: &Key, name: &str) {
     let key_path = key.path.display().to_string();
     let arguments = ["create", "-d", "generic", "--generic-ip-address", &host.address, "--generic-ssh-user", "debian"];
     let trust = ["--generic-ssh-host-key", host.key_line(), "--generic-ssh-key", &key_path, name];
-    back_then(store, LEAF, &[&arguments[..], &trust].concat()).ok();
+    back_then(store, LEAF, 180, &[&arguments[..], &trust].concat()).ok();
 }
 
 fn days(store: &Store) -> i64 {
@@ -40,7 +38,7 @@ const STARTED: &str = "docker inspect -f '{{.State.StartedAt}} {{.State.Pid}} {{
 
 /// Waits until docker is refused because of a date.
 fn run_out(store: &Store, name: &str) {
-    eventually("the certificates run out", Duration::from_secs(90), || {
+    eventually("the certificates run out", Duration::from_secs(150), || {
         let done = store.sh(name, "docker version");
         done.code != 0 && done.stderr.contains("expired")
     });
@@ -67,7 +65,7 @@ fn a_leaf_that_runs_out() {
     assert_eq!(store.sh("aged", STARTED).ok(), started, "the container ran on");
 
     // Over: docker is refused, the messages name the command, and it mends it.
-    back_then(&store, LEAF, &["regenerate-certs", "-f", "--client-certs", "aged"]).ok();
+    back_then(&store, LEAF, 40, &["regenerate-certs", "-f", "--client-certs", "aged"]).ok();
     run_out(&store, "aged");
     let env = store.rmachine(&["env", "aged"]).stderr;
     assert!(env.contains("has expired") && env.contains("`rmachine regenerate-certs aged`"), "{env}");
@@ -87,7 +85,7 @@ fn a_ca_that_runs_out() {
     let key = Key::make(&store, "login", "-t ed25519");
     let host = Host::boot("debian13-docker", "debian", &key, true);
     // The CA alone is of that time; the leaves that it signs later end with it.
-    back_then(&store, CA, &["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "first"]).ok();
+    back_then(&store, CA, 90, &["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "first"]).ok();
     store.rmachine(&["rm", "-y", "first"]).ok();
     host.create(&store, "debian", &key, &[], "old").ok();
     store.import_busybox("old");

@@ -85,9 +85,9 @@ fn it_opens_one_machine_until_it_ends() {
     assert_eq!(store.sh("one", STARTED).ok(), started, "the container ran on all the time");
 
     // By itself.
-    let (short, _) = share(&store, "two", "short", false, "30s");
+    let (short, _) = share(&store, "two", "short", false, "40s");
     with("two", &short).ok();
-    eventually("the share is over", Duration::from_secs(60), || with("two", &short).code != 0);
+    eventually("the share is over", Duration::from_secs(90), || with("two", &short).code != 0);
     refused(with("two", &short));
     store.sh("two", "docker ps").ok();
     assert!(store.rmachine(&["share", "two"]).ok().contains("over"));
