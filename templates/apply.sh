@@ -16,21 +16,31 @@ LOGIN_USER={{ login_user | sh }}
 PORT={{ port | sh }}
 DIR=/etc/systemd/system/docker.service.d
 KEPT=/var/lib/rmachine/before
+PENDING=/var/lib/rmachine/pending
 
 out() { printf '%s=%s\n' "$1" "$2"; }
 
-# put PATH MODE CONTENT: writes when it differs, keeping what was there; answers whether it did.
+# put PATH MODE CONTENT: writes when it differs, keeping what was there; answers whether it did. What cannot be
+# written is not "the same": it ends all, in $broken.
 put() {
     if [ -e "$1" ] && [ "$(cat "$1")" = "$3" ]; then
         chmod "$2" "$1"
         return 1
     fi
     name=$(printf '%s' "$1" | tr / _)
-    if [ -e "$1" ]; then cp -p "$1" "$KEPT/$name"; else : >"$KEPT/$name.absent"; fi
+    if [ -e "$1" ]; then cp -p "$1" "$KEPT/$name"; else : >"$KEPT/$name.absent"; fi || {
+        rm -f "$KEPT/$name" "$KEPT/$name.absent"
+        broken=$1
+        return 1
+    }
     (
         umask 077
         printf '%s\n' "$3" >"$1.rmachine-new"
-    ) && chmod "$2" "$1.rmachine-new" && mv "$1.rmachine-new" "$1"
+    ) && chmod "$2" "$1.rmachine-new" && mv "$1.rmachine-new" "$1" || {
+        rm -f "$1.rmachine-new"
+        broken=$1
+        return 1
+    }
 }
 
 take_back() {
@@ -91,7 +101,11 @@ main() {
     rm -rf "$KEPT"
     mkdir -p "$KEPT" /etc/docker "$DIR"
     chmod 0700 /var/lib/rmachine "$KEPT"
+    broken=
     certificates=no
+    # Set before the first file is changed and taken away when the engine runs with all of them: where this was killed
+    # in between, equal files do not mean that the engine has read them.
+    if [ -e "$PENDING" ]; then certificates=yes; elif ! echo changing >"$PENDING"; then broken=$PENDING; fi
     put /etc/docker/ca.pem 0644 "$CA" && certificates=yes
     put /etc/docker/server.pem 0644 "$CERT" && certificates=yes
     put /etc/docker/server-key.pem 0600 "$KEY" && certificates=yes
@@ -103,6 +117,12 @@ main() {
             systemctl daemon-reload
         fi
         systemctl is-enabled -q docker.service 2>/dev/null || systemctl enable -q docker.service 2>/dev/null
+    fi
+    if [ -n "$broken" ]; then
+        take_back
+        rm -rf "$KEPT"
+        out error "$broken cannot be written on the host; is its disk full?"
+        return 0
     fi
     restarted=no
     # Asked after the files are in place: an engine that the boot starts meanwhile may have read the old ones.
@@ -122,11 +142,11 @@ main() {
     if [ "${failed:-no}" = yes ]; then
         out journal "$(journalctl -q -u docker.service -n 15 -o cat --no-pager | base64 | tr -d '\n')"
         take_back
-        rm -rf "$KEPT"
+        rm -rf "$KEPT" "$PENDING"
         out error "the engine did not start"
         return 0
     fi
-    rm -rf "$KEPT"
+    rm -rf "$KEPT" "$PENDING"
     if [ -n "$LOGIN_USER" ] && [ "$LOGIN_USER" != root ] && getent group docker >/dev/null; then
         id -nG "$LOGIN_USER" | grep -qw docker || usermod -aG docker "$LOGIN_USER"
     fi

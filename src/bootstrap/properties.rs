@@ -67,7 +67,7 @@ fn systemd_read(text: &str) -> String {
                 assert_eq!(chars.next(), Some('%'));
                 read.push('%');
             }
-            '"' => panic!("a quote ends the word"),
+            '"' | '\n' | '\r' => panic!("{c:?} ends the word or the line"),
             c => read.push(c),
         }
     }
@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn unit_files_read_back_any_variable(value in "[^\u{0}\n]{0,60}") {
+    fn unit_files_read_back_any_variable(value in "[^\u{0}\n\r]{0,60}") {
         let quoted = systemd_quoted(&value);
         prop_assert_eq!(systemd_read(&quoted), value);
     }

@@ -108,7 +108,8 @@ impl EngineSpec {
             let good = variable.split_once('=').is_some_and(|(key, value)| {
                 !key.is_empty()
                     && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-                    && !value.contains(['\n', '\0'])
+                    // systemd ends a line at a carriage return as well.
+                    && !value.contains(['\n', '\r', '\0'])
             });
             if !good {
                 let key = variable.split('=').next().unwrap_or_default();
@@ -165,6 +166,7 @@ mod tests {
         assert!(check(|s| s.labels = vec!["a=b c".into()]).is_ok());
         assert!(check(|s| s.labels = vec!["ab".into()]).is_err());
         assert!(check(|s| s.env = vec!["A B=1".into()]).is_err());
+        assert!(check(|s| s.env = vec!["A=x\rExecStartPre=/bin/x".into()]).is_err());
         assert!(check(|s| s.registry_mirrors = vec!["mirror".into()]).is_err());
         assert!(check(|s| s.insecure_registries = vec!["http://r".into()]).is_err());
         assert!(check(|s| s.source = EngineSource::Url).is_err());

@@ -127,7 +127,7 @@ pub fn key_matches(cert_pem: &str, key_pem: &str) -> Result<bool> {
     Ok(parse(&der)?.public_key().raw == key.subject_public_key_info())
 }
 
-fn der_of(pem: &str) -> Result<Vec<u8>> {
+pub(super) fn der_of(pem: &str) -> Result<Vec<u8>> {
     match Pem::iter_from_buffer(pem.as_bytes()).next() {
         Some(Ok(pem)) => Ok(pem.contents),
         Some(Err(e)) => Err(Error::Unreadable(e.to_string())),

@@ -6,6 +6,7 @@ use rcgen::{
 };
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
+use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer};
 
 use super::{Error, Result, new_key, params};
 
@@ -34,9 +35,15 @@ impl Recipient {
         if text.contains("-----BEGIN CERTIFICATE REQUEST-----")
             || text.contains("-----BEGIN NEW CERTIFICATE REQUEST-----")
         {
-            let request = CertificateSigningRequestParams::from_pem(text)
-                .map_err(|e| Error::Recipient(format!("the certificate request does not read: {e}")))?;
-            return Ok(Self::of(&request.public_key));
+            let unread =
+                |e: &dyn std::fmt::Display| Error::Recipient(format!("the certificate request does not read: {e}"));
+            CertificateSigningRequestParams::from_pem(text).map_err(|e| unread(&e))?;
+            // The key's type is not that of the signature, which rcgen takes it from.
+            let der = super::inspect::der_of(text)?;
+            let (_, request) = X509CertificationRequest::from_der(&der).map_err(|e| unread(&e))?;
+            let key = SubjectPublicKeyInfo::from_der(request.certification_request_info.subject_pki.raw)
+                .map_err(|e| unread(&e))?;
+            return Ok(Self::of(&key));
         }
         if text.contains("-----BEGIN PUBLIC KEY-----") {
             let key = SubjectPublicKeyInfo::from_pem(text)

@@ -42,6 +42,37 @@ fn a_leaf_never_outlives_its_ca() {
     assert_eq!(leaf.not_after, inspect(&ca.cert_pem).unwrap().not_after);
 }
 
+/// Requests by openssl, whose digest is not that of the curve.
+#[test]
+fn a_share_is_for_the_key_of_the_request_whatever_signs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let openssl = |line: &str| {
+        let words = line.replace("DIR", dir.path().to_str().unwrap());
+        let run = std::process::Command::new("openssl")
+            .args(words.split(' '))
+            .output()
+            .expect("the test command installs openssl");
+        assert!(run.status.success(), "{line}: {}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).unwrap()
+    };
+    for (key, digest) in
+        [("ec:P-384", "-sha256"), ("ec:P-256", "-sha384"), ("ec:P-256", "-sha256"), ("rsa:2048", "-sha256")]
+    {
+        let kind = match key.split_once(':').unwrap() {
+            ("ec", curve) => format!("-algorithm EC -pkeyopt ec_paramgen_curve:{curve}"),
+            (_, bits) => format!("-algorithm RSA -pkeyopt rsa_keygen_bits:{bits}"),
+        };
+        openssl(&format!("genpkey {kind} -out DIR/key.pem"));
+        let request = openssl(&format!("req -new -key DIR/key.pem -subj /CN=other {digest}"));
+        let to = Recipient::parse(&request).unwrap();
+        let shared = share(&to, "0123", OffsetDateTime::now_utc(), Duration::hours(1)).unwrap();
+        std::fs::write(dir.path().join("cert.pem"), &shared.cert_pem).unwrap();
+        let own = openssl("pkey -in DIR/key.pem -pubout");
+        assert_eq!(openssl("x509 -in DIR/cert.pem -noout -pubkey"), own, "{key} {digest}");
+        assert_eq!(Recipient::parse(&own).unwrap().fingerprint(), to.fingerprint());
+    }
+}
+
 /// The strictest verifier at hand: OpenSSL with all of RFC 5280's rules (what Python 3.13 turns on).
 #[test]
 fn openssl_accepts_the_chain_in_strict_mode() {

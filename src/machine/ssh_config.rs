@@ -44,7 +44,7 @@ impl Core {
         let alias = format!("rmachine-{}", record.name);
         let mut lines = vec![
             format!("Host {}", record.name),
-            format!("  HostName {}", target.host),
+            format!("  HostName {}", quoted(&target.host)),
             format!("  Port {}", target.port),
             format!("  User {}", quoted(&target.user)),
         ];

@@ -333,8 +333,16 @@ impl Session {
 async fn login(handle: &mut Handle<Verifier>, target: &Target) -> Result<()> {
     let failed = |source| Error::Protocol { host: target.host.clone(), source };
     let mut tried = Vec::new();
+    let mut unusable = None;
     for path in &target.keys {
-        let key = keys::load_private_key(path)?;
+        let key = match keys::load_private_key(path) {
+            Ok(key) => key,
+            // Another one may serve.
+            Err(error) => {
+                unusable = unusable.or(Some(error));
+                continue;
+            }
+        };
         let hash = if key.algorithm().is_rsa() {
             handle.best_supported_rsa_hash().await.map_err(failed)?.flatten().or(Some(russh::keys::HashAlg::Sha512))
         } else {
@@ -345,6 +353,9 @@ async fn login(handle: &mut Handle<Verifier>, target: &Target) -> Result<()> {
             AuthResult::Success => return Ok(()),
             AuthResult::Failure { .. } => tried.push(path.display().to_string()),
         }
+    }
+    if let (true, Some(error)) = (tried.is_empty(), unusable) {
+        return Err(error);
     }
     let tried = if tried.is_empty() { "no key at all".to_owned() } else { format!("the key {}", tried.join(", ")) };
     Err(Error::AuthRefused { host: target.host.clone(), user: target.user.clone(), tried })

@@ -49,7 +49,7 @@ fn it_opens_one_machine_until_it_ends() {
     let with = |machine: &str, directory: &PathBuf| -> Done {
         store.sh(machine, &format!("export DOCKER_CERT_PATH={}; docker ps -q", directory.display()))
     };
-    let refused = |done: Done| assert!(done.code != 0 && done.stderr.contains("tls"), "{done:?}");
+    let refused = |done: Done| assert!(done.is_refused_by_tls(), "{done:?}");
 
     // Without a certificate, and with one of another store's CA.
     let bare =
@@ -83,6 +83,20 @@ fn it_opens_one_machine_until_it_ends() {
     store.rmachine(&["unshare", "one", "--all"]).ok();
     refused(with("one", &second));
     assert_eq!(store.sh("one", STARTED).ok(), started, "the container ran on all the time");
+
+    // A host that cannot take the change says so, and nothing is called done.
+    hosts[1].exec(
+        "cp -a /etc/docker /root/kept && mount -t tmpfs -o size=64k tmpfs /etc/docker && cp -a /root/kept/. /etc/docker/ \
+         && { head -c 100k /dev/zero >/etc/docker/full || true; }",
+    );
+    let public = recipient(&store, "never", false);
+    let never = store.path("never-share");
+    let arguments = ["share", "two", "--to", public.to_str().unwrap(), "-o", never.to_str().unwrap()];
+    let said = store.rmachine(&arguments).fails(8);
+    assert!(said.contains("cannot be written on the host"), "{said}");
+    assert!(!never.exists() && store.rmachine(&["share", "two"]).ok().is_empty());
+    hosts[1].exec("umount /etc/docker");
+    store.sh("two", "docker ps").ok();
 
     // By itself.
     let (short, _) = share(&store, "two", "short", false, "40s");

@@ -43,6 +43,12 @@ impl Done {
         self.stdout.trim().to_owned()
     }
 
+    /// Whether docker was refused over TLS. With TLS 1.3 a client hears that after its handshake, or finds the connection
+    /// reset (RFC 8446, section 4.4.2.4).
+    pub fn is_refused_by_tls(&self) -> bool {
+        self.code != 0 && ["tls", "connection reset", "broken pipe"].iter().any(|word| self.stderr.contains(word))
+    }
+
     /// The standard error of a failure with this exit code: one `Error:` line, nothing on stdout.
     #[track_caller]
     pub fn fails(self, code: i32) -> String {

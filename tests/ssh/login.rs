@@ -85,6 +85,10 @@ async fn a_key_that_cannot_be_used_says_why() {
     assert!(status.unwrap().success());
     let no_key = sshd.path("no-key");
     std::fs::write(&no_key, "hello\n").unwrap();
+    // Another one that serves is tried all the same.
+    let mut keys = vec![locked.clone(), no_key.clone()];
+    keys.extend(target(&sshd).keys);
+    Session::connect(&with_keys(&sshd, keys), GUARD).await.unwrap();
     for path in [locked, no_key, sshd.path("missing")] {
         let refused = Session::connect(&with_keys(&sshd, vec![path.clone()]), GUARD).await.unwrap_err();
         let shown = rmachine::cli::ui::render_error(&refused.into());
