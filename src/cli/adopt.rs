@@ -7,7 +7,7 @@ use rmachine_provider_api::Owner;
 
 use super::{
     Context,
-    flags::{self, Which},
+    flags::{self, RouteArgs, Which},
 };
 use crate::{
     bootstrap::EngineSpec,
@@ -48,6 +48,8 @@ pub struct Args {
     /// Reach the engine through SSH only: its port is open to nobody
     #[arg(long)]
     ssh_tunnel: bool,
+    #[command(flatten)]
+    route: RouteArgs,
 }
 
 pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result<()> {
@@ -65,6 +67,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         ssh_key: args.ssh_key,
         host_key: args.host_key,
         ssh_tunnel: args.ssh_tunnel,
+        ssh_route: args.route.into(),
         engine: EngineSpec::default(),
     };
     let record = context.run(context.core.adopt(&options))?.record;

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 
 use super::{
     Context,
-    flags::{self, Which},
+    flags::{self, RouteArgs, Which},
 };
 use crate::{
     bootstrap::{EngineSource, EngineSpec},
@@ -23,6 +23,7 @@ Examples:
   rmachine create -d amazonec2 --amazonec2-instance-type t4g.small --amazonec2-zone b arm-test
   rmachine create -d docker dev                  a machine on this computer
   rmachine create -d generic --generic-ip-address 192.0.2.7 --generic-ssh-user admin box
+  rmachine create -d generic --generic-ip-address 10.0.0.7 --ssh-proxy-jump me@gate --ssh-tunnel inner
   rmachine create --driver amazonec2 --help      the flags of that driver")]
 pub struct Args {
     /// Name of the new machine
@@ -61,6 +62,8 @@ pub struct Args {
     /// Reach the engine through SSH only: its port is open to nobody
     #[arg(long)]
     ssh_tunnel: bool,
+    #[command(flatten)]
+    route: RouteArgs,
     /// Keep what was made when the create fails, to look into it
     #[arg(long)]
     keep_on_failure: bool,
@@ -98,6 +101,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         engine,
         tls_sans: args.tls_san,
         ssh_tunnel: args.ssh_tunnel,
+        ssh_route: args.route.into(),
         keep_on_failure: args.keep_on_failure,
     };
     let created = context.run_undoing(context.core.create(options))?;

@@ -8,7 +8,25 @@ use rmachine_provider_api::{Driver, Flag, FlagKind, Value, Values};
 use crate::{
     drivers::Drivers,
     error::{Error, Result},
+    machine::SshRoute,
 };
+
+/// The way to a machine's sshd.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct RouteArgs {
+    /// Reach sshd through these hosts, as [USER@]HOST[:PORT], comma-separated; your known_hosts knows them
+    #[arg(long, value_name = "HOSTS", conflicts_with = "ssh_proxy_command")]
+    ssh_proxy_jump: Option<String>,
+    /// Reach sshd over the input and output of this command; %h, %p and %r are its host, port and user
+    #[arg(long, value_name = "COMMAND")]
+    ssh_proxy_command: Option<String>,
+}
+
+impl From<RouteArgs> for SshRoute {
+    fn from(args: RouteArgs) -> Self {
+        Self { jump: args.ssh_proxy_jump, command: args.ssh_proxy_command }
+    }
+}
 
 /// Which flags of a driver a command takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

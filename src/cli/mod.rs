@@ -14,6 +14,7 @@ mod ip;
 mod kill;
 mod ls;
 mod names;
+mod passphrase;
 mod protect;
 mod provision;
 mod regenerate_certs;

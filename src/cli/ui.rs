@@ -5,13 +5,16 @@
 use std::{
     collections::HashMap,
     io::{self, BufRead, IsTerminal, Write},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rmachine_provider_api::Notify;
+use zeroize::Zeroizing;
 
+use super::passphrase;
 use crate::{
     error::{Error, Result},
     machine::Talk,
@@ -91,6 +94,14 @@ impl Talk for Terminal {
         match &self.bars {
             Some(bars) => bars.suspend(ask),
             None => ask(),
+        }
+    }
+
+    fn passphrase(&self, path: &Path) -> Option<Zeroizing<String>> {
+        let question = format!("Enter the passphrase of the key {}: ", path.display());
+        match &self.bars {
+            Some(bars) => bars.suspend(|| passphrase::ask(&question)),
+            None => passphrase::ask(&question),
         }
     }
 }

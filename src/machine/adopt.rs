@@ -6,7 +6,7 @@ use rmachine_provider_api::{
     self as api, HostTrust, InstanceId, MachineState, MachineToken, Notify, Owner, Provider, Stray, Values,
 };
 
-use super::{Core, Created, create::fresh_record, voice};
+use super::{Core, Created, SshRoute, create::fresh_record, voice};
 use crate::{
     bootstrap::{self, EngineSpec},
     error::{Error, Kind, Result},
@@ -36,6 +36,8 @@ pub struct AdoptOptions {
     pub host_key: Option<String>,
     /// Reach the engine through SSH only.
     pub ssh_tunnel: bool,
+    /// The way to its sshd.
+    pub ssh_route: SshRoute,
     /// What the engine shall be.
     pub engine: EngineSpec,
 }
@@ -64,8 +66,9 @@ impl Core {
         let _lock = self.lock(&name).await?;
         let damaged = self.require_free(&name, &token)?;
         if options.ssh_tunnel {
-            super::tunnel::require_ssh(driver.as_ref())?;
+            super::tunnel::require_ssh(driver.as_ref(), "--ssh-tunnel")?;
         }
+        options.ssh_route.validate(driver.as_ref())?;
         let mut record = record_of(options, &stray, &name, own, token, configured.engine_port);
         record.engine.on_loopback = options.ssh_tunnel;
         record.tunnel_port = options.ssh_tunnel.then(|| self.free_port()).transpose()?;
@@ -179,10 +182,7 @@ impl Core {
             Err(error) => return Err(Error::from(error).hint(by_hand)),
         };
         let keys = super::shell::default_keys();
-        if keys.is_empty() {
-            return Err(error.hint(by_hand));
-        }
-        match Session::connect(&Target { keys, ..ours }, CONNECT).await {
+        match Session::connect(&Target { keys, offer_agent: true, ..ours }, CONNECT).await {
             Ok(session) => Ok(session),
             Err(second) => {
                 tracing::debug!("the keys of ~/.ssh: {second}");
@@ -222,7 +222,7 @@ fn record_of(
         user: plan.login.user.clone(),
         port: plan.login.port,
         key_file: file::LOGIN_KEY.to_owned(),
-        ..SshRecord::default()
+        ..options.ssh_route.in_record()
     };
     let fresh = fresh_record(name, &options.driver, &options.engine, stray.config.clone(), engine_port, owner);
     Record {

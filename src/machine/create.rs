@@ -7,7 +7,7 @@ use rmachine_provider_api::{
 };
 use time::OffsetDateTime;
 
-use super::{Core, ENGINE_PORT, journal::RecordJournal, tunnel, voice};
+use super::{Core, ENGINE_PORT, SshRoute, journal::RecordJournal, tunnel, voice};
 use crate::{
     bootstrap::{EngineSource, EngineSpec},
     certs::Sans,
@@ -30,6 +30,8 @@ pub struct CreateOptions {
     pub tls_sans: Vec<String>,
     /// Reach the engine through SSH only.
     pub ssh_tunnel: bool,
+    /// The way to its sshd.
+    pub ssh_route: SshRoute,
     /// Keep what was made when it fails.
     pub keep_on_failure: bool,
 }
@@ -56,8 +58,9 @@ impl Core {
         let configured = driver.configure(&options.values)?;
         let name = options.name.as_str();
         if options.ssh_tunnel {
-            tunnel::require_ssh(driver.as_ref())?;
+            tunnel::require_ssh(driver.as_ref(), "--ssh-tunnel")?;
         }
+        options.ssh_route.validate(driver.as_ref())?;
         let resumed = self.may_go_on(name)?;
         let owner = self.store.prepare()?;
         // Where another process makes it right now, a second create has nothing to wait for.
@@ -67,6 +70,7 @@ impl Core {
         }
         let engine = EngineSpec { on_loopback: options.ssh_tunnel, ..options.engine.clone() };
         let fresh = Record {
+            ssh: options.ssh_route.in_record(),
             extra_sans: options.tls_sans.clone(),
             tunnel_port: options.ssh_tunnel.then(|| self.free_port()).transpose()?,
             ..fresh_record(name, &options.driver, &engine, configured.config, configured.engine_port, owner)
@@ -121,7 +125,8 @@ impl Core {
             && record.config == wanted.config
             && record.engine == wanted.engine
             && record.engine_port == wanted.engine_port
-            && record.extra_sans == wanted.extra_sans;
+            && record.extra_sans == wanted.extra_sans
+            && SshRoute::of(&record) == SshRoute::of(&wanted);
         if same {
             return Ok(record);
         }
@@ -171,7 +176,7 @@ impl Core {
         }
         self.interrupt.check()?;
         if driver.info().capabilities.ssh {
-            self.interrupt.or(self.first_session(record, &authority, &notify)).await?;
+            self.interrupt.or(Box::pin(self.first_session(record, &authority, &notify))).await?;
         }
         self.finish_provision(record, authority).await
     }

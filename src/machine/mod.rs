@@ -21,6 +21,7 @@ mod provision;
 mod remove;
 mod request;
 mod rotate;
+mod route;
 mod share;
 mod shell;
 mod ssh_config;
@@ -30,6 +31,7 @@ mod tunnel;
 use std::{
     collections::HashMap,
     future::Future,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -47,12 +49,14 @@ pub use self::{
     list::{Filter, Listed, Status},
     remove::RemoveMode,
     rotate::Rotate,
+    route::SshRoute,
     share::{Given, Share},
     talk::{Ask, Quiet, Talk},
 };
 use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
+    ssh::Keyring,
     store::{Lock, Phase, Record, Store},
 };
 
@@ -71,13 +75,17 @@ pub struct Core {
     pub talk: Arc<dyn Talk>,
     /// Ctrl-C.
     pub interrupt: Interrupt,
+    keyring: Arc<Keyring>,
     providers: Mutex<Providers>,
 }
 
 impl Core {
     /// Puts the parts together; does nothing yet.
     pub fn new(store: Store, drivers: Drivers, talk: Arc<dyn Talk>) -> Self {
-        Self { store, drivers, talk, interrupt: Interrupt::default(), providers: Mutex::default() }
+        let agent = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
+        let asked = talk.clone();
+        let keyring = Arc::new(Keyring::new(agent, Some(Arc::new(move |path: &Path| asked.passphrase(path)))));
+        Self { store, drivers, talk, interrupt: Interrupt::default(), keyring, providers: Mutex::default() }
     }
 
     /// The driver of `record`.

@@ -69,6 +69,7 @@ impl Core {
             key_file: key_file.to_owned(),
             host_keys: seed.iter().map(KeyPair::public_openssh).collect(),
             seed_key: seed.as_ref().map(KeyPair::public_openssh),
+            ..std::mem::take(&mut record.ssh)
         };
         Ok(Keys { login, seed })
     }

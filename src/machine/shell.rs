@@ -70,7 +70,16 @@ impl Core {
             Some(HostTrust::Given(key)) => HostKeys::Pinned(vec![key.clone()]),
             Some(HostTrust::KnownHosts | HostTrust::Seeded) | None => HostKeys::KnownHosts(known_hosts_files()),
         };
-        Ok(Target { host, port: record.ssh.port, user: record.ssh.user.clone(), keys, host_keys })
+        Ok(Target {
+            host,
+            port: record.ssh.port,
+            user: record.ssh.user.clone(),
+            offer_agent: record.ssh.key_file.is_empty(),
+            keys,
+            keyring: self.keyring.clone(),
+            host_keys,
+            route: self.route(record)?,
+        })
     }
 
     /// Connects to a host that should be up; a time-out is explained by the provider where it can.
@@ -149,7 +158,7 @@ impl Core {
         }
         let host = record.address().ok_or_else(|| no_address(record))?.to_owned();
         let port = record.ssh.port;
-        let shown = match ssh::scan_host_key(&host, port, CONNECT).await {
+        let shown = match ssh::scan_host_key(&host, port, &self.route(record)?, CONNECT).await {
             Ok(shown) => shown,
             Err(error) => return Err(self.explain(record, Error::from(error).about(&record.name)).await),
         };
@@ -185,7 +194,7 @@ pub(super) fn default_keys() -> Vec<PathBuf> {
     ["id_ed25519", "id_ecdsa", "id_rsa"].iter().map(|name| directory.join(name)).filter(|p| p.exists()).collect()
 }
 
-fn known_hosts_files() -> Vec<PathBuf> {
+pub(super) fn known_hosts_files() -> Vec<PathBuf> {
     let mut files = vec![PathBuf::from("/etc/ssh/ssh_known_hosts")];
     files.extend(home_ssh().map(|directory| directory.join("known_hosts")));
     files

@@ -52,6 +52,12 @@ impl Core {
             lines.extend(target.keys.iter().map(|key| format!("  IdentityFile {}", quoted(&key.to_string_lossy()))));
             lines.push("  IdentitiesOnly yes".to_owned());
         }
+        if let Some(jump) = &record.ssh.proxy_jump {
+            lines.push(format!("  ProxyJump {jump}"));
+        }
+        if let Some(command) = &record.ssh.proxy_command {
+            lines.push(format!("  ProxyCommand {command}"));
+        }
         let pinned = match &target.host_keys {
             HostKeys::Pinned(keys) => keys.clone(),
             HostKeys::Fingerprint(_) => {

@@ -1,8 +1,9 @@
 //! The core's voice: it never prints by itself.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use rmachine_provider_api::{Notify, Silent};
+use zeroize::Zeroizing;
 
 /// Takes what the core has to say and asks what it has to ask.
 pub trait Talk: Send + Sync {
@@ -11,6 +12,12 @@ pub trait Talk: Send + Sync {
 
     /// Asks a yes/no question; `None` when nobody can answer (no terminal).
     fn confirm(&self, question: &str) -> Option<bool>;
+
+    /// Asks for the passphrase of the SSH key in `path`; `None` when nobody can answer or the answer is to give up.
+    fn passphrase(&self, path: &Path) -> Option<Zeroizing<String>> {
+        let _ = path;
+        None
+    }
 }
 
 /// A question that a machine may need an answer to.

@@ -244,12 +244,12 @@ impl Core {
 }
 
 /// Refuses a driver whose machines nobody can log in to.
-pub(super) fn require_ssh(driver: &dyn Driver) -> Result<()> {
+pub(super) fn require_ssh(driver: &dyn Driver, flag: &str) -> Result<()> {
     let info = driver.info();
     if info.capabilities.ssh && info.capabilities.engine {
         return Ok(());
     }
-    Err(Error::usage(format!("--ssh-tunnel needs a driver with SSH, and \"{}\" has none", info.name)))
+    Err(Error::usage(format!("{flag} needs a driver with SSH, and \"{}\" has none", info.name)))
 }
 
 /// The SSH connection of a tunnel: opened when it is needed, and again after it broke.

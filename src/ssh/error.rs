@@ -60,6 +60,34 @@ pub enum Error {
     /// A public key does not read.
     #[error("not an SSH public key: {0:?}")]
     PublicKey(String),
+    /// A private key is locked, and nothing unlocked it.
+    #[error("the SSH key {} cannot be used: {why}", path.display())]
+    Locked {
+        /// Where it is.
+        path: PathBuf,
+        /// What was wanting.
+        why: String,
+    },
+    /// A host on the way does not let us through.
+    #[error("the jump host {host} does not let us through")]
+    Jump {
+        /// Which one.
+        host: String,
+        /// Why not.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The command that should lead to the host has ended.
+    #[error("the proxy command failed: {command}")]
+    Proxy {
+        /// The command, filled in.
+        command: String,
+        /// What it said last, or how it ended.
+        said: String,
+        /// Set when it could not be run at all.
+        #[source]
+        source: Option<io::Error>,
+    },
     /// The SSH protocol failed.
     #[error("the SSH session with {host} failed")]
     Protocol {
@@ -77,7 +105,10 @@ pub enum Error {
 impl Error {
     /// Whether a host that boots may show this for a while.
     pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Protocol { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Protocol { .. } | Self::Proxy { source: None, .. }
+        )
     }
 
     fn hint(&self) -> Option<&'static str> {
@@ -94,21 +125,32 @@ impl Error {
             Self::AuthRefused { .. } => {
                 "check the login name and the key; the key's public half has to be in the user's authorized_keys"
             }
-            Self::Key(..) => "it has to be a private key without passphrase: OpenSSH, or PEM of RSA or ECDSA",
-            Self::PublicKey(_) | Self::Protocol { .. } | Self::Local(_) => return None,
+            Self::Key(..) => "it has to be a private key: OpenSSH, or PEM of RSA or ECDSA",
+            Self::Locked { .. } => {
+                "give it to your agent with `ssh-add`, or run this on a terminal, where its passphrase is asked for"
+            }
+            Self::Proxy { .. } => "run the command by itself: it has to end in a connection to the host's sshd",
+            Self::Jump { .. } | Self::PublicKey(_) | Self::Protocol { .. } | Self::Local(_) => return None,
         })
     }
 }
 
 impl From<Error> for error::Error {
     fn from(e: Error) -> Self {
+        if let Error::Jump { host, source } = e {
+            return Self::from(*source).context(format!("the jump host {host} does not let us through"));
+        }
         let kind = if matches!(e, Error::Key(..) | Error::PublicKey(_)) { Kind::Usage } else { Kind::Ssh };
         let mut error = Self::new(kind, e.to_string());
         if let Some(hint) = e.hint() {
             error = error.hint(hint);
         }
-        match std::error::Error::source(&e) {
-            Some(source) => error.source(source.to_string()),
+        let cause = match &e {
+            Error::Proxy { said, .. } if !said.is_empty() => Some(said.clone()),
+            _ => std::error::Error::source(&e).map(ToString::to_string),
+        };
+        match cause {
+            Some(cause) => error.source(cause),
             None => error,
         }
     }

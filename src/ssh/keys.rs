@@ -54,29 +54,73 @@ impl KeyPair {
     }
 }
 
-/// Reads a private key without passphrase: OpenSSH, PKCS#1, SEC1 or PKCS#8.
-///
-/// # Errors
-///
-/// [`Error::Key`] when it does not read or has a passphrase.
-pub(super) fn load_private_key(path: &Path) -> Result<PrivateKey> {
-    let failed = |e: io::Error| Error::Key(path.to_owned(), e);
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
-    let key = decode_secret_key(&text, None).map_err(|e| failed(io::Error::other(e)))?;
-    if key.is_encrypted() {
-        return Err(failed(io::Error::other("it has a passphrase")));
-    }
-    Ok(key)
+/// What a file with a key holds.
+pub(super) enum KeyFile {
+    /// A private key without passphrase.
+    Plain(Box<PrivateKey>),
+    /// A private key under a passphrase, with its public half where that is in the file or beside it (`.pub`).
+    Locked(Option<PublicKey>),
+    /// A public key: an agent may have the private one (ssh_config(5), IdentityFile).
+    Public(PublicKey),
 }
 
-/// The public half of the private key in the file `path`, as one OpenSSH line.
+fn read(path: &Path) -> Result<Zeroizing<String>> {
+    std::fs::read_to_string(path).map(Zeroizing::new).map_err(|e| Error::Key(path.to_owned(), e))
+}
+
+/// Reads a key file: OpenSSH, PKCS#1, SEC1 or PKCS#8, each also with a passphrase, or a public key.
 ///
 /// # Errors
 ///
-/// [`Error::Key`] when it does not read or has a passphrase.
+/// [`Error::Key`] when it does not read.
+pub(super) fn load(path: &Path) -> Result<KeyFile> {
+    let text = read(path)?;
+    if let Ok(public) = parse_public_key(&text) {
+        return Ok(KeyFile::Public(public));
+    }
+    if let Ok(key) = PrivateKey::from_openssh(text.as_str())
+        && key.is_encrypted()
+    {
+        return Ok(KeyFile::Locked(Some(key.public_key().clone())));
+    }
+    // RFC 7468 and RFC 5958; RFC 1421 for the older form.
+    if ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"].iter().any(|mark| text.contains(mark)) {
+        return Ok(KeyFile::Locked(public_beside(path)));
+    }
+    decode_secret_key(&text, None)
+        .map(|key| KeyFile::Plain(Box::new(key)))
+        .map_err(|e| Error::Key(path.to_owned(), io::Error::other(e)))
+}
+
+fn public_beside(path: &Path) -> Option<PublicKey> {
+    let mut name = path.file_name()?.to_owned();
+    name.push(".pub");
+    parse_public_key(&std::fs::read_to_string(path.with_file_name(name)).ok()?).ok()
+}
+
+/// Reads a private key that has a passphrase.
+pub(super) fn load_with_passphrase(path: &Path, passphrase: &str) -> Result<PrivateKey> {
+    decode_secret_key(&read(path)?, Some(passphrase)).map_err(|e| Error::Key(path.to_owned(), io::Error::other(e)))
+}
+
+/// The public half of the key in the file `path`, as one OpenSSH line.
+///
+/// # Errors
+///
+/// [`Error::Key`] when it does not read, or has a passphrase and no public half in it or beside it.
 pub fn public_half(path: &Path) -> Result<String> {
-    let key = load_private_key(path)?;
-    key.public_key().to_openssh().map_err(|e| Error::Key(path.to_owned(), io::Error::other(e)))
+    let failed = |e: io::Error| Error::Key(path.to_owned(), e);
+    let public = match load(path)? {
+        KeyFile::Plain(key) => key.public_key().clone(),
+        KeyFile::Locked(Some(public)) | KeyFile::Public(public) => public,
+        KeyFile::Locked(None) => {
+            return Err(failed(io::Error::other(format!(
+                "it has a passphrase, and its public half is not beside it as {}.pub",
+                path.display()
+            ))));
+        }
+    };
+    public.to_openssh().map_err(|e| failed(io::Error::other(e)))
 }
 
 /// Reads one line of an authorized_keys, `.pub` or known_hosts kind: `TYPE BASE64 [COMMENT]`.

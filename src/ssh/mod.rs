@@ -1,17 +1,23 @@
 //! SSH client on russh: one connection, several channels, pinned host keys only.
 
 mod error;
+mod keyring;
 mod keys;
+mod lines;
+mod login;
+mod route;
 mod session;
 mod terminal;
 mod trust;
 mod wait;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 pub use self::{
     error::Error,
+    keyring::{AskPassphrase, Keyring},
     keys::{KeyPair, fingerprint, public_half, same_key},
+    route::Route,
     session::{Exit, Output, Session, Stream},
     trust::{known_hosts_knows, scan_host_key},
     wait::WaitPolicy,
@@ -29,8 +35,14 @@ pub struct Target {
     pub port: u16,
     /// Login name.
     pub user: String,
-    /// Private keys, tried in this order.
+    /// Key files, tried in this order; those that want a passphrase come last.
     pub keys: Vec<PathBuf>,
+    /// Where the keys of locked files may come from.
+    pub keyring: Arc<Keyring>,
+    /// Whether keys of the agent that are in none of the files are offered as well.
+    pub offer_agent: bool,
+    /// How the connection is had.
+    pub route: Route,
     /// How the host is known.
     pub host_keys: HostKeys,
 }

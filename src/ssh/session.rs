@@ -1,7 +1,7 @@
 //! A connection and its channels.
 
 use std::{
-    fmt, io,
+    fmt,
     pin::pin,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -9,16 +9,15 @@ use std::{
 
 use russh::{
     ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect, Preferred,
-    client::{self, AuthResult, Handle, Msg},
-    keys::PrivateKeyWithHashAlg,
+    client::{self, Handle, Msg},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{
-    Error, Result, Target, keys,
+    Error, Result, Route, Target, keys,
+    lines::LineWriter,
+    login::login,
+    route,
     trust::{Shown, Trusted, Verifier},
 };
 use crate::effect;
@@ -107,26 +106,38 @@ impl fmt::Debug for Session {
 }
 
 /// Connects and exchanges keys, with the host key types that are trusted and no others.
-pub(super) async fn handshake(host: &str, port: u16, verifier: Verifier, limits: Limits) -> Result<Handle<Verifier>> {
+pub(super) async fn handshake(
+    route: &Route,
+    whom: (&str, u16, &str),
+    verifier: Verifier,
+    limits: Limits,
+) -> Result<Handle<Verifier>> {
     let config = client::Config {
         preferred: Preferred { key: verifier.trusted.algorithms(), ..Preferred::default() },
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: KEEPALIVE_MAX,
         ..client::Config::default()
     };
-    let timed_out = |after| Error::TimedOut { host: host.to_owned(), port, after };
-    let work = async {
-        let unreachable = |source| Error::Unreachable { host: host.to_owned(), port, source };
-        let stream = tokio::time::timeout(limits.tcp, TcpStream::connect((host, port)))
-            .await
-            .map_err(|_| timed_out(limits.tcp))?
-            .map_err(unreachable)?;
-        stream.set_nodelay(true).map_err(unreachable)?;
-        client::connect_stream(Arc::new(config), stream, verifier)
-            .await
-            .map_err(|source| Error::Protocol { host: host.to_owned(), source })
+    let (host, port, _) = whom;
+    let (stream, proxy) = route::dial(route, whom, limits).await?;
+    let work = client::connect_stream(Arc::new(config), stream, verifier);
+    let error = match tokio::time::timeout(limits.step, work).await {
+        Ok(Ok(handle)) => {
+            // It goes on for as long as the connection does.
+            if let Some(proxy) = proxy {
+                proxy.detach();
+            }
+            return Ok(handle);
+        }
+        Ok(Err(source)) => Error::Protocol { host: host.to_owned(), source },
+        Err(_) => Error::TimedOut { host: host.to_owned(), port, after: limits.step },
     };
-    tokio::time::timeout(limits.step, work).await.unwrap_or_else(|_| Err(timed_out(limits.step)))
+    match (proxy, &error) {
+        // What the host showed is not the command's doing.
+        (_, Error::Protocol { source: russh::Error::UnknownKey | russh::Error::NoCommonAlgo { .. }, .. })
+        | (None, _) => Err(error),
+        (Some(proxy), _) => Err(proxy.explain(error).await),
+    }
 }
 
 impl Session {
@@ -155,7 +166,7 @@ impl Session {
         let expected = trusted.describe();
         let shown = Shown::default();
         let verifier = Verifier { trusted, shown: shown.clone() };
-        let result = handshake(&target.host, target.port, verifier, limits).await;
+        let result = handshake(&target.route, (&target.host, target.port, &target.user), verifier, limits).await;
         let key = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut handle = match (result, &key) {
             (Ok(handle), _) => handle,
@@ -174,10 +185,7 @@ impl Session {
             }
             (Err(error), _) => return Err(error),
         };
-        let login = login(&mut handle, target);
-        tokio::time::timeout(limits.step, login).await.unwrap_or_else(|_| {
-            Err(Error::TimedOut { host: target.host.clone(), port: target.port, after: limits.step })
-        })?;
+        Box::pin(login(&mut handle, target, limits.step)).await?;
         effect::after("log in as", &target.user);
         let host_key = key.and_then(|key| key.to_openssh().ok()).unwrap_or_default();
         Ok(Self { handle, host: target.host.clone(), user: target.user.clone(), host_key })
@@ -330,90 +338,9 @@ impl Session {
     }
 }
 
-async fn login(handle: &mut Handle<Verifier>, target: &Target) -> Result<()> {
-    let failed = |source| Error::Protocol { host: target.host.clone(), source };
-    let mut tried = Vec::new();
-    let mut unusable = None;
-    for path in &target.keys {
-        let key = match keys::load_private_key(path) {
-            Ok(key) => key,
-            // Another one may serve.
-            Err(error) => {
-                unusable = unusable.or(Some(error));
-                continue;
-            }
-        };
-        let hash = if key.algorithm().is_rsa() {
-            handle.best_supported_rsa_hash().await.map_err(failed)?.flatten().or(Some(russh::keys::HashAlg::Sha512))
-        } else {
-            None
-        };
-        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-        match handle.authenticate_publickey(target.user.clone(), key).await.map_err(failed)? {
-            AuthResult::Success => return Ok(()),
-            AuthResult::Failure { .. } => tried.push(path.display().to_string()),
-        }
-    }
-    if let (true, Some(error)) = (tried.is_empty(), unusable) {
-        return Err(error);
-    }
-    let tried = if tried.is_empty() { "no key at all".to_owned() } else { format!("the key {}", tried.join(", ")) };
-    Err(Error::AuthRefused { host: target.host.clone(), user: target.user.clone(), tried })
-}
-
 fn signal_text(signal: &russh::Sig) -> String {
     match signal {
         russh::Sig::Custom(name) => name.clone(),
         known => format!("{known:?}"),
-    }
-}
-
-type OnLine<'a, 'b> = std::sync::Mutex<&'a mut (dyn FnMut(Stream, &str) + Send + 'b)>;
-
-/// Cuts what is written to it into lines.
-struct LineWriter<'a, 'b, 'c> {
-    stream: Stream,
-    rest: Vec<u8>,
-    on_line: &'a OnLine<'b, 'c>,
-}
-
-impl LineWriter<'_, '_, '_> {
-    fn emit(&self, line: &[u8]) {
-        let text = String::from_utf8_lossy(line);
-        let mut on_line = self.on_line.lock().unwrap_or_else(PoisonError::into_inner);
-        on_line(self.stream, text.trim_end_matches('\r'));
-    }
-
-    fn end(&mut self) {
-        if !self.rest.is_empty() {
-            let rest = std::mem::take(&mut self.rest);
-            self.emit(&rest);
-        }
-    }
-}
-
-impl AsyncWrite for LineWriter<'_, '_, '_> {
-    fn poll_write(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-        bytes: &[u8],
-    ) -> std::task::Poll<io::Result<usize>> {
-        self.rest.extend_from_slice(bytes);
-        while let Some(end) = self.rest.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            self.emit(&line[..end]);
-        }
-        std::task::Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::task::Poll::Ready(Ok(()))
     }
 }

@@ -18,7 +18,10 @@ async fn a_silent_command_is_not_cut_off() {
         port: sshd.port,
         user: user(),
         keys: vec![sshd.path("login")],
+        keyring: Default::default(),
+        offer_agent: false,
         host_keys: HostKeys::Pinned(vec![sshd.host_key("ed25519")]),
+        route: Default::default(),
     };
     let session = Session::connect(&target, GUARD).await.unwrap();
     let output = session.run("sleep 2; echo still here", b"").await.unwrap();
@@ -34,7 +37,10 @@ async fn a_dead_peer_is_given_up() {
         port: sshd.port,
         user: user(),
         keys: vec![sshd.path("login")],
+        keyring: Default::default(),
+        offer_agent: false,
         host_keys: HostKeys::Pinned(vec![sshd.host_key("ed25519")]),
+        route: Default::default(),
     };
     let session = Session::connect(&target, GUARD).await.unwrap();
     // The connection's own server process stops, as if its host had lost power.

@@ -13,7 +13,7 @@ use russh::{
 };
 
 use super::{
-    Error, HostKeys, Result, Target, keys,
+    Error, HostKeys, Result, Route, Target, keys,
     session::{self, Limits},
 };
 
@@ -152,10 +152,10 @@ pub fn known_hosts_knows(files: &[PathBuf], host: &str, port: u16) -> Result<boo
 /// # Errors
 ///
 /// [`Error::Unreachable`], [`Error::TimedOut`], [`Error::Protocol`].
-pub async fn scan_host_key(host: &str, port: u16, timeout: Duration) -> Result<String> {
+pub async fn scan_host_key(host: &str, port: u16, route: &Route, timeout: Duration) -> Result<String> {
     let shown = Shown::default();
     let verifier = Verifier { trusted: Trusted::Nothing, shown: shown.clone() };
-    let result = session::handshake(host, port, verifier, Limits::of(timeout)).await;
+    let result = session::handshake(route, (host, port, ""), verifier, Limits::of(timeout)).await;
     let key = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (key, result) {
         (Some(key), _) => key.to_openssh().map_err(|_| Error::PublicKey(String::new())),

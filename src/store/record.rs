@@ -103,6 +103,12 @@ pub struct SshRecord {
     /// The host key of the first session, which stood in the first-boot data; until it is replaced and dropped.
     #[serde(default)]
     pub seed_key: Option<String>,
+    /// Jump hosts on the way, `[USER@]HOST[:PORT]`, comma-separated, as ssh(1) -J takes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_jump: Option<String>,
+    /// Shell command whose input and output lead to sshd (ssh_config(5), ProxyCommand).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_command: Option<String>,
 }
 
 /// What the host said of itself when it was last provisioned or started.

@@ -167,6 +167,7 @@ fn adopt(id: &str, owner: Option<&str>) -> AdoptOptions {
         values: Values::default(),
         name: None,
         ssh_tunnel: false,
+        ssh_route: Default::default(),
         owner: owner.map(|id| rmachine_provider_api::Owner(id.to_owned())),
         ssh_key: None,
         host_key: None,

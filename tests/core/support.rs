@@ -111,6 +111,7 @@ pub fn with(name: &str, flags: &[(&'static str, Value)]) -> CreateOptions {
         engine: EngineSpec::default(),
         tls_sans: Vec::new(),
         ssh_tunnel: false,
+        ssh_route: Default::default(),
         keep_on_failure: false,
     }
 }

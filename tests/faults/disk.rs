@@ -74,6 +74,7 @@ impl Disk {
             engine: EngineSpec::default(),
             tls_sans: Vec::new(),
             ssh_tunnel: false,
+            ssh_route: Default::default(),
             keep_on_failure: false,
         };
         self.runtime.block_on(self.core().create(options)).map(|_| ())

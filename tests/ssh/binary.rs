@@ -15,10 +15,20 @@ pub struct Machine {
 
 impl Machine {
     pub fn new() -> Self {
-        let machine = Self { sshd: Sshd::start(), store: tempfile::tempdir().unwrap() };
+        let machine = Self::bare();
         let created = machine.create(&["--generic-ssh-host-key", &machine.sshd.first_host_key()]).output().unwrap();
         assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
         machine
+    }
+
+    /// An sshd and a store without a machine.
+    pub fn bare() -> Self {
+        Self { sshd: Sshd::start(), store: tempfile::tempdir().unwrap() }
+    }
+
+    /// The user's home directory.
+    pub fn home(&self) -> &std::path::Path {
+        self.store.path()
     }
 
     /// `rmachine create` of the machine, with these flags besides.

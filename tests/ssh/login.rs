@@ -12,7 +12,10 @@ pub fn target(sshd: &Sshd) -> Target {
         port: sshd.port,
         user: user(),
         keys: vec![sshd.path("login")],
+        keyring: Default::default(),
+        offer_agent: false,
         host_keys: HostKeys::Pinned(vec![sshd.first_host_key()]),
+        route: Default::default(),
     }
 }
 
@@ -89,13 +92,13 @@ async fn a_key_that_cannot_be_used_says_why() {
     let mut keys = vec![locked.clone(), no_key.clone()];
     keys.extend(target(&sshd).keys);
     Session::connect(&with_keys(&sshd, keys), GUARD).await.unwrap();
-    for path in [locked, no_key, sshd.path("missing")] {
+    for path in [no_key, sshd.path("missing")] {
         let refused = Session::connect(&with_keys(&sshd, vec![path.clone()]), GUARD).await.unwrap_err();
         let shown = rmachine::cli::ui::render_error(&refused.into());
         assert!(
             shown.starts_with(&format!("Error: the SSH key {} cannot be used\nCaused by: ", path.display())),
             "{shown}"
         );
-        assert!(shown.contains("\nHint: it has to be a private key without passphrase"), "{shown}");
+        assert!(shown.contains("\nHint: it has to be a private key"), "{shown}");
     }
 }

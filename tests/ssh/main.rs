@@ -5,7 +5,9 @@
 mod binary;
 mod commands;
 mod doctor;
+mod keyring;
 mod login;
+mod route;
 mod sshd;
 mod terminal;
 mod trust;

@@ -163,3 +163,35 @@ fn the_terminal_is_set_back_when_the_connection_breaks() {
     terminal.expect("the connection to machine \"m\" broke");
     assert!(!terminal.is_raw());
 }
+
+#[test]
+fn a_passphrase_is_asked_for_without_an_echo_and_ctrl_c_gives_up() {
+    let machine = Machine::new();
+    let key = machine.home().join("store/machines/m/id_user");
+    let locked = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "", "-N", "pass word", "-f"])
+        .arg(&key)
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(locked.unwrap().success());
+
+    let mut terminal = Terminal::run(&machine, &["ssh", "m", "echo in-$((40+2))"]);
+    terminal.expect("Enter the passphrase of the key ");
+    terminal.type_in("wrong\r");
+    let deadline = Instant::now() + GUARD;
+    while terminal.text().matches("Enter the passphrase").count() < 2 {
+        assert!(Instant::now() < deadline, "it does not ask again: {}", terminal.text());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    terminal.type_in("pass wort\x7fd\r");
+    terminal.expect("in-42");
+    assert_eq!(terminal.exit_code(), 0);
+    assert!(!terminal.text().contains("pass wor") && !terminal.text().contains("wrong"), "{}", terminal.text());
+
+    let mut terminal = Terminal::run(&machine, &["ssh", "m", "true"]);
+    terminal.expect("Enter the passphrase of the key ");
+    terminal.type_in("pa\x03");
+    terminal.expect("its passphrase was not given");
+    assert_ne!(terminal.exit_code(), 0);
+    assert!(!terminal.is_raw(), "the terminal is set back");
+}

@@ -109,7 +109,7 @@ async fn known_hosts_files_decide_as_they_do_for_ssh() {
 #[tokio::test]
 async fn a_scan_learns_the_key_and_sends_nothing() {
     let sshd = Sshd::start();
-    let shown = ssh::scan_host_key("127.0.0.1", sshd.port, GUARD).await.unwrap();
+    let shown = ssh::scan_host_key("127.0.0.1", sshd.port, &ssh::Route::Direct, GUARD).await.unwrap();
     assert!(ssh::same_key(&shown, &sshd.host_key("ed25519")));
     assert!(!was_asked_to_log_in(&sshd));
 }

@@ -39,7 +39,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ATTEMPT: Duration = Duration::from_secs(30);
 /// First pause before a repetition; doubled with full jitter, and 20 s at most.
 const FIRST_BACKOFF: Duration = Duration::from_millis(300);
-/// Rounds of repetitions that a throttled call gets, where another failure has one.
+/// Rounds of repetitions that a throttled call gets; one whose connection broke last has two, another failure one.
 const THROTTLED_ROUNDS: u32 = 4;
 /// Longest pause between the first two of these rounds; doubled, and any part of it is taken (full jitter).
 const FIRST_REST: Duration = Duration::from_secs(4);
@@ -126,8 +126,8 @@ impl Aws {
         self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes one EC2 call. The SDK repeats what may pass; a call that is throttled all the same has the whole
-    /// process rest, and is then tried again. When the stored keys have expired, the chain's are tried.
+    /// Makes one EC2 call. The SDK repeats what may pass; a call that is throttled or cut off all the same has the
+    /// whole process rest, and is then tried again. When the stored keys have expired, the chain's are tried.
     pub(crate) async fn call<T, E, Fut>(
         &self,
         what: &'static str,
@@ -147,7 +147,12 @@ impl Aws {
                 Ok(output) => return Ok(output),
                 Err(error) => Failure::of(what, self.region(), self.config.endpoint.as_deref(), error),
             };
-            if failure.is_throttled() && round < rounds {
+            // Where throttling used up the tries and the last one broke, EC2 is there all the same.
+            let again = match failure.was_cut_off() {
+                true => round == 1 && rounds > 1,
+                false => failure.is_throttled() && round < rounds,
+            };
+            if again {
                 let rest = FIRST_REST.saturating_mul(1 << round.min(4)).mul_f64(rand::random_range(0.0..0.5));
                 tracing::debug!("EC2 {what}: {}; resting {} ms", failure.summary(), rest.as_millis());
                 *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);

@@ -8,6 +8,10 @@ use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use rmachine_provider_api::{Error, Kind, LeftBehind, Retry};
 
+/// How std and hyper say that a peer has gone away in the middle.
+const CUT_OFF: [&str; 4] =
+    ["onnection reset", "roken pipe", "connection closed before message completed", "unexpected end of file"];
+
 /// A failed call, before it is known what it means for the caller.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -86,6 +90,11 @@ impl Failure {
 
     pub(crate) fn is_throttled(&self) -> bool {
         self.code().is_some_and(|code| matches!(meaning(code, &self.region).0, Kind::Throttled))
+    }
+
+    /// Whether the connection broke after it was sent: EC2 is there, and may answer the next time.
+    pub(crate) fn was_cut_off(&self) -> bool {
+        matches!(&self.class, Class::NoAnswer(cause) if CUT_OFF.iter().any(|mark| cause.contains(mark)))
     }
 
     /// Whether the thing that the call names does not exist (any more).
