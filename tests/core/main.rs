@@ -10,6 +10,7 @@ mod gc;
 mod lifecycle;
 mod list;
 mod locks;
+mod memory;
 mod one_ca;
 mod refused;
 mod resume;
