@@ -19,7 +19,7 @@ pub fn boto(expression: &str) -> Value {
 }
 
 #[track_caller]
-fn instance(store: &Store, name: &str) -> Value {
+pub fn instance(store: &Store, name: &str) -> Value {
     let id = store.inspect(name)["Driver"]["InstanceId"].as_str().unwrap().to_owned();
     boto(&format!("ec2.describe_instances(InstanceIds=['{id}'])['Reservations'][0]['Instances'][0]"))
 }

@@ -10,6 +10,7 @@ mod generic;
 mod hosts;
 mod middle;
 mod refused;
+mod route;
 mod share;
 mod short;
 mod support;
