@@ -66,6 +66,7 @@ impl Core {
         if options.ssh_tunnel {
             super::tunnel::require_ssh(driver.as_ref())?;
         }
+        self.warn_of_engine(&name, &options.engine)?;
         let mut record = record_of(options, &stray, &name, own, token, configured.engine_port);
         record.engine.on_loopback = options.ssh_tunnel;
         record.tunnel_port = options.ssh_tunnel.then(|| self.free_port()).transpose()?;
