@@ -241,4 +241,6 @@ async fn as_root(session: &Session, facts: &HostFacts, script: &str) -> Result<A
 }
 
 #[cfg(test)]
+mod install_tests;
+#[cfg(test)]
 mod properties;
