@@ -157,13 +157,13 @@ debian_docker() {
     # shellcheck disable=SC2154 # from os-release
     codename=${VERSION_CODENAME:-}
     [ -n "$codename" ] || return 1
-    if debian_repository && apt update -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/docker.list \
+    if debian_repository && rm -f "$STATE/docker.key" && apt update -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/docker.list \
         -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 \
         -o Acquire::AllowInsecureRepositories=false -o Acquire::AllowDowngradeToInsecureRepositories=false &&
         apt_packages docker-ce docker-ce-cli containerd.io; then
         return 0
     fi
-    rm -f /etc/apt/sources.list.d/docker.list /etc/apt/keyrings/docker.asc
+    rm -f /etc/apt/sources.list.d/docker.list /etc/apt/keyrings/docker.asc "$STATE/docker.key"
     return 1
 }
 
@@ -236,8 +236,8 @@ rpm_docker() {
     command -v gpg >/dev/null || dnf -q -y install gnupg2 || return 1
     only_key "$STATE/docker.rpm.asc" {{ rpm_fingerprint | sh }} "$STATE/docker.rpm.key" || return 1
     known=$(rpm -qa 'gpg-pubkey*') || return 1
-    if rpm_repository "$1" && dnf -q -y install docker-ce docker-ce-cli containerd.io; then return 0; fi
-    rm -f "$RPM_REPO" "$RPM_KEY"
+    if rpm_repository "$1" && rm -f "$STATE/docker.rpm.key" && dnf -q -y install docker-ce docker-ce-cli containerd.io; then return 0; fi
+    rm -f "$RPM_REPO" "$RPM_KEY" "$STATE/docker.rpm.key"
     for key in $(rpm -qa 'gpg-pubkey*'); do
         printf '%s\n' "$known" | grep -qxF "$key" || rpm -e "$key" || :
     done
