@@ -14,6 +14,7 @@ mod ip;
 mod kill;
 mod ls;
 mod names;
+mod parcel;
 mod protect;
 mod provision;
 mod regenerate_certs;

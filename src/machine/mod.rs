@@ -47,7 +47,7 @@ pub use self::{
     list::{Filter, Listed, Status},
     remove::RemoveMode,
     rotate::Rotate,
-    share::{Given, Share},
+    share::{Given, Share, ShareState},
     talk::{Ask, Quiet, Talk},
 };
 use crate::{

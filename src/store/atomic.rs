@@ -42,6 +42,11 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_directory(directory)
 }
 
+/// Whether a file is one that [`write`] had not finished.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
+}
+
 /// Makes `path` and its parents, those that are new with mode 0700.
 ///
 /// # Errors
