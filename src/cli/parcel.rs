@@ -40,7 +40,9 @@ pub(super) fn prepare(core: &Core, name: &str, directory: &Path) -> Result<bool>
     }
     // A whole one is somebody's, unless the share was not finished.
     let cert = core.store.read_text(&directory.join(file::CLIENT_CERT))?;
-    if let Some(cert) = cert && !core.is_unfinished_share(name, &cert)? {
+    if let Some(cert) = cert
+        && !core.is_unfinished_share(name, &cert)?
+    {
         return Err(exists(directory));
     }
     for path in temporary {

@@ -78,11 +78,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     }
     let say = |line: String| context.terminal.say(&line);
     say(format!("Machine \"{name}\" is shared until {} (share {}).", until(&given.share), given.share.id));
-    say(format!(
-        "Send {} to the other one: {} in it says what to do with it.",
-        directory.display(),
-        parcel::README
-    ));
+    say(format!("Send {} to the other one: {} in it says what to do with it.", directory.display(), parcel::README));
     say(format!(
         "Where a firewall admits your address only, `{} allow {name} YOURS OTHERS` admits both.",
         context.program
@@ -102,11 +98,8 @@ struct Standing<'a> {
 
 fn list(shares: &[Share], json: bool) -> Result<()> {
     let now = OffsetDateTime::now_utc();
-    let standing = shares.iter().map(|share| Standing {
-        share,
-        state: share.state(now),
-        seconds_left: share.seconds_left(now),
-    });
+    let standing =
+        shares.iter().map(|share| Standing { share, state: share.state(now), seconds_left: share.seconds_left(now) });
     if json {
         let text = serde_json::to_string_pretty(&standing.collect::<Vec<_>>())
             .map_err(|e| Error::new(Kind::Failure, "the list cannot be printed").source(e))?;

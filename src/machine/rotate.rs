@@ -77,7 +77,8 @@ impl Core {
         else {
             return Ok(true);
         };
-        let client = certs::signed_by(&cert, present).unwrap_or(false) && certs::key_matches(&cert, &key).unwrap_or(false);
+        let client =
+            certs::signed_by(&cert, present).unwrap_or(false) && certs::key_matches(&cert, &key).unwrap_or(false);
         let server = read(file::SERVER_CERT)?
             .is_some_and(|cert| certs::signed_by(&cert, &authority.of_servers().cert_pem).unwrap_or(false));
         Ok(ca != *present || !client || !server)
@@ -87,7 +88,8 @@ impl Core {
     fn tell_of_recipients(&self, name: &str, authority: &Authority, how: Rotate) -> Result<()> {
         let ids = self.shares_behind(name, &authority.ca.cert_pem)?.join(", ");
         if !ids.is_empty() {
-            let when = if how == Rotate::Begin { "before `rmachine rotate-ca --finish`" } else { "or they are locked out" };
+            let when =
+                if how == Rotate::Begin { "before `rmachine rotate-ca --finish`" } else { "or they are locked out" };
             self.talk.about(name).warn(&format!(
                 "those whom it is shared with (share {ids}) need the new ca.pem {when}: `rmachine share {name} --ca` prints it"
             ));

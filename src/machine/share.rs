@@ -183,8 +183,13 @@ impl Core {
             if shares.is_empty() {
                 return Ok(shares);
             }
-            return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is stopped, and its host has the shares still"))
-                .hint(format!("`rmachine start {name}` starts it and ends them; started otherwise, its engine lets them in")));
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("machine \"{name}\" is stopped, and its host has the shares still"),
+            )
+            .hint(format!(
+                "`rmachine start {name}` starts it and ends them; started otherwise, its engine lets them in"
+            )));
         }
         let authority = self.load_authority(false).await?;
         self.apply_shares(&mut record, &authority).await.map_err(|e| {

@@ -127,8 +127,10 @@ fn path_of(path: &Path) -> Result<String> {
 /// A login name: OpenSSH expands `%` and `${` in it from 10.0 on, and did not before.
 fn user(name: &str) -> Result<String> {
     if name.contains('%') || name.contains("${") || name.contains(char::is_control) {
-        return Err(Error::usage(format!("OpenSSH cannot be told the user {name:?}: its versions read that differently"))
-            .hint("log in with `rmachine ssh`"));
+        return Err(Error::usage(format!(
+            "OpenSSH cannot be told the user {name:?}: its versions read that differently"
+        ))
+        .hint("log in with `rmachine ssh`"));
     }
     Ok(quoted(name))
 }

@@ -82,10 +82,9 @@ fn pins_of_two_types_offer_both() {
     let machine = Machine::with_sshd(super::sshd::Sshd::start_with(&["ed25519", "rsa"]));
     let (ed25519, rsa) = (machine.sshd.host_key("ed25519"), machine.sshd.host_key("rsa"));
     let other = other_key(&machine);
-    for (pins, algorithms) in [
-        (vec![&*ed25519, &*rsa], "ssh-ed25519,rsa-sha2-512,rsa-sha2-256"),
-        (vec![&*rsa], "rsa-sha2-512,rsa-sha2-256"),
-    ] {
+    for (pins, algorithms) in
+        [(vec![&*ed25519, &*rsa], "ssh-ed25519,rsa-sha2-512,rsa-sha2-256"), (vec![&*rsa], "rsa-sha2-512,rsa-sha2-256")]
+    {
         trust(&machine, &pins, &json!({ "given": pins[0] }));
         let config = config(&machine);
         assert!(config.contains(&format!("  HostKeyAlgorithms {algorithms}\n")), "{config}");
@@ -159,7 +158,8 @@ fn what_known_hosts_vouched_for_at_the_create_is_pinned() {
 
 #[test]
 fn a_store_at_any_place_that_openssh_can_be_told() {
-    for place in ["with space", "per%cent %h %%", "quo\"te'#", "back\\slash", "do$llar $HOME {x}", "~tilde", "ümläut"] {
+    for place in ["with space", "per%cent %h %%", "quo\"te'#", "back\\slash", "do$llar $HOME {x}", "~tilde", "ümläut"]
+    {
         let machine = Machine::in_store(Path::new(place));
         assert_let_in(&machine, &config(&machine));
     }
@@ -169,6 +169,9 @@ fn a_store_at_any_place_that_openssh_can_be_told() {
         let refused = machine.command(arguments).output().unwrap();
         assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(2), ""));
         let stderr = text(&refused.stderr);
-        assert!(stderr.starts_with("Error: OpenSSH cannot be told the path ") && stderr.contains("\nHint: "), "{stderr}");
+        assert!(
+            stderr.starts_with("Error: OpenSSH cannot be told the path ") && stderr.contains("\nHint: "),
+            "{stderr}"
+        );
     }
 }

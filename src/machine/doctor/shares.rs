@@ -17,7 +17,8 @@ impl Core {
             Ok(shares) => shares,
             Err(error) => return vec![failed(name, &error)],
         };
-        let of = |state: ShareState| -> Vec<&Share> { shares.iter().filter(|share| share.state(now) == state).collect() };
+        let of =
+            |state: ShareState| -> Vec<&Share> { shares.iter().filter(|share| share.state(now) == state).collect() };
         let ids = |shares: &[&Share], between: &str| {
             shares.iter().map(|share| share.id.as_str()).collect::<Vec<_>>().join(between)
         };
