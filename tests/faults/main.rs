@@ -48,6 +48,8 @@ const TESTS: &[(&str, fn())] = &[
     ("tunnel::starter_killed_then_repeated", tunnel::starter_killed_then_repeated),
     ("tunnel::killed_then_repeated", tunnel::killed_then_repeated),
     ("tunnel::stop_killed_then_repeated", tunnel::stop_killed_then_repeated),
+    ("tunnel::killed_while_it_runs", tunnel::killed_while_it_runs),
+    ("tunnel::ended_while_it_opens", tunnel::ended_while_it_opens),
     ("many::fifty_first_creates_at_once", many::fifty_first_creates_at_once),
     ("many::rm_waits_for_start", many::rm_waits_for_start),
     ("many::start_waits_for_rm", many::start_waits_for_rm),

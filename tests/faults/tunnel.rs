@@ -7,10 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{
     child,
     share::assert_among,
-    world::{KILL, World, each, finish},
+    world::{KILL, STOP, World, each, finish},
 };
 
 const CREATE: &[&str] = &["create", "--driver", "fake", "--ssh-tunnel", "m"];
@@ -43,11 +45,7 @@ fn assert_opens_and_ends(world: &World, what: &str) {
 #[track_caller]
 fn assert_closes(world: &World, what: &str) {
     world.run(CLOSE).succeeded(what);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !world.processes().is_empty() {
-        assert!(Instant::now() < deadline, "{what}: {:?} stay", world.processes());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until(what, || world.processes().is_empty());
     assert!(!listens(world), "{what}");
     assert!(!world.store().machine_file("m", rmachine::store::file::TUNNEL).exists(), "{what}");
     world.assert_usable(what);
@@ -69,10 +67,7 @@ pub fn starter_killed_then_repeated() {
         let world = created();
         world.run_with(OPEN, point, KILL).was_killed(point);
         // What it had just started is no tunnel before it has the lock.
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !world.processes().is_empty() && !world.store().is_tunnel_locked("m").unwrap() {
-            assert!(Instant::now() < deadline, "{point}");
-        }
+        wait_until(point, || world.processes().is_empty() || world.store().is_tunnel_locked("m").unwrap());
         assert_closes(&world, point);
         assert_opens_and_ends(&world, point);
     });
@@ -118,4 +113,49 @@ pub fn stop_killed_then_repeated() {
         assert_closes(&world, point);
         assert_opens_and_ends(&world, point);
     });
+}
+
+/// The process of a tunnel that runs is killed: the next command opens it at the same place.
+pub fn killed_while_it_runs() {
+    let world = created();
+    world.run(OPEN).succeeded("tunnel");
+    let port = world.store().load("m").unwrap().tunnel_port;
+    let serving = world.processes();
+    kill_process(serving[0], Signal::KILL).unwrap();
+    wait_until("it is gone", || !listens(&world));
+    assert!(world.store().machine_file("m", rmachine::store::file::TUNNEL).exists(), "nobody has cleared up");
+    let env = world.run(&["env", "m"]).succeeded("env");
+    assert!(env.stderr.contains("opening the tunnel"), "{env:?}");
+    assert_eq!(world.store().load("m").unwrap().tunnel_port, port);
+    assert_opens_and_ends(&world, "after the kill");
+}
+
+/// One that has its lock and is not open yet is waited for, and ended.
+pub fn ended_while_it_opens() {
+    let world = created();
+    let mut command = world.command(OPEN);
+    command.env(child::AT, "1. before mark tunnel").env(child::SIGNAL, STOP).env(child::OF, "tunnel");
+    let starter = command.spawn().unwrap();
+    let stopped = |id: &Pid| {
+        std::fs::read_to_string(format!("/proc/{}/stat", id.as_raw_pid())).is_ok_and(|line| line.contains(") T "))
+    };
+    wait_until("it has come to its mark", || world.processes().iter().any(stopped));
+    let serving = world.processes()[0];
+    let mut closing = world.command(CLOSE).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(closing.try_wait().unwrap().is_none(), "it waits");
+    kill_process(serving, Signal::CONT).unwrap();
+    assert!(finish(closing).succeeded("the end").stderr.contains("is closed"));
+    finish(starter);
+    assert_closes(&world, "after its end");
+    assert_opens_and_ends(&world, "after its end");
+}
+
+#[track_caller]
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

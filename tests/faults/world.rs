@@ -19,6 +19,7 @@ use rmachine::{
 };
 use rmachine_provider_api::{Owner, ResourceKind};
 use rmachine_provider_fake::{Account, Held};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 use crate::{child, host::Host};
@@ -134,12 +135,14 @@ impl World {
         commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
     }
 
-    /// The processes that work on this store.
-    pub fn processes(&self) -> Vec<String> {
+    /// The processes that work on this store without being asked by a variable: tunnels.
+    pub fn processes(&self) -> Vec<Pid> {
         let root = self.store().root().to_str().unwrap().to_owned();
         let all = std::fs::read_dir("/proc").unwrap().flatten();
-        let lines = all.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
-        lines.filter(|line| line.contains(&root)).map(|line| line.replace('\0', " ")).collect()
+        let ours = all.filter(|entry| {
+            std::fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains(&root))
+        });
+        ours.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect()
     }
 
     /// `rmachine ARGUMENTS` in this world.
