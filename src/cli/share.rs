@@ -126,6 +126,10 @@ fn read(path: &Path) -> Result<String> {
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
     };
-    result.map_err(|e| Error::usage(format!("cannot read {}", path.display())).source(e))?;
+    result.map_err(|e| {
+        Error::usage(format!("cannot read {}", path.display())).source(e).hint(
+            "--to takes a file with the other one's public key or certificate request in PEM; - is the standard input",
+        )
+    })?;
     Ok(text)
 }

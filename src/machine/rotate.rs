@@ -49,7 +49,9 @@ impl Core {
                 continue;
             }
             let managed = self.driver(&record).is_ok_and(|driver| driver.info().capabilities.engine);
-            if !ended && !(managed && self.is_behind(&record, &authority)?) {
+            // One that was ended before is gone on with.
+            let follows = ended || (managed && self.is_behind(&record, &authority)?);
+            if !follows {
                 continue;
             }
             if managed {

@@ -112,7 +112,8 @@ impl Core {
         hand_over: impl FnOnce(&Given) -> Result<()>,
     ) -> Result<Given> {
         if life < LIVES[0] || life > LIVES[1] {
-            return Err(Error::usage("a share lives for 30 seconds at least and 365 days at most"));
+            return Err(Error::usage("a share lives for 30 seconds at least and 365 days at most")
+                .hint("give another time with --ttl, such as 8h"));
         }
         let _lock = self.lock(name).await?;
         let mut record = self.shareable(name)?;

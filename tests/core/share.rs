@@ -155,7 +155,7 @@ async fn each_share_opens_the_machine_until_it_is_ended() {
         format!("Error: machine \"m\" has no share nonesuch\nHint: it has {id}, {}", second.share.id)
     );
     assert_eq!(hosted.states().len(), 2);
-    let ended = core.unshare("m", Some(&[id.clone()])).await.unwrap();
+    let ended = core.unshare("m", Some(std::slice::from_ref(&id))).await.unwrap();
     assert_eq!(ended.iter().map(|share| &share.id).collect::<Vec<_>>(), [&id]);
     assert!(!one.enters(&first).await && two.enters(&second).await);
     assert_eq!((hosted.states().len(), hosted.trusted()), (1, 2));
