@@ -14,6 +14,7 @@ mod ip;
 mod kill;
 mod ls;
 mod names;
+mod parcel;
 mod passphrase;
 mod protect;
 mod provision;

@@ -50,7 +50,7 @@ fn explain(error: &clap::Error, subcommand: Option<&str>) -> Error {
         ErrorKind::UnknownArgument if argument.starts_with('-') => Error::usage(format!("unknown flag {argument}")),
         ErrorKind::UnknownArgument => Error::usage(format!("\"{argument}\" is one argument too many")),
         ErrorKind::MissingRequiredArgument => {
-            Error::usage(format!("{} is missing", argument.trim_matches(['<', '>', '.'])))
+            Error::usage(format!("{} is missing", argument.replace(['<', '>'], "").trim_matches('.')))
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = text(ContextKind::InvalidValue).unwrap_or_default();

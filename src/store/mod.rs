@@ -327,7 +327,7 @@ impl Store {
     ///
     /// [`Kind::Store`].
     pub fn remove_file(&self, path: &Path) -> Result<()> {
-        match fs::remove_file(path) {
+        match atomic::remove_file(path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(cannot("remove", path, e)),
             _ => Ok(()),
         }
