@@ -62,11 +62,12 @@ impl KeyPair {
 pub(super) fn load_private_key(path: &Path) -> Result<PrivateKey> {
     let failed = |e: io::Error| Error::Key(path.to_owned(), e);
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
-    let key = decode_secret_key(&text, None).map_err(|e| failed(io::Error::other(e)))?;
-    if key.is_encrypted() {
-        return Err(failed(io::Error::other("it has a passphrase")));
-    }
-    Ok(key)
+    parse_private_key(&text).map_err(failed)
+}
+
+pub(super) fn parse_private_key(text: &str) -> io::Result<PrivateKey> {
+    let key = decode_secret_key(text, None).map_err(io::Error::other)?;
+    if key.is_encrypted() { Err(io::Error::other("it has a passphrase")) } else { Ok(key) }
 }
 
 /// The public half of the private key in the file `path`, as one OpenSSH line.
