@@ -3,7 +3,7 @@
 use std::{
     os::unix::process::{CommandExt, ExitStatusExt},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Mutex,
@@ -19,6 +19,9 @@ use rmachine_provider_fake::{Account, Held};
 use tempfile::TempDir;
 
 use crate::{child, host::Host};
+
+#[path = "../lab/transcript.rs"]
+mod transcript;
 
 /// How many children run at once.
 const AT_ONCE: usize = 4;
@@ -178,9 +181,9 @@ impl World {
 }
 
 /// A directory in memory where there is one: what a killed process wrote is there with or without a disk, and its
-/// thousands of syncs take minutes on one.
+/// thousands of syncs take minutes on one. `tests/run` has a directory of its own there.
 fn directory() -> TempDir {
-    let memory = Path::new("/dev/shm");
+    let memory = std::env::var_os("RMACHINE_MEMORY").map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
@@ -195,6 +198,7 @@ pub fn finish(mut child: Child) -> Ran {
         thread::sleep(Duration::from_millis(2));
     }
     let output = child.wait_with_output().unwrap();
+    transcript::keep(&output.stdout, &output.stderr);
     Ran { status: output.status, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
