@@ -84,4 +84,5 @@ def tell(directory: Path, output: Path | None, wanted: tuple[str, ...]) -> int:
     return 0 if found.passed else 1
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -126,7 +126,10 @@ def test_all_is_where_it_belongs(run: Run) -> None:
         "etc/systemd/system/docker.service.d/20-rmachine.conf": (f"Environment={PASSWORD}", 0o600),
         "etc/ssh/ssh_host_ed25519_key": (secrets["seed"], 0o600),
         "var/lib/cloud/instances/i-1/user-data.txt": (secrets["seed"], 0o600),
+        "var/log/journal.txt": (f'MESSAGE=msg="Reloaded configuration: {{{PASSWORD}}}"\n', 0o640),
     })  # fmt: skip
+    run.write("spoiled/spoiled-on-purpose", "by a test")
+    run.write("spoiled/store/log", secrets["token"], 0o644)
     subprocess.run(["rm", "-r", run.root / "store"], check=True)
     process(AWS_SECRET_ACCESS_KEY=secrets["token"])
     code, text = run.report("--want", "processes", "hosts")
