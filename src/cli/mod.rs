@@ -2,12 +2,15 @@
 
 mod adopt;
 mod allow;
+mod compat;
 mod config;
 mod create;
+pub mod dialect;
 mod doctor;
 mod env;
 mod flags;
 mod gc;
+mod go_flags;
 mod holdings;
 mod inspect;
 mod ip;
@@ -27,6 +30,7 @@ mod ssh_config;
 mod start;
 mod status;
 mod stop;
+mod swarm;
 mod tunnel;
 pub mod ui;
 mod unshare;
@@ -39,6 +43,7 @@ use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode, sync:
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::dialect::Dialect;
 use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
@@ -56,6 +61,18 @@ struct Cli {
     /// Say on stderr what happens, step by step (never secrets)
     #[arg(short = 'D', long, global = true, help_heading = GLOBAL, env = "MACHINE_DEBUG", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     debug: bool,
+    /// CA certificate, in the place of the store's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MACHINE_TLS_CA_CERT", value_name = "PATH", hide_env_values = true)]
+    tls_ca_cert: Option<PathBuf>,
+    /// The CA's private key, in the place of the store's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MACHINE_TLS_CA_KEY", value_name = "PATH", hide_env_values = true)]
+    tls_ca_key: Option<PathBuf>,
+    /// The client's certificate, in the place of the store's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MACHINE_TLS_CLIENT_CERT", value_name = "PATH", hide_env_values = true)]
+    tls_client_cert: Option<PathBuf>,
+    /// The client's private key, in the place of the store's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MACHINE_TLS_CLIENT_KEY", value_name = "PATH", hide_env_values = true)]
+    tls_client_key: Option<PathBuf>,
     /// Accepted and ignored, as docker-machine's callers pass it
     #[arg(long, global = true, hide = true, value_name = "TOKEN")]
     bugsnag_api_token: Option<String>,
@@ -84,8 +101,9 @@ Examples:
 enum Command {
     Adopt(adopt::Args),
     Allow(allow::Args),
+    Compat(compat::Args),
     Config(config::Args),
-    Create(create::Args),
+    Create(Box<create::Args>),
     Doctor(doctor::Args),
     Env(env::Args),
     Gc(gc::Args),
@@ -117,6 +135,7 @@ struct Context {
     terminal: Arc<ui::Terminal>,
     /// The name the program was called by.
     program: String,
+    dialect: Dialect,
 }
 
 impl Context {
@@ -203,31 +222,35 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// [`main`] with other drivers; for tests and for programs that bring their own.
 pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
+    let program = dialect::program_name(&arguments);
+    let dialect = Dialect::of(&program);
     let command = command(&drivers, &arguments);
-    let terminal = ui::Terminal::of_process();
+    let arguments = go_flags::plain(dialect, &command, &arguments);
+    let terminal = ui::Terminal::speaking(dialect, dialect.talks_on_stdout(&command, &arguments));
+    if let Err(error) = create::known_driver(&drivers, &command, &arguments) {
+        terminal.fail(&error);
+        return dialect.exit_code(&error);
+    }
     let parsed = command
         .clone()
-        .try_get_matches_from(usage::plain_switches(&command, &arguments))
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return usage::answer(&error, &command, &arguments, &terminal),
     };
     start_log(cli.debug);
-    let program = arguments
-        .first()
-        .and_then(|path| PathBuf::from(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()))
-        .unwrap_or_else(|| "rmachine".to_owned());
-    let result = store_root(&cli, &program).and_then(|root| {
+    let result = store_root(&cli, dialect).and_then(|root| {
         let core = Core::new(Store::at(root), drivers, terminal.clone());
-        let context = Context { core, terminal: terminal.clone(), program };
+        let context = Context { core, terminal: terminal.clone(), program, dialect };
         dispatch(&context, cli.command, &matches)
     });
     match result {
         Ok(code) => code,
         Err(error) => {
+            let error = if is_default(&matches) { names::not_named(error) } else { error };
             terminal.fail(&error);
-            error.exit_code()
+            dialect.exit_code(&error)
         }
     }
 }
@@ -244,13 +267,21 @@ pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
         .mut_subcommand("gc", connecting)
 }
 
+/// Whether a machine was meant without naming it.
+fn is_default(matches: &clap::ArgMatches) -> bool {
+    let Some((_, given)) = matches.subcommand() else { return false };
+    let source = |id: &str| given.try_contains_id(id).is_ok().then(|| given.value_source(id)).flatten();
+    ["name", "names"].iter().any(|id| source(id) == Some(clap::parser::ValueSource::DefaultValue))
+}
+
 fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
     let given = |name: &str| matches.subcommand_matches(name).cloned().unwrap_or_default();
     match command {
         Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
         Command::Allow(args) => allow::run(context, &args)?,
+        Command::Compat(args) => compat::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,
-        Command::Create(args) => create::run(context, args, &given("create"))?,
+        Command::Create(args) => create::run(context, *args, &given("create"))?,
         Command::Doctor(args) => doctor::run(context, &args)?,
         Command::Env(args) => env::run(context, &args)?,
         Command::Gc(args) => gc::run(context, &args, &given("gc"))?,
@@ -280,7 +311,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
 
 /// Where the store is: the flag, the environment, docker-machine's place under its name, else the
 /// platform's data directory.
-fn store_root(cli: &Cli, program: &str) -> Result<PathBuf> {
+fn store_root(cli: &Cli, dialect: Dialect) -> Result<PathBuf> {
     if let Some(path) = cli.storage_path.as_ref().filter(|path| !path.as_os_str().is_empty()) {
         return std::path::absolute(path)
             .map_err(|e| Error::usage(format!("invalid --storage-path {}", path.display())).source(e));
@@ -289,7 +320,7 @@ fn store_root(cli: &Cli, program: &str) -> Result<PathBuf> {
         Error::new(Kind::Store, "there is no home directory to keep the store in")
             .hint("choose one with --storage-path DIR")
     };
-    if program == "docker-machine" {
+    if dialect.is_docker_machine() {
         let dirs = directories::BaseDirs::new().ok_or_else(no_home)?;
         return Ok(dirs.home_dir().join(".docker").join("machine"));
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Context, names::OneName, ui};
-use crate::{error::Result, machine::program_probes};
+use super::{Context, dialect, names::OneName, ui};
+use crate::error::Result;
 
 /// Print the URL of a machine's engine, as for `DOCKER_HOST`
 #[derive(Debug, clap::Args)]
@@ -19,8 +19,10 @@ pub struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let access = context.core.access(&args.name.name)?;
     context.ensure_tunnel(&access)?;
-    if args.check || program_probes(&context.program) {
-        context.run(context.core.check(&access, Duration::from_secs(10)))?;
+    if args.check || context.dialect.is_docker_machine() {
+        context.run(context.core.check(&access, Duration::from_secs(10))).map_err(|e| {
+            dialect::certificates(e, "Error checking TLS connection", &format!("{}:{}", access.host, access.port))
+        })?;
     }
     ui::print(&format!("{}\n", access.url))
 }

@@ -40,6 +40,7 @@ impl Core {
         require_running(&record)?;
         let (Some(url), Some(host)) = (record.url(), record.address()) else {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" has no address"))
+                .known_as("Host is not running")
                 .hint(format!("`rmachine start {name}` starts it and finds its address")));
         };
         let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(record.engine_port);
@@ -93,16 +94,12 @@ impl Core {
     }
 }
 
-/// Whether a program of this name probes in `config`, `env` and `url`: docker-machine's callers expect it.
-pub fn program_probes(program: &str) -> bool {
-    program == "docker-machine"
-}
-
 /// Refuses a machine that was seen stopped.
 fn require_running(record: &Record) -> Result<()> {
     let name = &record.name;
     if record.power == Power::Stopped {
         return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is stopped"))
+            .known_as("Host is not running")
             .hint(format!("start it with `rmachine start {name}`")));
     }
     Ok(())

@@ -102,7 +102,9 @@ impl Core {
         if !self.store.exists(name) {
             return Ok(false);
         }
-        let taken = || Error::new(Kind::Conflict, format!("machine \"{name}\" already exists"));
+        let known_as = format!("Docker machine \"{name}\" already exists");
+        let taken =
+            || Error::new(Kind::Conflict, format!("machine \"{name}\" already exists")).known_as(known_as.as_str());
         match self.store.load(name) {
             Ok(record) if record.phase.is_unfinished() => Ok(true),
             Ok(record) if record.phase == Phase::Removing => {
@@ -113,6 +115,7 @@ impl Core {
             Err(error) => Err(error
                 .context(format!("machine \"{name}\" already exists"))
                 .with_kind(Kind::Conflict)
+                .known_as(known_as.as_str())
                 .hint("choose another name")),
         }
     }

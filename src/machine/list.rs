@@ -109,6 +109,25 @@ pub struct Listed {
     record: Option<Record>,
 }
 
+impl Core {
+    /// Whether the provider says that machine `name`, which is finished, is in `state`. What cannot be asked is not.
+    pub async fn is_in_state(&self, name: &str, state: MachineState) -> bool {
+        let asked = async {
+            let record = self.store.load(name)?;
+            self.require_ready(&record)?;
+            let ids = record.instance.iter().map(|instance| instance.id.clone()).collect::<Vec<_>>();
+            Ok::<_, Error>(self.provider(&record).await?.observe(&ids).await?)
+        };
+        match asked.await {
+            Ok(observed) => observed.first().is_some_and(|observed| observed.state == state),
+            Err(error) => {
+                tracing::debug!(machine = name, "its state: {error}");
+                false
+            }
+        }
+    }
+}
+
 /// What `ls --filter KEY=VALUE` selects; values of one key are alternatives, keys add up.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

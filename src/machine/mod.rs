@@ -25,6 +25,7 @@ mod route;
 mod share;
 mod shell;
 mod ssh_config;
+mod swarm;
 mod talk;
 mod tunnel;
 
@@ -38,7 +39,7 @@ use std::{
 use rmachine_provider_api::{CreateRequest, Driver, MachineRef, Notify, Provider};
 
 pub use self::{
-    access::{Access, program_probes},
+    access::Access,
     adopt::AdoptOptions,
     certificates::{Regenerate, Regenerated},
     create::{CreateOptions, Created},

@@ -363,7 +363,9 @@ impl Store {
     }
 
     fn no_such_machine(&self, name: &str) -> Error {
-        let mut error = Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"));
+        let mut error = Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist")).known_as(format!(
+            "Docker machine \"{name}\" does not exist. Use \"docker-machine ls\" to list machines. Use \"docker-machine create\" to add a new one."
+        ));
         if name == "default" {
             error = error.hint("without a name, commands mean the machine called \"default\"");
         }
