@@ -8,6 +8,8 @@ set -eu
 SOURCE={{ source | sh }}
 INSTALL_URL={{ install_url | sh }}
 REPOSITORY={{ repository | sh }}
+# The same without what may be a secret.
+REPOSITORY_SHOWN={{ repository_shown | sh }}
 STATE=/var/lib/rmachine
 LOG=$STATE/install.log
 
@@ -39,6 +41,77 @@ have_engine() {
     return 1
 }
 
+# --- downloads and keys ---------------------------------------------------------------------------
+
+# fetch URL FILE SECONDS. The URL, which may hold a secret, is in no command line and in no log. What begins with https
+# is not led on to plain http.
+fetch() {
+    rm -f "$2"
+    if command -v curl >/dev/null; then
+        case "$1" in https://*) schemes='=https' ;; *) schemes='=https,http' ;; esac
+        printf 'url = "%s"\n' "$(printf '%s' "$1" | sed 's/["\\]/\\&/g')" |
+            curl -fsSL --globoff --proto "$schemes" --connect-timeout 4 --max-time "$3" -o "$2" -K -
+    elif command -v wget >/dev/null; then
+        if ! printf '%s\n' "$1" |
+            wget -nv -S --connect-timeout=4 --timeout="$3" --tries=1 -O "$2" -i - >"$2.log" 2>&1; then
+            grep -E 'ERROR|unable|failed' "$2.log" | grep -v '://' || echo "wget failed"
+            rm -f "$2" "$2.log"
+            return 1
+        fi
+        # It has no option for that.
+        case "$1" in https://*)
+            if grep -qi '^ *location: *http:' "$2.log"; then
+                echo "an https URL leads to a plain http one"
+                rm -f "$2" "$2.log"
+                return 1
+            fi ;;
+        esac
+        rm -f "$2.log"
+    else
+        echo "neither curl nor wget is here"
+        return 1
+    fi
+}
+
+key_gpg() { gpg --batch --quiet --no-options --homedir "$STATE/gnupg" "$@"; }
+
+# is_only_key FILE FINGERPRINT
+is_only_key() {
+    listed=$(key_gpg --with-colons --show-keys "$1") || :
+    found=$(printf '%s\n' "$listed" | awk -F: '$1 == "fpr" { print $10; exit }')
+    count=$(printf '%s\n' "$listed" | awk -F: '$1 == "pub" || $1 == "sec" { n++ } END { print n + 0 }')
+    if [ "$count" != 1 ]; then
+        echo "${1##*/} holds $count keys, and one is expected"
+        return 1
+    fi
+    if [ "$found" != "$2" ]; then
+        echo "${1##*/} has the fingerprint $found, and $2 is expected"
+        return 1
+    fi
+}
+
+# only_key FILE FINGERPRINT KEY: writes to KEY the one key that FILE holds, if it is the expected one. It is gpg's own
+# writing, so that nobody who reads it finds a key that gpg has not seen. FILE goes in any case, KEY where it fails.
+only_key() {
+    rm -rf "$STATE/gnupg" "$3"
+    mkdir -m 0700 "$STATE/gnupg" || return 1
+    good=no
+    if is_only_key "$1" "$2" &&
+        key_gpg --armor --import-options import-export --import "$1" >"$3" && is_only_key "$3" "$2"; then
+        good=yes
+    else
+        rm -f "$3"
+    fi
+    rm -rf "$STATE/gnupg" "$1"
+    [ "$good" = yes ]
+}
+
+# repository_file FILE: writes its input there. The URL in it may hold a password.
+repository_file() {
+    case "$REPOSITORY" in *@*) mode=0600 ;; *) mode=0644 ;; esac
+    rm -f "$1" && (umask 077 && cat >"$1") && chmod "$mode" "$1"
+}
+
 # --- Debian, Ubuntu -----------------------------------------------------------------------------
 
 # No translations, no recommended packages, no fsync a file: a host that dies now is made anew.
@@ -65,46 +138,40 @@ apt_packages() {
     apt_update && apt install "$@"
 }
 
-fetch() {
-    if command -v curl >/dev/null; then
-        curl -fsSL --proto '=https,http' --connect-timeout 4 --max-time "$3" -o "$2" "$1"
-    elif command -v wget >/dev/null; then
-        wget -q --connect-timeout=4 --timeout="$3" --tries=1 -O "$2" "$1"
-    else
-        echo "neither curl nor wget is here"
-        return 1
-    fi
-}
-
 # Asks for Docker's signing key beside the package lists, so that an unreachable repository costs nothing.
 debian_key_start() {
+    rm -f "$STATE/docker.asc.ok"
     # shellcheck disable=SC2154 # ID comes from os-release
     (fetch "$REPOSITORY/linux/$ID/gpg" "$STATE/docker.asc" 15 && : >"$STATE/docker.asc.ok") >>"$LOG" 2>&1 &
     key_fetch=$!
 }
 
+# Called where a failure is not the end, so that set -e counts for nothing in it: each step says what happens.
 debian_docker() {
     wait "$key_fetch" || :
     [ -e "$STATE/docker.asc.ok" ] || return 1
     rm -f "$STATE/docker.asc.ok"
-    command -v gpg >/dev/null || apt_packages gpg
+    command -v gpg >/dev/null || apt_packages gpg || return 1
     # The fingerprint that Docker publishes: docs.docker.com/engine/install/ubuntu, "Docker Release (CE deb)".
-    found=$(gpg --batch --homedir "$STATE" --with-colons --show-keys "$STATE/docker.asc" |
-        awk -F: '$1 == "fpr" { print $10; exit }')
-    [ "$found" = {{ apt_fingerprint | sh }} ] || { echo "docker.asc has the fingerprint $found"; return 1; }
+    only_key "$STATE/docker.asc" {{ apt_fingerprint | sh }} "$STATE/docker.key" || return 1
     # shellcheck disable=SC2154 # from os-release
     codename=${VERSION_CODENAME:-}
     [ -n "$codename" ] || return 1
-    install -d -m 0755 /etc/apt/keyrings
-    install -m 0644 "$STATE/docker.asc" /etc/apt/keyrings/docker.asc
-    printf 'deb [arch=%s signed-by=/etc/apt/keyrings/docker.asc] %s/linux/%s %s stable\n' \
-        "$(dpkg --print-architecture)" "$REPOSITORY" "$ID" "$codename" >/etc/apt/sources.list.d/docker.list
-    if apt update -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/docker.list -o Dir::Etc::sourceparts=- \
-        -o APT::Get::List-Cleanup=0 && apt_packages docker-ce docker-ce-cli containerd.io; then
+    if debian_repository && rm -f "$STATE/docker.key" && apt update -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/docker.list \
+        -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 \
+        -o Acquire::AllowInsecureRepositories=false -o Acquire::AllowDowngradeToInsecureRepositories=false &&
+        apt_packages docker-ce docker-ce-cli containerd.io; then
         return 0
     fi
-    rm -f /etc/apt/sources.list.d/docker.list
+    rm -f /etc/apt/sources.list.d/docker.list /etc/apt/keyrings/docker.asc "$STATE/docker.key"
     return 1
+}
+
+debian_repository() {
+    arch=$(dpkg --print-architecture) || return 1
+    install -d -m 0755 /etc/apt/keyrings && install -m 0644 "$STATE/docker.key" /etc/apt/keyrings/docker.asc &&
+        printf 'deb [arch=%s signed-by=/etc/apt/keyrings/docker.asc] %s/linux/%s %s stable\n' \
+            "$arch" "$REPOSITORY" "$ID" "$codename" | repository_file /etc/apt/sources.list.d/docker.list
 }
 
 debian_distro() {
@@ -131,7 +198,7 @@ install_debian() {
     case "$SOURCE:$first" in
         docker:*)
             step "installing from Docker's repository"
-            debian_docker || fail "Docker's repository $REPOSITORY cannot be reached, or has no packages for this system"
+            debian_docker || fail "Docker's repository $REPOSITORY_SHOWN cannot be reached, or has no packages for this system"
             used=docker ;;
         distro:*)
             debian_distro || fail "the distribution's package docker.io cannot be installed"
@@ -141,7 +208,7 @@ install_debian() {
             if debian_docker; then
                 used=docker
             else
-                note "Docker's repository $REPOSITORY cannot be used here, so the engine comes from the distribution"
+                note "Docker's repository $REPOSITORY_SHOWN cannot be used here, so the engine comes from the distribution"
                 debian_distro || fail "neither Docker's repository nor the distribution's package docker.io can be installed"
                 used=distro
             fi ;;
@@ -160,22 +227,34 @@ install_debian() {
 
 # --- Fedora, RHEL and its kin, Amazon Linux (not run in the lab: no images of them) -----------------
 
+RPM_KEY=/etc/pki/rpm-gpg/RPM-GPG-KEY-docker-ce
+RPM_REPO=/etc/yum.repos.d/docker-ce.repo
+
+# rpm_docker NAME. As with debian_docker, set -e counts for nothing in it.
 rpm_docker() {
-    name=$1
-    shift
-    fetch "$REPOSITORY/linux/$name/docker-ce.repo" "$STATE/docker-ce.repo" 30 || return 1
-    sed -e "s|https://download.docker.com|$REPOSITORY|g" "$STATE/docker-ce.repo" >/etc/yum.repos.d/docker-ce.repo
-    # dnf verifies packages by the key that the repository file names; its own check of the key's
-    # fingerprint is ours to make first.
-    fetch "$REPOSITORY/linux/$name/gpg" "$STATE/docker.rpm.asc" 30 || return 1
-    command -v gpg >/dev/null || dnf -q -y install gnupg2
-    found=$(gpg --batch --homedir "$STATE" --with-colons --show-keys "$STATE/docker.rpm.asc" |
-        awk -F: '$1 == "fpr" { print $10; exit }')
-    [ "$found" = {{ rpm_fingerprint | sh }} ] || { echo "docker.rpm.asc has the fingerprint $found"; return 1; }
-    rpm --import "$STATE/docker.rpm.asc"
-    dnf -q -y install docker-ce docker-ce-cli containerd.io && return 0
-    rm -f /etc/yum.repos.d/docker-ce.repo
+    fetch "$REPOSITORY/linux/$1/gpg" "$STATE/docker.rpm.asc" 30 || return 1
+    command -v gpg >/dev/null || dnf -q -y install gnupg2 || return 1
+    only_key "$STATE/docker.rpm.asc" {{ rpm_fingerprint | sh }} "$STATE/docker.rpm.key" || return 1
+    known=$(rpm -qa 'gpg-pubkey*') || return 1
+    if rpm_repository "$1" && rm -f "$STATE/docker.rpm.key" && dnf -q -y install docker-ce docker-ce-cli containerd.io; then return 0; fi
+    rm -f "$RPM_REPO" "$RPM_KEY" "$STATE/docker.rpm.key"
+    for key in $(rpm -qa 'gpg-pubkey*'); do
+        printf '%s\n' "$known" | grep -qxF "$key" || rpm -e "$key" || :
+    done
     return 1
+}
+
+# What Docker's own docker-ce.repo says of its stable packages, but for the key: the one that was compared. As there,
+# whether the lists' own signature is asked for (repo_gpgcheck) is left to the host.
+rpm_repository() {
+    install -D -m 0644 "$STATE/docker.rpm.key" "$RPM_KEY" && rpm --import "$RPM_KEY" && repository_file "$RPM_REPO" <<EOF
+[docker-ce-stable]
+name=Docker CE Stable - \$basearch
+baseurl=$REPOSITORY/linux/$1/\$releasever/\$basearch/stable
+enabled=1
+gpgcheck=1
+gpgkey=file://$RPM_KEY
+EOF
 }
 
 install_rpm() {
@@ -193,7 +272,7 @@ install_rpm() {
     elif [ "$SOURCE" != docker ] && [ -n "$package" ] && dnf -q -y install "$package"; then
         used=distro
         [ "$first" != docker ] ||
-            note "Docker's repository $REPOSITORY cannot be used here, so the engine comes from the distribution"
+            note "Docker's repository $REPOSITORY_SHOWN cannot be used here, so the engine comes from the distribution"
     elif [ "$SOURCE" = auto ] && [ "$first" = distro ] && [ -n "$name" ] && rpm_docker "$name"; then
         used=docker
     fi
@@ -205,8 +284,18 @@ install_rpm() {
 install_suse() {
     [ "$SOURCE" != docker ] || fail "Docker has no repository for $ID; use --engine-source distro"
     step "installing docker from the distribution"
-    ZYPP_LOCK_TIMEOUT=600 zypper --non-interactive --gpg-auto-import-keys install --no-recommends docker ||
-        fail "the distribution's package docker cannot be installed"
+    # The keys that the distribution has put on this host, should rpm not have them yet; no key comes from the net, and
+    # zypper refuses what is signed by none that rpm knows.
+    for key in /usr/lib/rpm/gnupg/keys/*.asc; do
+        [ ! -f "$key" ] || rpm --import "$key" || echo "rpm does not take $key"
+    done
+    code=0
+    ZYPP_LOCK_TIMEOUT=600 zypper --non-interactive install --no-recommends docker || code=$?
+    # 102, 103: done, and a restart is due; 106: done, and a repository of the host was left out (zypper(8), EXIT CODES).
+    case $code in
+        0 | 102 | 103 | 106) ;;
+        *) fail "the distribution's package docker cannot be installed" ;;
+    esac
     used=distro
 }
 

@@ -6,17 +6,20 @@ mod answer;
 mod daemon;
 mod error;
 mod host;
+mod repository;
 mod spec;
 mod template;
 mod unit;
 mod userdata;
+mod web;
 
 use std::fmt;
 
 use rmachine_provider_api::Notify;
 use zeroize::Zeroizing;
 
-use self::{answer::Answer, unit::UnitFacts};
+pub(crate) use self::web::without_secrets;
+use self::{answer::Answer, repository::Repository, unit::UnitFacts};
 pub use self::{
     error::Error,
     host::{HostFacts, authorize_key, boot_id, generate_host_key, install_host_key, probe, reboot},
@@ -86,9 +89,10 @@ pub async fn provision(
     notify: &dyn Notify,
 ) -> Result<Provisioned> {
     facts.require_engine_host()?;
+    let repository = Repository::for_engine(spec)?;
     let mut source = "existing".to_owned();
     let mut unit = None;
-    if started_at_boot {
+    if started_at_boot && spec.may_install_at_boot(&repository) {
         let answer = run_unit_script(session, facts, true, notify).await?;
         match answer.get("install").and_then(|status| status.split_once(' ')) {
             Some(("done", used)) => {
@@ -102,7 +106,7 @@ pub async fn provision(
     let unit = match unit {
         Some(unit) => unit,
         None => {
-            source = install(session, facts, spec, notify).await?;
+            source = install(session, facts, spec, &repository, notify).await?;
             UnitFacts::read(&run_unit_script(session, facts, false, notify).await?)?
         }
     };
@@ -183,8 +187,14 @@ async fn apply(
 }
 
 /// Runs the install over SSH, telling its steps.
-async fn install(session: &Session, facts: &HostFacts, spec: &EngineSpec, notify: &dyn Notify) -> Result<String> {
-    let script = template::install(spec)?;
+async fn install(
+    session: &Session,
+    facts: &HostFacts,
+    spec: &EngineSpec,
+    repository: &Repository,
+    notify: &dyn Notify,
+) -> Result<String> {
+    let script = template::install(spec, repository)?;
     let mut answer = Answer::default();
     let mut errors = String::new();
     let mut on_line = |stream: Stream, line: &str| match (stream, line.split_once('=')) {
@@ -230,5 +240,7 @@ async fn as_root(session: &Session, facts: &HostFacts, script: &str) -> Result<A
     Ok(Answer::parse(&output.stdout))
 }
 
+#[cfg(test)]
+mod install_tests;
 #[cfg(test)]
 mod properties;

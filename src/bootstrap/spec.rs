@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Result};
+use super::{Error, Repository, Result, web};
 
 /// Where the engine comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,8 +117,9 @@ impl EngineSpec {
             }
         }
         for mirror in &self.registry_mirrors {
-            if !is_web_url(mirror) {
-                return invalid(format!("--engine-registry-mirror takes an http(s) URL, not {mirror:?}"));
+            if !web::is_url(mirror) {
+                let shown = web::without_secrets(mirror);
+                return invalid(format!("--engine-registry-mirror takes an http(s) URL, not {shown:?}"));
             }
         }
         for registry in &self.insecure_registries {
@@ -128,26 +129,57 @@ impl EngineSpec {
         }
         match (self.source, &self.install_url) {
             (EngineSource::Url, None) => return invalid("--engine-source url needs --engine-install-url".to_owned()),
-            (EngineSource::Url, Some(url)) if !is_web_url(url) => {
-                return invalid(format!("--engine-install-url takes an http(s) URL, not {url:?}"));
+            (EngineSource::Url, Some(url)) if !web::is_url(url) => {
+                let shown = web::without_secrets(url);
+                return invalid(format!("--engine-install-url takes an http(s) URL, not {shown:?}"));
             }
             (EngineSource::Url, Some(_)) | (_, None) => {}
             (source, Some(_)) => {
                 return invalid(format!("--engine-install-url contradicts --engine-source {}", source.word()));
             }
         }
+        Repository::for_engine(self)?;
         super::daemon::check_options(self)
     }
 
-    /// Whether the boot may know what the install needs: a URL with a password in it may not be in the first-boot data.
-    pub(super) fn may_install_at_boot(&self) -> bool {
-        self.source != EngineSource::None && !self.install_url.as_ref().is_some_and(|url| url.contains('@'))
+    /// What the user should know of it before anything is made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::validate`].
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        Ok(self.in_the_clear(&Repository::for_engine(self)?))
     }
-}
 
-fn is_web_url(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()))
+    fn in_the_clear(&self, repository: &Repository) -> Vec<String> {
+        let script = self.install_url.iter().filter(|url| web::is_in_the_clear(url)).map(|url| {
+            format!(
+                "the install script comes over plain http, and whoever is on its way to the host can make it another \
+                 one, which runs as root; give an https URL instead of {}",
+                web::without_secrets(url)
+            )
+        });
+        let packages = Some(&repository.url).filter(|url| web::is_in_the_clear(url)).map(|url| {
+            format!(
+                "packages of {} come over plain http: their signatures are checked, but whoever is on their way can \
+                 read, delay or withhold them",
+                web::without_secrets(url)
+            )
+        });
+        script.chain(packages).collect()
+    }
+
+    /// Whether the install may turn to Docker's package repository.
+    pub(super) fn may_use_repository(&self) -> bool {
+        matches!(self.source, EngineSource::Auto | EngineSource::Docker)
+    }
+
+    /// Whether the boot may know what the install needs: URLs that may hold a secret may not be in the first-boot data.
+    pub(super) fn may_install_at_boot(&self, repository: &Repository) -> bool {
+        let secret = self.install_url.as_ref().is_some_and(|url| web::may_hold_secret(url))
+            || web::may_hold_secret(&repository.url);
+        self.source != EngineSource::None && !secret
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +204,39 @@ mod tests {
         assert!(check(|s| s.source = EngineSource::Url).is_err());
         assert!(check(|s| s.opts = vec!["host=tcp://0.0.0.0".into()]).is_err());
         assert!(check(|s| s.opts = vec!["debug".into(), "mtu=1400".into()]).is_ok());
+    }
+
+    #[test]
+    fn plain_http_is_warned_of_and_no_secret_said() {
+        let mirror = |url: &str| Repository::of(|name| name.ends_with("REPOSITORY").then(|| url.to_owned())).unwrap();
+        let warnings = |install_url: &str, repository: &str| {
+            let install_url = Some(install_url.to_owned());
+            EngineSpec { install_url, ..EngineSpec::default() }.in_the_clear(&mirror(repository)).join("\n")
+        };
+        assert_eq!(warnings("https://h/x", "https://m"), "");
+        assert_eq!(warnings("http://127.0.0.1:8080/x", "http://[::1]/"), "");
+        let script = warnings("http://u:verysecret@h/x?t=verysecret", "https://m");
+        assert!(script.contains("runs as root; give an https URL instead of http://h/x?<redacted>"), "{script}");
+        let packages = warnings("https://h/x", "http://u:verysecret@m/docker");
+        assert!(packages.contains("packages of http://m/docker come over plain http"), "{packages}");
+        assert!(!format!("{script}{packages}").contains("verysecret"));
+    }
+
+    #[test]
+    fn a_url_that_may_hold_a_secret_waits_for_the_session() {
+        let docker = Repository::of(|_| None).unwrap();
+        let at_boot = |url: &str| {
+            EngineSpec { install_url: Some(url.to_owned()), ..EngineSpec::default() }.may_install_at_boot(&docker)
+        };
+        assert!(at_boot("https://get.docker.com"));
+        for url in ["https://u:p@h/x", "https://token@h/x", "https://h/x?token=s", "https://h/x#s"] {
+            assert!(!at_boot(url), "{url}");
+        }
+        let engine = EngineSpec::default();
+        assert!(engine.may_install_at_boot(&docker));
+        let mirror = Repository { url: "https://u:p@m".to_owned(), ..docker.clone() };
+        assert!(!engine.may_install_at_boot(&mirror));
+        assert!(!EngineSpec { source: EngineSource::None, ..engine }.may_install_at_boot(&docker));
     }
 
     #[test]
@@ -200,7 +265,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_repeated_in_an_error() {
-        let error = check(|s| s.env = vec!["A-B=secret".into()]).unwrap_err();
-        assert!(!error.to_string().contains("secret"));
+        let url = "htps://u:secret@h/?secret";
+        for error in [
+            check(|s| s.env = vec!["A-B=secret".into()]),
+            check(|s| s.registry_mirrors = vec![url.into()]),
+            check(|s| (s.source, s.install_url) = (EngineSource::Url, Some(url.into()))),
+        ] {
+            let error = error.unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 }

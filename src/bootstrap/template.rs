@@ -2,7 +2,7 @@
 
 use minijinja::{Environment, Error as RenderError, ErrorKind, UndefinedBehavior, Value};
 
-use super::{EngineSpec, Error, Result};
+use super::{EngineSpec, Error, Repository, Result, web};
 
 pub(super) const PROBE: &str = include_str!("../../templates/probe.sh");
 pub(super) const UNIT: &str = include_str!("../../templates/unit.sh");
@@ -17,14 +17,6 @@ pub(super) const CLOUD_CONFIG: &str = include_str!("../../templates/cloud-config
 pub(super) const CLOUD_CONFIG_HOST: &str = include_str!("../../templates/cloud-config-host.yaml");
 pub(super) const FIRST_BOOT: &str = include_str!("../../templates/first-boot.sh");
 const INSTALL: &str = include_str!("../../templates/install.sh");
-
-/// Fingerprint of the key that signs Docker's apt repositories
-/// (docs.docker.com/engine/install/debian, "Docker Release (CE deb) <docker@docker.com>").
-const APT_FINGERPRINT: &str = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88";
-/// Fingerprint of the key that signs Docker's rpm packages (docs.docker.com/engine/install/fedora).
-const RPM_FINGERPRINT: &str = "060A61C51B558A7F742B77AAC52FEB6B621E9F35";
-/// Docker's package repositories.
-const REPOSITORY: &str = "https://download.docker.com";
 
 /// Fills `template`; a value that is missing is an error, never an empty string.
 pub(super) fn render(template: &str, values: Value) -> Result<String> {
@@ -61,22 +53,23 @@ fn yaml(value: &str) -> String {
     text
 }
 
-/// A variable of the environment that stands in for a constant: for mirrors with a key of their own.
-fn overridden(variable: &str, constant: &str) -> String {
-    std::env::var(variable).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| constant.to_owned())
+/// `script` without the lines that are comments: first-boot data may not be large.
+fn without_comments(script: &str) -> String {
+    let counts = |(at, line): &(usize, &str)| *at == 0 || !(line.is_empty() || line.trim_start().starts_with('#'));
+    script.lines().enumerate().filter(counts).flat_map(|(_, line)| [line, "\n"]).collect()
 }
 
 /// The install script for `spec`.
-pub(super) fn install(spec: &EngineSpec) -> Result<String> {
-    let repository = overridden("RMACHINE_DOCKER_REPOSITORY", REPOSITORY);
+pub(super) fn install(spec: &EngineSpec, repository: &Repository) -> Result<String> {
     render(
-        INSTALL,
+        &without_comments(INSTALL),
         minijinja::context! {
             source => spec.source.word(),
             install_url => spec.install_url.as_deref().unwrap_or_default(),
-            repository => repository.trim_end_matches('/'),
-            apt_fingerprint => overridden("RMACHINE_DOCKER_APT_FINGERPRINT", APT_FINGERPRINT),
-            rpm_fingerprint => overridden("RMACHINE_DOCKER_RPM_FINGERPRINT", RPM_FINGERPRINT),
+            repository => repository.url.as_str(),
+            repository_shown => web::without_secrets(&repository.url),
+            apt_fingerprint => repository.apt_fingerprint.as_str(),
+            rpm_fingerprint => repository.rpm_fingerprint.as_str(),
         },
     )
 }
@@ -84,6 +77,14 @@ pub(super) fn install(spec: &EngineSpec) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn comments_are_left_out_and_nothing_else() {
+        assert_eq!(
+            without_comments("#!/bin/sh\n# a\n\nx=${1##*/} # b\n    # c\n  y\n"),
+            "#!/bin/sh\nx=${1##*/} # b\n  y\n"
+        );
+    }
 
     #[test]
     fn a_nul_and_a_missing_value_are_refused() {

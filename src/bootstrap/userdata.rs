@@ -9,7 +9,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
 use rmachine_provider_api::BootForm;
 
-use super::{EngineSource, EngineSpec, Error, Result, template};
+use super::{EngineSource, EngineSpec, Error, Repository, Result, template};
 use crate::ssh::KeyPair;
 
 /// Largest size that a user's gzip may unpack to.
@@ -98,8 +98,9 @@ pub(super) fn archive(spec: &BootSpec<'_>) -> Result<String> {
 }
 
 fn cloud_config(spec: &BootSpec<'_>) -> Result<String> {
-    let boot = if spec.engine.may_install_at_boot() {
-        let install = template::install(spec.engine)?;
+    let repository = Repository::for_engine(spec.engine)?;
+    let boot = if spec.engine.may_install_at_boot(&repository) {
+        let install = template::install(spec.engine, &repository)?;
         template::render(template::BOOT, minijinja::context! { install => install })?
     } else {
         String::new()
@@ -269,7 +270,14 @@ mod tests {
         assert!(user_data(&tight).unwrap().len() < 8192, "half of what EC2 takes is left for the user");
         tight.limit = 100;
         assert!(matches!(user_data(&tight), Err(Error::UserData(_))));
-        let url = EngineSpec { install_url: Some("https://u:p@h/x".into()), ..EngineSpec::default() };
-        assert!(!cloud_config(&spec(&url, None, &seed)).unwrap().contains("u:p@h"));
+        for url in ["https://u:verysecret@h/x", "https://h/x?token=verysecret", "https://h/x#verysecret"] {
+            let install_url = Some(url.to_owned());
+            let engine = EngineSpec { source: EngineSource::Url, install_url, ..EngineSpec::default() };
+            let config = cloud_config(&spec(&engine, None, &seed)).unwrap();
+            assert!(!config.contains("verysecret") && !config.contains("rmachine-install"), "{config}");
+        }
+        let install_url = Some("https://h/x".to_owned());
+        let public = EngineSpec { source: EngineSource::Url, install_url, ..EngineSpec::default() };
+        assert!(cloud_config(&spec(&public, None, &seed)).unwrap().contains("https://h/x"));
     }
 }

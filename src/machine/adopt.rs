@@ -69,6 +69,7 @@ impl Core {
             super::tunnel::require_ssh(driver.as_ref(), "--ssh-tunnel")?;
         }
         options.ssh_route.validate(driver.as_ref())?;
+        self.warn_of_engine(&name, &options.engine)?;
         let mut record = record_of(options, &stray, &name, own, token, configured.engine_port);
         record.engine.on_loopback = options.ssh_tunnel;
         record.tunnel_port = options.ssh_tunnel.then(|| self.free_port()).transpose()?;

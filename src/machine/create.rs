@@ -57,6 +57,9 @@ impl Core {
         Sans::parse(&options.tls_sans)?;
         let configured = driver.configure(&options.values)?;
         let name = options.name.as_str();
+        if driver.info().capabilities.engine {
+            self.warn_of_engine(name, &options.engine)?;
+        }
         if options.ssh_tunnel {
             tunnel::require_ssh(driver.as_ref(), "--ssh-tunnel")?;
         }
@@ -95,6 +98,13 @@ impl Core {
             Ok(()) => Ok(Created { record }),
             Err(error) => Err(self.undo(&mut record, error, options.keep_on_failure).await),
         }
+    }
+
+    /// Says what the user should know of the engine that is asked for.
+    pub(super) fn warn_of_engine(&self, name: &str, engine: &EngineSpec) -> Result<()> {
+        let notify = self.talk.about(name);
+        engine.warnings()?.iter().for_each(|warning| notify.warn(warning));
+        Ok(())
     }
 
     /// Whether there is an unfinished create of this name; a finished machine is a conflict.

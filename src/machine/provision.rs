@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::{Core, authority::Authority, blocking, create::wants_engine, shell::no_address, voice};
 use crate::{
-    bootstrap::{self, HostFacts, ServerTls},
+    bootstrap::{self, EngineSource, HostFacts, ServerTls},
     certs::{self, Sans},
     engine::{self, EngineVersion, TlsFiles},
     error::{Error, Kind, Result},
@@ -72,6 +72,10 @@ impl Core {
             self.require_ready(&record)?;
         }
         let notify = self.talk.about(name);
+        // Otherwise the engine is there, and nothing is fetched.
+        if record.phase.is_unfinished() || record.engine.source == EngineSource::Url {
+            self.warn_of_engine(name, &record.engine)?;
+        }
         let authority = self.load_authority(false).await?;
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, Duration::from_secs(30)).await?;

@@ -8,7 +8,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{Record, bytes::to_json};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    bootstrap::without_secrets,
+    error::{Error, Kind, Result},
+};
 
 /// The section that holds our record.
 pub const SECTION: &str = "Rmachine";
@@ -55,8 +58,8 @@ pub fn render(record: &Record, root: &Path, driver_fields: Map<String, Value>) -
                 "StorageDriver": engine.storage_driver.as_deref().unwrap_or_default(),
                 "SelinuxEnabled": false,
                 "TlsVerify": true,
-                "RegistryMirror": engine.registry_mirrors.iter().map(|s| without_user(s)).collect::<Vec<_>>(),
-                "InstallURL": without_user(engine.install_url.as_deref().unwrap_or_default()),
+                "RegistryMirror": engine.registry_mirrors.iter().map(|s| without_secrets(s)).collect::<Vec<_>>(),
+                "InstallURL": without_secrets(engine.install_url.as_deref().unwrap_or_default()),
             },
             "SwarmOptions": {
                 "IsSwarm": false,
@@ -113,29 +116,13 @@ fn redacted(option: &str) -> String {
     }
 }
 
-/// A URL without the user and password in it.
-fn without_user(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let end = rest.find('/').unwrap_or(rest.len());
-            match rest[..end].rfind('@') {
-                Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-                None => url.to_owned(),
-            }
-        }
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn secrets_of_options_and_urls_are_hidden() {
+    fn secrets_of_options_are_hidden() {
         assert_eq!(redacted("HTTP_PROXY=http://u:p@h"), "HTTP_PROXY=<redacted>");
         assert_eq!(redacted("debug"), "debug");
-        assert_eq!(without_user("https://u:p@mirror.example/x@y"), "https://mirror.example/x@y");
-        assert_eq!(without_user("https://mirror.example/x@y"), "https://mirror.example/x@y");
     }
 }

@@ -11,7 +11,6 @@ clean() {
         unshare --user --map-root-user --map-auto rm -rf --one-file-system "$work" || :
 }
 trap clean EXIT
-printf '%s' "$SETUP" >"$work/setup.sh"
 
 # In a session of its own, since mmdebstrap hangs up on its whole process group when it fails; as root in name
 # spaces of its own too, so that its mounts and children end with it, however it ends.
@@ -29,7 +28,7 @@ TMPDIR=$work $apart mmdebstrap --variant=minbase --aptopt='Acquire::Languages "n
     --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --include="$PACKAGES" \
-    --customize-hook="copy-in $work/setup.sh /root" \
+    --customize-hook='printf "%s" "$SETUP" >"$1/root/setup.sh"' \
     --customize-hook='chroot "$1" sh /root/setup.sh && rm "$1/root/setup.sh"' \
     "$SUITE" - "deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" \
     "deb ${MIRROR%/debian*}/debian-security $SUITE-security main" &

@@ -27,6 +27,14 @@ end() {
     wait 2>/dev/null || :
 }
 
+# What is the name space's goes first, and then what is ours.
+clean() {
+    end
+    # shellcheck disable=SC2086 # words
+    [ -z "$as_root" ] || $as_root rm -rf "$work" >/dev/null 2>&1 || :
+    rm -rf "$work"
+}
+
 packages() {
     # What a cloud image has, and the engine. zstd and few modules make a small initrd: emulation is slow.
     echo "systemd,systemd-sysv,udev,dbus,kmod,procps,netbase,ca-certificates,iproute2,iptables,e2fsprogs,locales" \
@@ -108,20 +116,20 @@ main() {
         as_root="mmdebstrap --unshare-helper"
         DEATH=TERM
     fi
-    # What is the name space's goes first, and then what is ours.
-    # shellcheck disable=SC2064
-    trap "end; [ -z '$as_root' ] || $as_root rm -rf '$work' >/dev/null 2>&1 || :; rm -rf '$work'" EXIT
+    trap clean EXIT
     trap 'exit 143' TERM INT HUP
     configure >"$work/configure"
     pack >"$work/pack"
     chmod 0755 "$work/configure" "$work/pack"
     security=${MIRROR%/debian}/debian-security
     step "installing Debian $SUITE from $MIRROR"
-    # shellcheck disable=SC2086
+    # The hook is a shell command of mmdebstrap's: the path comes to it as it is.
+    export RMACHINE_WORK="$work"
+    # shellcheck disable=SC2016,SC2086
     child $contained mmdebstrap --variant=minbase --architectures="$ARCH" --format=tar \
         --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-        --include="$(packages)" --customize-hook="\"$work/configure\" \"\$1\" $LABEL" \
+        --include="$(packages)" --customize-hook='"$RMACHINE_WORK/configure" "$1" '"$LABEL" \
         "$SUITE" "$work/root.tar" \
         "deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" "deb $security $SUITE-security main" </dev/null
     step "making the file system"

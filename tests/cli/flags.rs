@@ -2,6 +2,8 @@
 
 use crate::user::User;
 
+const KEY: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 #[test]
 fn switches_take_true_and_false() {
     let user = User::with_machines();
@@ -76,4 +78,40 @@ fn by_the_name_of_docker_machine_its_store_is_used_and_env_probes() {
     let env = run(&["env", "m"]);
     assert_eq!(env.status.code(), Some(8), "the engine does not answer");
     drop(user);
+}
+
+#[test]
+fn plain_http_is_warned_of_once_before_the_host_is_reached() {
+    let user = User::new();
+    let url = "http://u:s3cret@h.test/i.sh?token=s3cret";
+    let create = ["create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", "1"];
+    let warnings = |more: &[&str], repository: &str| -> Vec<String> {
+        let arguments = [&create[..], &["--generic-ssh-host-key", KEY], more, &["m"]].concat();
+        let answer = user.run_in(&arguments, &[("RMACHINE_DOCKER_REPOSITORY", repository)]);
+        assert!(answer.code != 0 && !answer.stderr.contains("s3cret"), "{}", answer.stderr);
+        answer.stderr.lines().filter(|line| line.contains("plain http")).map(str::to_owned).collect()
+    };
+    let script = warnings(&["--engine-install-url", url], "http://mirror.test");
+    assert!(script[0].starts_with("Warning: (m) the install script comes over plain http, "), "{script:?}");
+    assert!(script[0].ends_with("http://h.test/i.sh?<redacted>"), "{script:?}");
+    assert_eq!(script.len(), 1, "Docker's repository is not used then: {script:?}");
+    let packages = warnings(&[], "http://u:s3cret@mirror.test/docker");
+    assert!(packages[0].contains("packages of http://mirror.test/docker come over plain http"), "{packages:?}");
+    assert_eq!(packages.len(), 1, "{packages:?}");
+    assert!(warnings(&["--engine-source", "distro"], "http://mirror.test").is_empty());
+    assert!(warnings(&["--engine-install-url", "http://127.0.0.1/i.sh"], "").is_empty());
+    assert!(warnings(&[], "http://localhost:8080").is_empty());
+}
+
+#[test]
+fn a_repository_that_is_no_url_is_refused_before_anything_is_made() {
+    let user = User::new();
+    let create = ["create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "m"];
+    for (name, value) in
+        [("RMACHINE_DOCKER_REPOSITORY", "https://m/x\ngpgcheck=0"), ("RMACHINE_DOCKER_APT_FINGERPRINT", "0EBFCD88")]
+    {
+        let answer = user.run_in(&create, &[(name, value)]);
+        assert_eq!(answer.code, 2, "{}", answer.stderr);
+        assert!(answer.stderr.starts_with(&format!("Error: {name} takes ")), "{}", answer.stderr);
+    }
 }

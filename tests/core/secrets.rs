@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rmachine::machine::CreateOptions;
+use rmachine::{bootstrap::EngineSource, machine::CreateOptions};
 use rmachine_provider_api::Value;
 
 use crate::support::{World, options, with};
@@ -31,6 +31,8 @@ async fn typed_secrets_are_kept_apart_and_used_again() {
     create.engine.env = vec!["HTTPS_PROXY=http://user:s3cret-env@proxy".to_owned()];
     create.engine.opts = vec!["log-opt=splunk-token=s3cret-opt".to_owned()];
     create.engine.registry_mirrors = vec!["https://u:s3cret-mirror@mirror.test".to_owned()];
+    create.engine.source = EngineSource::Url;
+    create.engine.install_url = Some("https://u:s3cret-script@h.test/i.sh?token=s3cret-query".to_owned());
     world.core().create(create).await.unwrap();
 
     let holders = |secret: &str| -> Vec<String> {
@@ -46,6 +48,8 @@ async fn typed_secrets_are_kept_apart_and_used_again() {
     assert_eq!(holders("s3cret-env"), ["engine.json"]);
     assert_eq!(holders("s3cret-opt"), ["engine.json"]);
     assert_eq!(holders("s3cret-mirror"), ["engine.json"]);
+    assert_eq!(holders("s3cret-script"), ["engine.json"]);
+    assert_eq!(holders("s3cret-query"), ["engine.json"]);
     let inspected = world.store().load_document("m").unwrap().to_string();
     assert!(!inspected.contains("s3cret"), "{inspected}");
 
