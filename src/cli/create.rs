@@ -83,7 +83,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         );
     };
     let driver = drivers.get(&driver_name)?;
-    let values = flags::values(drivers, driver.as_ref(), matches, Which::All)?;
+    let values = flags::values(drivers, driver.as_ref(), matches, Which::All, context.dialect)?;
     let install_url = args.engine_install_url.filter(|url| !url.is_empty());
     let engine = EngineSpec {
         source: match (&install_url, args.engine_source) {

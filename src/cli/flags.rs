@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 use clap::{Arg, ArgAction, ArgMatches};
 use rmachine_provider_api::{Driver, Flag, FlagKind, Value, Values};
 
+use super::dialect::Dialect;
 use crate::{
     drivers::Drivers,
     error::{Error, Result},
@@ -70,7 +71,13 @@ pub(super) fn add(mut command: clap::Command, drivers: &Drivers, chosen: Option<
 }
 
 /// The values of the flags of `driver`: typed, of the environment, or the defaults.
-pub(super) fn values(drivers: &Drivers, driver: &dyn Driver, matches: &ArgMatches, which: Which) -> Result<Values> {
+pub(super) fn values(
+    drivers: &Drivers,
+    driver: &dyn Driver,
+    matches: &ArgMatches,
+    which: Which,
+    dialect: Dialect,
+) -> Result<Values> {
     refuse_foreign(drivers, driver, matches, which)?;
     let mut typed = BTreeMap::new();
     for flag in driver.info().flags.iter().filter(|flag| which.admits(flag)) {
@@ -81,7 +88,13 @@ pub(super) fn values(drivers: &Drivers, driver: &dyn Driver, matches: &ArgMatche
     // Variables of flags that this command does not take are none of its business.
     let takes = |name: &str| driver.info().flags.iter().any(|flag| which.admits(flag) && flag.env.contains(&name));
     let env = |name: &str| std::env::var(name).ok().filter(|_| takes(name));
-    Ok(Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), env)?)
+    let mut values = Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), env)?;
+    for flag in driver.info().flags.iter().filter(|flag| dialect.is_docker_machine() && which.admits(flag)) {
+        if let Some(default) = flag.drop_in_default.filter(|_| values.source(flag.name).is_none()) {
+            values.set(flag.name, flag.parse(default)?);
+        }
+    }
+    Ok(values)
 }
 
 /// Whether a flag of any driver was typed.

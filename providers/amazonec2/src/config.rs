@@ -56,6 +56,9 @@ pub(crate) struct Config {
     pub(crate) groups_readonly: bool,
     pub(crate) open_ports: Vec<OpenPort>,
     pub(crate) ingress: Vec<IpNet>,
+    /// Who may connect where the caller's address cannot be found.
+    #[serde(default)]
+    pub(crate) ingress_fallback: Vec<IpNet>,
     pub(crate) key_pair: Option<String>,
     pub(crate) key_path: Option<PathBuf>,
     pub(crate) ssh_user: Option<String>,
@@ -193,6 +196,7 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
         groups_readonly: values.switch("amazonec2-security-group-readonly"),
         open_ports: open_ports(values.list("amazonec2-open-port"))?,
         ingress: networks(values.list("amazonec2-ingress-cidr"))?,
+        ingress_fallback: networks(values.list("amazonec2-ingress-fallback"))?,
         key_pair: text("amazonec2-keypair-name"),
         key_path: key_path(values)?,
         ssh_user: text("amazonec2-ssh-user"),
