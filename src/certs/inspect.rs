@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use rcgen::{KeyPair, PublicKeyData};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, Pem, X509Certificate};
 
@@ -106,6 +107,15 @@ pub fn first(bundle: &str) -> Result<String> {
     der_of(bundle)?;
     let end = bundle.find(END).ok_or_else(|| Error::Unreadable("it has no end".to_owned()))?;
     Ok(format!("{}\n", &bundle[..end + END.len()]))
+}
+
+/// SHA-256 of the first certificate of `pem`, in hexadecimal: `openssl x509 -outform DER | sha256sum`.
+///
+/// # Errors
+///
+/// [`Error::Unreadable`].
+pub fn fingerprint(pem: &str) -> Result<String> {
+    Ok(Sha256::digest(der_of(pem)?).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether two PEM texts begin with one certificate.

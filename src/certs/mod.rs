@@ -10,7 +10,7 @@ mod share;
 
 pub use self::{
     error::Error,
-    inspect::{CertInfo, Health, covers, first, health, inspect, key_matches, same, signed_by},
+    inspect::{CertInfo, Health, covers, fingerprint, first, health, inspect, key_matches, same, signed_by},
     sans::{San, Sans},
     share::{Recipient, Shared, share},
 };

@@ -54,7 +54,7 @@ pub struct Args {
 
 /// Reads `90s`, `30m`, `2h`, `7d`.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no age; one is 90s, 30m, 2h or 7d");
+    let wrong = || format!("{text:?} is no time; one is 90s, 30m, 2h or 7d");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let seconds = match unit {

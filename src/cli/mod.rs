@@ -17,6 +17,7 @@ mod ip;
 mod kill;
 mod ls;
 mod names;
+mod parcel;
 mod passphrase;
 mod protect;
 mod provision;
@@ -48,7 +49,7 @@ use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
     machine::Core,
-    store::Store,
+    store::{Store, TlsPaths},
 };
 
 /// Makes a host, installs the Docker Engine on it, and hands your docker client a remote engine.
@@ -241,7 +242,7 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
     };
     start_log(cli.debug);
     let result = store_root(&cli, dialect).and_then(|root| {
-        let core = Core::new(Store::at(root), drivers, terminal.clone());
+        let core = Core::new(Store::at(root).with_tls(tls_paths(&cli)?), drivers, terminal.clone());
         let context = Context { core, terminal: terminal.clone(), program, dialect };
         dispatch(&context, cli.command, &matches)
     });
@@ -307,6 +308,20 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Version(args) => version::run(context, &args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the CA and the client's certificate are, if not in the store.
+fn tls_paths(cli: &Cli) -> Result<TlsPaths> {
+    let at = |path: &Option<PathBuf>| {
+        let given = path.as_ref().filter(|path| !path.as_os_str().is_empty());
+        given.map(std::path::absolute).transpose().map_err(|e| Error::usage("a --tls-* path is not valid").source(e))
+    };
+    Ok(TlsPaths {
+        ca_cert: at(&cli.tls_ca_cert)?,
+        ca_key: at(&cli.tls_ca_key)?,
+        client_cert: at(&cli.tls_client_cert)?,
+        client_key: at(&cli.tls_client_key)?,
+    })
 }
 
 /// Where the store is: the flag, the environment, docker-machine's place under its name, else the

@@ -6,14 +6,15 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{Context, gc, holdings, ui};
+use super::{Context, gc, holdings, parcel, ui};
 use crate::{
     certs::Recipient,
     error::{Error, Kind, Result},
-    machine::{Given, Share},
-    store::{atomic, file},
+    machine::{Given, Share, ShareState},
+    store::atomic,
 };
 
 /// Give somebody access to one machine's engine, until it ends
@@ -27,6 +28,7 @@ Examples:
   openssl pkey -in key.pem -pubout -out pub.pem                                  and sends pub.pem
   rmachine share build-7 --to pub.pem --ttl 8h                                   writes build-7-share/
   rmachine share build-7                                                         lists its shares
+  rmachine share build-7 --ca >ca.pem                                            what they need after rotate-ca
   rmachine unshare build-7 --all                                                 ends them")]
 pub struct Args {
     /// Name of the machine
@@ -41,6 +43,9 @@ pub struct Args {
     /// Directory to write for the other one [default: NAME-share]
     #[arg(short, long, value_name = "DIR", requires = "to")]
     output: Option<PathBuf>,
+    /// Print the ca.pem that those it is shared with need, such as after `rotate-ca`
+    #[arg(long, conflicts_with_all = ["to", "json"])]
+    ca: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -48,6 +53,9 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let (core, name) = (&context.core, &args.name);
+    if args.ca {
+        return ui::print(&core.ca_of_shares(name)?);
+    }
     let Some(to) = &args.to else {
         core.store.load(name)?;
         return list(&core.shares(name)?, args.json);
@@ -55,22 +63,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let recipient = Recipient::parse(&read(to)?)?;
     let directory = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}-share")));
     let life = time::Duration::try_from(args.ttl).map_err(|e| Error::usage("invalid --ttl").source(e))?;
-    if directory.exists() {
-        return Err(Error::usage(format!("{} exists already", directory.display()))
-            .hint("name another directory with --output DIR"));
-    }
-    atomic::create_directory(&directory).map_err(|e| {
-        Error::usage(format!("cannot make the directory {}", directory.display()))
-            .source(e)
-            .hint("name another one with --output DIR")
-    })?;
-    let given = context.run(core.share(name, &recipient, life)).and_then(|given| {
-        core.store.write(&directory.join(file::CA_CERT), given.ca_pem.as_bytes())?;
-        core.store.write(&directory.join(file::CLIENT_CERT), given.cert_pem.as_bytes())?;
-        Ok(given)
-    });
-    let given = given.inspect_err(|_| {
-        if let Err(error) = atomic::remove_directory(&directory) {
+    let made = parcel::prepare(core, name, &directory)?;
+    let hand_over = |given: &Given| parcel::write(&directory, name, given);
+    let given = context.run(core.share(name, &recipient, life, hand_over)).inspect_err(|_| {
+        if made && let Err(error) = atomic::remove_directory(&directory) {
             tracing::debug!("{} stays: {error}", directory.display());
         }
     })?;
@@ -80,47 +76,46 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         });
         return ui::print(&format!("{text:#}\n"));
     }
-    tell(context, name, &given, &directory);
-    Ok(())
-}
-
-fn tell(context: &Context, name: &str, given: &Given, directory: &Path) {
     let say = |line: String| context.terminal.say(&line);
     say(format!("Machine \"{name}\" is shared until {} (share {}).", until(&given.share), given.share.id));
-    say(format!("Send {}/ to the other one, who puts the private key in it as key.pem and runs:", directory.display()));
-    say(format!(
-        "  export DOCKER_HOST={} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=$PWD/{}",
-        given.url,
-        directory.display()
-    ));
+    say(format!("Send {} to the other one: {} in it says what to do with it.", directory.display(), parcel::README));
     say(format!(
         "Where a firewall admits your address only, `{} allow {name} YOURS OTHERS` admits both.",
         context.program
     ));
+    Ok(())
+}
+
+/// A share as it stands now.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Standing<'a> {
+    #[serde(flatten)]
+    share: &'a Share,
+    state: ShareState,
+    seconds_left: i64,
 }
 
 fn list(shares: &[Share], json: bool) -> Result<()> {
+    let now = OffsetDateTime::now_utc();
+    let standing =
+        shares.iter().map(|share| Standing { share, state: share.state(now), seconds_left: share.seconds_left(now) });
     if json {
-        let text = serde_json::to_string_pretty(shares)
+        let text = serde_json::to_string_pretty(&standing.collect::<Vec<_>>())
             .map_err(|e| Error::new(Kind::Failure, "the list cannot be printed").source(e))?;
         return ui::print(&format!("{text}\n"));
     }
     if shares.is_empty() {
         return Ok(());
     }
-    let now = OffsetDateTime::now_utc();
-    let rows = shares.iter().map(|share| {
-        let state = match (share.ending, share.until > now) {
-            (_, false) => "over",
-            (true, true) => "ending",
-            (false, true) => "open",
-        };
-        [share.id.clone(), state.to_owned(), until(share), share.key.clone()]
+    let rows = standing.map(|Standing { share, state, seconds_left }| {
+        let left = holdings::span(seconds_left);
+        [share.id.clone(), state.word().to_owned(), left, until(share), share.key.clone()]
     });
-    ui::print(&holdings::table(["ID", "STATE", "UNTIL", "KEY"], rows))
+    ui::print(&holdings::table(["ID", "STATE", "LEFT", "UNTIL", "KEY"], rows))
 }
 
-fn until(share: &Share) -> String {
+pub(super) fn until(share: &Share) -> String {
     share.until.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| share.until.to_string())
 }
 
@@ -131,6 +126,10 @@ fn read(path: &Path) -> Result<String> {
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text))
     };
-    result.map_err(|e| Error::usage(format!("cannot read {}", path.display())).source(e))?;
+    result.map_err(|e| {
+        Error::usage(format!("cannot read {}", path.display())).source(e).hint(
+            "--to takes a file with the other one's public key or certificate request in PEM; - is the standard input",
+        )
+    })?;
     Ok(text)
 }

@@ -4,6 +4,10 @@ use super::Context;
 use crate::error::Result;
 
 /// End shares of a machine's engine
+///
+/// It logs in to the host and, as root there, takes the shares' CAs out of the engine's trust and restarts the engine:
+/// containers run on, open connections are cut. The CAs' keys are gone, so only somebody with root on the host could
+/// undo it. A share is root on the host while it lives: where you do not trust its recipient, make the machine anew.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -69,11 +69,13 @@ fn explain(error: &clap::Error, subcommand: Option<&str>) -> Error {
             })
         }
         ErrorKind::MissingRequiredArgument => {
-            Error::usage(format!("{} is missing", argument.trim_matches(['<', '>', '.']))).known_as(match subcommand {
-                Some("create") => "Error: No machine name specified",
-                Some("mount" | "scp") => "Improper number of arguments",
-                _ => "Error: Expected to get one or more machine names as arguments",
-            })
+            Error::usage(format!("{} is missing", argument.replace(['<', '>'], "").trim_matches('.'))).known_as(
+                match subcommand {
+                    Some("create") => "Error: No machine name specified",
+                    Some("mount" | "scp") => "Improper number of arguments",
+                    _ => "Error: Expected to get one or more machine names as arguments",
+                },
+            )
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = text(ContextKind::InvalidValue).unwrap_or_default();

@@ -95,7 +95,7 @@ impl Core {
 }
 
 /// Refuses a machine that was seen stopped.
-fn require_running(record: &Record) -> Result<()> {
+pub(super) fn require_running(record: &Record) -> Result<()> {
     let name = &record.name;
     if record.power == Power::Stopped {
         return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is stopped"))

@@ -51,7 +51,7 @@ pub use self::{
     remove::RemoveMode,
     rotate::Rotate,
     route::SshRoute,
-    share::{Given, Share},
+    share::{Given, Share, ShareState},
     talk::{Ask, Quiet, Talk},
 };
 use crate::{

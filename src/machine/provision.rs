@@ -88,9 +88,11 @@ impl Core {
         self.finish_provision(&mut record, authority).await
     }
 
+    /// Writes down what is true once the host has its certificates and its trust.
     pub(super) async fn finish_provision(&self, record: &mut Record, authority: Authority) -> Result<()> {
         let (store, copy) = (self.store.clone(), record.clone());
         blocking(move || Self::copy_client_files(&store, &copy, &authority)).await?;
+        self.forget_ended_shares(&record.name)?;
         self.enter(record, Phase::Ready)
     }
 

@@ -5,11 +5,11 @@
 
 use time::OffsetDateTime;
 
-use super::{Core, Regenerate, Regenerated, blocking, create::wants_engine};
+use super::{Core, Regenerate, Regenerated, authority::Authority, blocking, create::wants_engine};
 use crate::{
     certs::{self, Health, Identity},
     error::{Error, Kind, Result},
-    store::{Phase, Store, file},
+    store::{Phase, Record, Store, file},
 };
 
 /// How far a rotation goes.
@@ -24,21 +24,22 @@ pub enum Rotate {
 }
 
 impl Core {
-    /// Gives the store another CA, or ends the trust in the old one; answers the machines that have to follow.
+    /// Gives the store another CA, or ends the trust in the old one; answers the machines that have to follow. One that
+    /// was killed goes on with those that have not followed yet.
     ///
     /// # Errors
     ///
     /// [`Kind::Conflict`] when that step is not the next one, [`Kind::Store`].
     pub async fn rotate_ca(&self, how: Rotate) -> Result<Vec<String>> {
         let store = self.store.clone();
-        blocking(move || {
-            match how {
-                Rotate::Begin => begin(&store)?,
+        let (authority, ended) = blocking(move || {
+            let ended = match how {
+                Rotate::Begin => begin(&store).map(|()| true)?,
                 Rotate::Finish => finish(&store)?,
                 Rotate::Now => begin(&store).and_then(|()| finish(&store))?,
-            }
+            };
             // The client's certificate follows at once.
-            Self::authority(&store, false).map(|_| ())
+            Ok((Self::authority(&store, false)?, ended))
         })
         .await?;
         let mut names = Vec::new();
@@ -47,7 +48,14 @@ impl Core {
             if record.phase != Phase::Ready || !wants_engine(&record) {
                 continue;
             }
-            if self.driver(&record).is_ok_and(|driver| driver.info().capabilities.engine) {
+            let managed = self.driver(&record).is_ok_and(|driver| driver.info().capabilities.engine);
+            // One that was ended before is gone on with.
+            let follows = ended || (managed && self.is_behind(&record, &authority)?);
+            if !follows {
+                continue;
+            }
+            if managed {
+                self.tell_of_recipients(&name, &authority, how)?;
                 names.push(name);
             } else {
                 self.talk.about(&name).warn(
@@ -55,7 +63,40 @@ impl Core {
                 );
             }
         }
+        if !ended && names.is_empty() {
+            return Err(Error::new(Kind::Conflict, "no CA is being replaced")
+                .hint("`rmachine rotate-ca` makes a new one, and `--finish` ends the trust in the old one later"));
+        }
         Ok(names)
+    }
+
+    /// Whether a machine has not followed the CA, as far as our files say: they are written after the host's.
+    fn is_behind(&self, record: &Record, authority: &Authority) -> Result<bool> {
+        let read = |name| self.store.read_text(&self.store.machine_file(&record.name, name));
+        let present = &authority.ca.cert_pem;
+        let (Some(ca), Some(cert), Some(key)) =
+            (read(file::CA_CERT)?, read(file::CLIENT_CERT)?, read(file::CLIENT_KEY)?)
+        else {
+            return Ok(true);
+        };
+        let client =
+            certs::signed_by(&cert, present).unwrap_or(false) && certs::key_matches(&cert, &key).unwrap_or(false);
+        let server = read(file::SERVER_CERT)?
+            .is_some_and(|cert| certs::signed_by(&cert, &authority.of_servers().cert_pem).unwrap_or(false));
+        Ok(ca != *present || !client || !server)
+    }
+
+    /// Who got access with the old CA only does not know the engine once its certificate is of the new one.
+    fn tell_of_recipients(&self, name: &str, authority: &Authority, how: Rotate) -> Result<()> {
+        let ids = self.shares_behind(name, &authority.ca.cert_pem)?.join(", ");
+        if !ids.is_empty() {
+            let when =
+                if how == Rotate::Begin { "before `rmachine rotate-ca --finish`" } else { "or they are locked out" };
+            self.talk.about(name).warn(&format!(
+                "those whom it is shared with (share {ids}) need the new ca.pem {when}: `rmachine share {name} --ca` prints it"
+            ));
+        }
+        Ok(())
     }
 
     /// Brings machine `name` to the present CA.
@@ -73,8 +114,7 @@ impl Core {
 
 /// The old CA while it may sign and be trusted: in an overlap, until it expires.
 pub(super) fn old_ca(store: &Store, now: OffsetDateTime) -> Result<Option<Identity>> {
-    let directory = store.certs_directory();
-    let read = |name| store.read_text(&directory.join(name));
+    let read = |name| store.read_text(&store.authority_file(name));
     let (Some(cert_pem), Some(key_pem)) = (read(file::OLD_CA_CERT)?, read(file::OLD_CA_KEY)?) else {
         return Ok(None);
     };
@@ -85,14 +125,13 @@ pub(super) fn old_ca(store: &Store, now: OffsetDateTime) -> Result<Option<Identi
 /// Writes a new CA in the place of the present one; the caller holds the CA's lock. The key comes first: a key without
 /// a certificate is a CA that is not made yet.
 pub(super) fn write_new_ca(store: &Store, now: OffsetDateTime) -> Result<Identity> {
-    let directory = store.certs_directory();
     let owner = store.prepare()?;
     let new = certs::new_ca(owner.as_str(), now)?;
-    store.remove_file(&directory.join(file::CA_CERT))?;
-    store.write(&directory.join(file::CA_KEY), new.key_pem.as_bytes())?;
+    store.remove_file(&store.authority_file(file::CA_CERT))?;
+    store.write(&store.authority_file(file::CA_KEY), new.key_pem.as_bytes())?;
     let old = old_ca(store, now)?.map(|old| old.cert_pem).unwrap_or_default();
     let bundle = format!("{}{old}", new.cert_pem);
-    store.write(&directory.join(file::CA_CERT), bundle.as_bytes())?;
+    store.write(&store.authority_file(file::CA_CERT), bundle.as_bytes())?;
     Ok(Identity { cert_pem: bundle, key_pem: new.key_pem })
 }
 
@@ -105,27 +144,26 @@ fn begin(store: &Store) -> Result<()> {
     if authority.replaced || old_ca(store, now)?.is_some_and(|old| !certs::same(&old.cert_pem, &present.cert_pem)) {
         return Ok(());
     }
-    let directory = store.certs_directory();
-    store.write(&directory.join(file::OLD_CA_KEY), present.key_pem.as_bytes())?;
-    store.write(&directory.join(file::OLD_CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
+    store.write(&store.authority_file(file::OLD_CA_KEY), present.key_pem.as_bytes())?;
+    store.write(&store.authority_file(file::OLD_CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
     write_new_ca(store, now).map(|_| ())
 }
 
-fn finish(store: &Store) -> Result<()> {
+/// Ends the trust in the old CA; answers whether there was one.
+fn finish(store: &Store) -> Result<bool> {
     let authority = Core::authority(store, false)?;
     let present = authority.ca;
     let _lock = store.lock_ca()?;
-    let directory = store.certs_directory();
-    let old = store.read_text(&directory.join(file::OLD_CA_CERT))?;
+    let old = store.read_text(&store.authority_file(file::OLD_CA_CERT))?;
     let same = old.as_ref().is_some_and(|old| certs::same(old, &present.cert_pem));
     if authority.replaced {
-        return Ok(());
+        return Ok(true);
     }
     if old.is_none() || same {
-        return Err(Error::new(Kind::Conflict, "no CA is being replaced")
-            .hint("`rmachine rotate-ca` makes a new one, and `--finish` ends the trust in the old one later"));
+        return Ok(false);
     }
-    store.write(&directory.join(file::CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
-    store.remove_file(&directory.join(file::OLD_CA_KEY))?;
-    store.remove_file(&directory.join(file::OLD_CA_CERT))
+    store.write(&store.authority_file(file::CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
+    store.remove_file(&store.authority_file(file::OLD_CA_KEY))?;
+    store.remove_file(&store.authority_file(file::OLD_CA_CERT))?;
+    Ok(true)
 }

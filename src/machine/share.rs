@@ -6,11 +6,11 @@
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::{Core, authority::Authority, create::wants_engine, voice};
+use super::{Core, access::require_running, authority::Authority, create::wants_engine, voice};
 use crate::{
     certs::{self, Recipient},
     error::{Error, Kind, Result},
-    store::{Record, file, random_id},
+    store::{Power, Record, file, random_id},
 };
 
 /// Shortest and longest life of a share.
@@ -32,6 +32,55 @@ pub struct Share {
     /// Whether it is being ended: it is trusted no more, also when that was interrupted.
     #[serde(default)]
     pub ending: bool,
+    /// Whether the command that makes it has not ended: nobody may have its certificate.
+    #[serde(default)]
+    pub unfinished: bool,
+    /// SHA-256 of the newest CA in the `ca.pem` that its recipient got; empty where that was not written down.
+    #[serde(default)]
+    pub authority: String,
+}
+
+/// How a share stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShareState {
+    /// The engine lets its recipient in.
+    Open,
+    /// As open, but the command that made it did not end.
+    Unfinished,
+    /// It is being ended, and the engine may let its recipient in still.
+    Ending,
+    /// Its time is over.
+    Over,
+}
+
+impl ShareState {
+    /// The word as printed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Unfinished => "unfinished",
+            Self::Ending => "ending",
+            Self::Over => "over",
+        }
+    }
+}
+
+impl Share {
+    /// How it stands at `now`.
+    pub fn state(&self, now: OffsetDateTime) -> ShareState {
+        match (self.until > now, self.ending, self.unfinished) {
+            (false, ..) => ShareState::Over,
+            (true, true, _) => ShareState::Ending,
+            (true, false, true) => ShareState::Unfinished,
+            (true, false, false) => ShareState::Open,
+        }
+    }
+
+    /// Whole seconds until it ends by itself; 0 when it is over.
+    pub fn seconds_left(&self, now: OffsetDateTime) -> i64 {
+        (self.until - now).whole_seconds().max(0)
+    }
 }
 
 /// What the recipient gets.
@@ -48,40 +97,74 @@ pub struct Given {
 }
 
 impl Core {
-    /// Shares the engine of machine `name` with the key of `to`, for `life`.
+    /// Shares the engine of machine `name` with the key of `to`, for `life`. `hand_over` writes what the recipient gets;
+    /// the engine lets them in by then.
     ///
     /// # Errors
     ///
     /// [`Kind::Usage`] for a life out of range, [`Kind::Conflict`] when the machine cannot be shared, [`Kind::Ssh`],
-    /// [`Kind::Engine`]; nobody has access then.
-    pub async fn share(&self, name: &str, to: &Recipient, life: Duration) -> Result<Given> {
+    /// [`Kind::Engine`]; nobody has access then. The error of `hand_over`, with the command that ends the share.
+    pub async fn share(
+        &self,
+        name: &str,
+        to: &Recipient,
+        life: Duration,
+        hand_over: impl FnOnce(&Given) -> Result<()>,
+    ) -> Result<Given> {
         if life < LIVES[0] || life > LIVES[1] {
-            return Err(Error::usage("a share lives for 30 seconds at least and 365 days at most"));
+            return Err(Error::usage("a share lives for 30 seconds at least and 365 days at most")
+                .hint("give another time with --ttl, such as 8h"));
         }
         let _lock = self.lock(name).await?;
         let mut record = self.shareable(name)?;
+        require_running(&record)?;
         let authority = self.load_authority(false).await?;
         let id = random_id()[..8].to_owned();
         let shared = certs::share(to, &id, OffsetDateTime::now_utc(), life)?;
-        let share =
-            Share { id, key: to.fingerprint().to_owned(), until: shared.until, ca: shared.ca_pem, ending: false };
+        let share = Share {
+            id: id.clone(),
+            key: to.fingerprint().to_owned(),
+            until: shared.until,
+            ca: shared.ca_pem,
+            ending: false,
+            unfinished: true,
+            authority: certs::fingerprint(&authority.ca.cert_pem)?,
+        };
         let before = self.shares(name)?;
-        let with: Vec<Share> = before.iter().cloned().chain([share.clone()]).collect();
+        let mut with = before.clone();
+        // A repeat takes the place of what was killed: nobody has the certificate of that.
+        for killed in with.iter_mut().filter(|known| known.unfinished && known.key == share.key) {
+            killed.ending = true;
+        }
+        with.push(share.clone());
         self.save_shares(name, &with)?;
         if let Err(error) = self.apply_shares(&mut record, &authority).await {
             // The certificate was given to nobody; the next change of the certificates takes its CA off the host.
             self.save_shares(name, &before)?;
             return Err(error.context(format!("machine \"{name}\" is not shared")));
         }
+        let share = Share { unfinished: false, ..share };
         let ca_pem = authority.ca.cert_pem.clone();
-        Ok(Given { share, cert_pem: shared.cert_pem, ca_pem, url: record.url().unwrap_or_default() })
+        let url = record.url().unwrap_or_default();
+        let given = Given { share: share.clone(), cert_pem: shared.cert_pem, ca_pem, url };
+        let finish = |()| {
+            with.retain(|known| known.id != id);
+            with.push(share);
+            self.save_shares(name, &living(with))
+        };
+        hand_over(&given).and_then(finish).map_err(|e| {
+            e.context(format!("machine \"{name}\" is shared, but the files of share {id} cannot be written"))
+                .hint(format!("`rmachine unshare {name} {id}` ends that share"))
+        })?;
+        Ok(given)
     }
 
     /// Ends shares of machine `name`: those with `ids`, or all.
     ///
     /// # Errors
     ///
-    /// [`Kind::Usage`] for an unknown id, [`Kind::Ssh`], [`Kind::Engine`]: a repeat ends them.
+    /// [`Kind::Usage`] for an unknown id, [`Kind::Conflict`] when the machine is stopped: they end when it starts;
+    /// [`Kind::Ssh`], [`Kind::Engine`]: a repeat ends them.
     pub async fn unshare(&self, name: &str, ids: Option<&[String]>) -> Result<Vec<Share>> {
         let _lock = self.lock(name).await?;
         let mut record = self.shareable(name)?;
@@ -97,14 +180,26 @@ impl Core {
             share.ending |= ids.is_none_or(|ids| ids.contains(&share.id));
         }
         self.save_shares(name, &shares)?;
+        if record.power == Power::Stopped {
+            if shares.is_empty() {
+                return Ok(shares);
+            }
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("machine \"{name}\" is stopped, and its host has the shares still"),
+            )
+            .hint(format!(
+                "`rmachine start {name}` starts it and ends them; started otherwise, its engine lets them in"
+            )));
+        }
         let authority = self.load_authority(false).await?;
         self.apply_shares(&mut record, &authority).await.map_err(|e| {
             e.context(format!("the shares of machine \"{name}\" are not ended yet"))
                 .hint("repeat it: until it has reached the host, the engine lets them in")
         })?;
-        let (ended, kept): (Vec<Share>, Vec<Share>) = shares.into_iter().partition(|share| share.ending);
-        self.save_shares(name, &kept)?;
-        Ok(ended)
+        self.save_shares(name, &living(shares.clone()))?;
+        shares.retain(|share| share.ending);
+        Ok(shares)
     }
 
     /// The shares of machine `name`, ended ones too until its certificates are changed the next time.
@@ -122,10 +217,47 @@ impl Core {
         })
     }
 
+    /// Forgets the shares that are over or ended, which the host has forgotten as well.
+    pub(super) fn forget_ended_shares(&self, name: &str) -> Result<()> {
+        let shares = self.shares(name)?;
+        let living = living(shares.clone());
+        if living.len() == shares.len() { Ok(()) } else { self.save_shares(name, &living) }
+    }
+
+    /// The shares of machine `name` whose recipients have a `ca.pem` without the newest CA of `ca_pem`.
+    pub(super) fn shares_behind(&self, name: &str, ca_pem: &str) -> Result<Vec<String>> {
+        let (now, newest) = (OffsetDateTime::now_utc(), certs::fingerprint(ca_pem)?);
+        let behind = self.shares(name)?.into_iter().filter(|share| share.until > now && share.authority != newest);
+        Ok(behind.map(|share| share.id).collect())
+    }
+
+    /// The `ca.pem` that recipients of machine `name`'s shares verify its engine by: it changes with the CA.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchMachine`], [`Kind::Store`].
+    pub fn ca_of_shares(&self, name: &str) -> Result<String> {
+        self.store.load(name)?;
+        let path = self.store.authority_file(file::CA_CERT);
+        self.store.read_text(&path)?.ok_or_else(|| {
+            Error::new(Kind::Store, format!("{} is missing", path.display()))
+                .hint(format!("`rmachine regenerate-certs {name}` restores it from a machine's copy"))
+        })
+    }
+
+    /// Whether `cert_pem` is of a share of machine `name` whose command did not end, so that nobody misses it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when the shares do not read.
+    pub fn is_unfinished_share(&self, name: &str, cert_pem: &str) -> Result<bool> {
+        let shares = self.shares(name)?;
+        let of_it = |share: &Share| certs::signed_by(cert_pem, &share.ca).unwrap_or(false);
+        Ok(shares.iter().any(|share| share.unfinished && of_it(share)))
+    }
+
     fn save_shares(&self, name: &str, shares: &[Share]) -> Result<()> {
-        let now = OffsetDateTime::now_utc();
-        let living: Vec<&Share> = shares.iter().filter(|share| share.until > now).collect();
-        let text = serde_json::to_vec_pretty(&living)
+        let text = serde_json::to_vec_pretty(shares)
             .map_err(|e| Error::new(Kind::Store, "the shares cannot be written as JSON").source(e))?;
         self.store.write(&self.store.machine_file(name, file::SHARES), &text)
     }
@@ -175,4 +307,11 @@ impl Core {
         let client = authority.clone();
         super::blocking(move || Self::copy_client_files(&store, &copy, &client)).await
     }
+}
+
+/// Those that are neither over nor ended.
+fn living(mut shares: Vec<Share>) -> Vec<Share> {
+    let now = OffsetDateTime::now_utc();
+    shares.retain(|share| share.until > now && !share.ending);
+    shares
 }

@@ -86,6 +86,8 @@ impl Core {
     pub(super) async fn connect(&self, record: &Record, target: &Target, timeout: Duration) -> Result<Session> {
         match Session::connect(target, timeout).await {
             Ok(session) => Ok(session),
+            // The provider knows of the host, not of the way to it.
+            Err(error) if error.is_on_the_way() => Err(Error::from(error)),
             Err(error) => Err(self.explain(record, Error::from(error).about(&record.name)).await),
         }
     }
@@ -103,6 +105,7 @@ impl Core {
         let error = tokio::select! {
             result = Session::wait(target, &policy, notify) => match result {
                 Ok(session) => return Ok(session),
+                Err(error) if error.is_on_the_way() => return Err(Error::from(error)),
                 Err(error) => Error::from(error).about(&record.name),
             },
             state = self.stops_running(record) => {
@@ -160,6 +163,7 @@ impl Core {
         let port = record.ssh.port;
         let shown = match ssh::scan_host_key(&host, port, &self.route(record)?, CONNECT).await {
             Ok(shown) => shown,
+            Err(error) if error.is_on_the_way() => return Err(Error::from(error)),
             Err(error) => return Err(self.explain(record, Error::from(error).about(&record.name)).await),
         };
         if ssh::known_hosts_knows(&known_hosts_files(), &host, port)? {

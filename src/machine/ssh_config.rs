@@ -1,8 +1,10 @@
 //! `ssh-config`: what the stock ssh, scp, rsync and editors need to log in with the same keys and the same trust.
 
+use std::path::Path;
+
 use super::Core;
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result},
     ssh::{HostKeys, Session},
     store::{Record, file},
 };
@@ -12,12 +14,12 @@ const CONNECT: std::time::Duration = std::time::Duration::from_secs(15);
 
 impl Core {
     /// An OpenSSH client configuration for machines `names`, or for all that have SSH and an address; writes the pinned
-    /// host keys where it says that they are.
+    /// host keys where it says that they are. Of all, those that it cannot be printed for are left out with a warning.
     ///
     /// # Errors
     ///
-    /// [`crate::error::Kind::Conflict`] when a named one has no address, [`crate::error::Kind::Store`];
-    /// [`crate::error::Kind::Ssh`] where a fingerprint has to be turned into a key and the host does not answer.
+    /// [`Kind::Conflict`] when a named one has no address, [`Kind::Store`]; [`Kind::Usage`] for a path or user that
+    /// OpenSSH would change; [`Kind::Ssh`] where a fingerprint has to be turned into a key and the host does not answer.
     pub async fn ssh_config(&self, names: &[String]) -> Result<String> {
         let mut blocks = Vec::new();
         if names.is_empty() {
@@ -25,8 +27,15 @@ impl Core {
                 // What is damaged or half made has no place in a list of all.
                 let Ok(record) = self.store.load(&name) else { continue };
                 let has_ssh = self.driver(&record).is_ok_and(|driver| driver.info().capabilities.ssh);
-                if has_ssh && record.address().is_some() {
-                    blocks.push(self.ssh_block(&record).await?);
+                if !has_ssh || record.address().is_none() {
+                    continue;
+                }
+                match self.ssh_block(&record).await {
+                    Ok(block) => blocks.push(block),
+                    Err(error) if error.kind() == Kind::Ssh => {
+                        self.talk.about(&name).warn(&format!("it is left out: {error}"));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         } else {
@@ -46,10 +55,12 @@ impl Core {
             format!("Host {}", record.name),
             format!("  HostName {}", quoted(&target.host)),
             format!("  Port {}", target.port),
-            format!("  User {}", quoted(&target.user)),
+            format!("  User {}", user(&target.user)?),
         ];
         if !record.ssh.key_file.is_empty() {
-            lines.extend(target.keys.iter().map(|key| format!("  IdentityFile {}", quoted(&key.to_string_lossy()))));
+            for key in &target.keys {
+                lines.push(format!("  IdentityFile {}", path_of(key)?));
+            }
             lines.push("  IdentitiesOnly yes".to_owned());
         }
         if let Some(jump) = &record.ssh.proxy_jump {
@@ -77,7 +88,7 @@ impl Core {
             }
             let types: Vec<&str> = pinned.iter().filter_map(|key| key.split_whitespace().next()).collect();
             lines.push(format!("  HostKeyAlias {alias}"));
-            lines.push(format!("  UserKnownHostsFile {}", quoted(&path.to_string_lossy())));
+            lines.push(format!("  UserKnownHostsFile {}", path_of(&path)?));
             lines.push("  GlobalKnownHostsFile /dev/null".to_owned());
             lines.push(format!("  HostKeyAlgorithms {}", algorithms(&types).join(",")));
             // The host's other keys are not ours to trust.
@@ -104,6 +115,32 @@ fn algorithms(types: &[&str]) -> Vec<String> {
     all
 }
 
+/// A path as IdentityFile and UserKnownHostsFile take it. They expand `${NAME}`, in quotes and after a backslash too, so
+/// that one with `${` cannot be written (ssh_config(5), ENVIRONMENT VARIABLES).
+fn path_of(path: &Path) -> Result<String> {
+    let refused = |why: &str| {
+        Err(Error::usage(format!("OpenSSH cannot be told the path {path:?}: {why}"))
+            .hint("move the store elsewhere, and name that place with --storage-path DIR"))
+    };
+    match path.to_str() {
+        None => refused("it is not UTF-8"),
+        Some(text) if text.contains("${") => refused("it takes ${ for a variable of the environment"),
+        Some(text) if text.contains(char::is_control) => refused("a configuration has no control characters"),
+        Some(text) => Ok(quoted(text)),
+    }
+}
+
+/// A login name: OpenSSH expands `%` and `${` in it from 10.0 on, and did not before.
+fn user(name: &str) -> Result<String> {
+    if name.contains('%') || name.contains("${") || name.contains(char::is_control) {
+        return Err(Error::usage(format!(
+            "OpenSSH cannot be told the user {name:?}: its versions read that differently"
+        ))
+        .hint("log in with `rmachine ssh`"));
+    }
+    Ok(quoted(name))
+}
+
 /// Quotes an argument for ssh_config(5): `%` begins a token there, `"` and `\` are escaped in quotes.
 fn quoted(text: &str) -> String {
     let text = text.replace('%', "%%");
@@ -120,12 +157,26 @@ mod tests {
 
     #[test]
     fn words_are_quoted_where_they_need_it() {
-        assert_eq!(quoted("/home/me/id_ed25519"), "/home/me/id_ed25519");
-        assert_eq!(quoted("/My Files/a%b"), "\"/My Files/a%%b\"");
-        assert_eq!(quoted(r#"a"b\"#), r#""a\"b\\""#);
+        let path_of = |text: &str| path_of(Path::new(text));
+        assert_eq!(path_of("/home/me/id_ed25519").unwrap(), "/home/me/id_ed25519");
+        assert_eq!(path_of("/My Files/a%b").unwrap(), "\"/My Files/a%%b\"");
+        assert_eq!(path_of("/a%%$b$").unwrap(), "\"/a%%%%$b$\"");
+        assert_eq!(path_of(r#"a"b\"#).unwrap(), r#""a\"b\\""#);
+        assert_eq!(user("DOMAIN\\me").unwrap(), r#""DOMAIN\\me""#);
         assert_eq!(
             algorithms(&["ssh-ed25519", "ssh-ed25519", "ssh-rsa"]).join(","),
             "ssh-ed25519,rsa-sha2-512,rsa-sha2-256"
         );
+    }
+
+    #[test]
+    fn what_openssh_would_change_is_refused() {
+        for bad in ["/a${HOME}/b", "/a${", "/a\nb"] {
+            let error = path_of(Path::new(bad)).unwrap_err();
+            assert!(error.kind() == Kind::Usage && !error.hints().is_empty(), "{error}");
+        }
+        for bad in ["a%b", "${USER}", "a\nb"] {
+            assert_eq!(user(bad).unwrap_err().kind(), Kind::Usage, "{bad:?}");
+        }
     }
 }

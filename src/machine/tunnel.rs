@@ -18,10 +18,11 @@ use tokio::{
 
 use super::{Access, Core, create::wants_engine};
 use crate::{
+    effect,
     engine::{self, Endpoint, EngineVersion, TlsFiles},
     error::{Error, Kind, Result},
     ssh::Session,
-    store::{LOOPBACK, Record, file, random_id},
+    store::{LOOPBACK, Record, atomic, file, random_id},
 };
 
 /// How long a host that should be up may take to answer.
@@ -42,10 +43,12 @@ impl Core {
     ///
     /// [`Kind::Store`] when that cannot be told.
     pub fn tunnel_runs(&self, name: &str) -> Result<bool> {
-        if self.store.read_text(&self.store.machine_file(name, file::TUNNEL))?.is_none() {
-            return Ok(false);
-        }
-        Ok(self.store.lock_tunnel(name, Duration::ZERO)?.is_none())
+        Ok(self.is_marked(name)? && self.store.is_tunnel_locked(name)?)
+    }
+
+    /// Whether a tunnel to machine `name` has opened, and has not ended by itself.
+    fn is_marked(&self, name: &str) -> Result<bool> {
+        Ok(self.store.read_text(&self.store.machine_file(name, file::TUNNEL))?.is_some())
     }
 
     /// Serves the tunnel to machine `name` until it is told to end; `ready` is called when it listens and the way is proved.
@@ -64,7 +67,8 @@ impl Core {
         link.session().await?;
         let mark = random_id();
         let mark_path = self.store.machine_file(name, file::TUNNEL);
-        self.store.write(&mark_path, mark.as_bytes())?;
+        atomic::mark(&mark_path, mark.as_bytes())
+            .map_err(|e| Error::new(Kind::Store, format!("cannot write {}", mark_path.display())).source(e))?;
         ready(&self.access(name)?)?;
         let mut connections = FuturesUnordered::new();
         let mut looks = tokio::time::interval(LOOK);
@@ -102,18 +106,25 @@ impl Core {
             return Ok(());
         }
         self.talk.about(name).progress("opening the tunnel");
+        // Another command may have started one that is about to open.
+        let deadline = Instant::now() + START;
+        while self.store.is_tunnel_locked(name)? && Instant::now() < deadline {
+            if self.is_marked(name)? {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let failed = |what: &str, e: std::io::Error| Error::new(Kind::Failure, format!("cannot {what}")).source(e);
         let program = std::env::current_exe().map_err(|e| failed("find this program", e))?;
         let log_path = self.store.machine_file(name, file::TUNNEL_LOG);
-        self.store.write(&log_path, b"")?;
-        #[allow(clippy::disallowed_methods, reason = "a log that a child writes")]
-        let log =
-            std::fs::File::options().append(true).open(&log_path).map_err(|e| failed("open the tunnel's log", e))?;
+        let log = atomic::new_log(&log_path).map_err(|e| failed("open the tunnel's log", e))?;
         let mut command = tokio::process::Command::new(program);
         command.arg("--storage-path").arg(self.store.root()).args(["tunnel", "--foreground", name]);
         // A group of its own: Ctrl-C in this terminal is not meant for it.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
+        effect::before("start", "tunnel");
         let mut child = command.spawn().map_err(|e| failed("start the tunnel", e))?;
+        effect::after("start", "tunnel");
         let Some(stdout) = child.stdout.take() else {
             return Err(Error::new(Kind::Failure, "the tunnel's process has no output"));
         };
@@ -142,25 +153,25 @@ impl Core {
         }
     }
 
-    /// Ends the tunnel to machine `name`, and answers whether one ran.
+    /// Ends the tunnel to machine `name`, and answers whether one ran. One that is about to open is ended when it has.
     ///
     /// # Errors
     ///
     /// [`Kind::Store`]; [`Kind::Conflict`] when it does not end.
     pub async fn end_tunnel(&self, name: &str) -> Result<bool> {
         let mark = self.store.machine_file(name, file::TUNNEL);
-        if self.store.read_text(&mark)?.is_none() {
-            return Ok(false);
-        }
-        let ran = self.tunnel_runs(name)?;
-        self.store.remove_file(&mark)?;
-        let deadline = Instant::now() + END;
-        while ran && self.store.lock_tunnel(name, Duration::ZERO)?.is_none() {
+        let (mut ran, mut deadline) = (false, Instant::now() + START);
+        while self.store.is_tunnel_locked(name)? {
+            if self.is_marked(name)? {
+                (ran, deadline) = (true, Instant::now() + END);
+                self.store.remove_file(&mark)?;
+            }
             if Instant::now() > deadline {
                 return Err(Error::new(Kind::Conflict, format!("the tunnel to machine \"{name}\" does not end")));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        self.store.remove_file(&mark)?;
         Ok(ran)
     }
 

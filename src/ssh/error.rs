@@ -103,6 +103,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it failed before the host was reached: at a jump host or in a proxy command.
+    pub(crate) fn is_on_the_way(&self) -> bool {
+        matches!(self, Self::Jump { .. } | Self::Proxy { .. })
+    }
+
     /// Whether a host that boots may show this for a while.
     pub(super) fn may_pass(&self) -> bool {
         matches!(
@@ -138,7 +143,21 @@ impl Error {
 impl From<Error> for error::Error {
     fn from(e: Error) -> Self {
         if let Error::Jump { host, source } = e {
-            return Self::from(*source).context(format!("the jump host {host} does not let us through"));
+            let about = match *source {
+                Error::HostKey { .. } | Error::UnknownHost { .. } => Some(
+                    "a jump host has to be in ~/.ssh/known_hosts with the key that it shows; compare that with its own (ssh-keygen -lf)",
+                ),
+                Error::AuthRefused { .. } => Some(
+                    "jump hosts are logged in to with the keys of ~/.ssh and of your agent; name the user as USER@HOST",
+                ),
+                _ => None,
+            };
+            let error = Self::from(*source);
+            let error = match about {
+                Some(hint) => error.without_hints().hint(hint),
+                None => error,
+            };
+            return error.context(format!("the jump host {host} does not let us through"));
         }
         let kind = if matches!(e, Error::Key(..) | Error::PublicKey(_)) { Kind::Usage } else { Kind::Ssh };
         let mut error = Self::new(kind, e.to_string());

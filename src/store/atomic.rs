@@ -3,9 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -40,6 +40,51 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.persist(path).map_err(|e| e.error)?;
     effect::after("write", last(path));
     sync_directory(directory)
+}
+
+/// Writes the small file `path` in its place: nothing is lost when a half of it is there, and no lock is needed that
+/// another process sweeps under. Only its owner reads it.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn mark(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    effect::before("mark", last(path));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(path)?;
+    effect::amid("mark", last(path));
+    file.write_all(bytes)?;
+    effect::after("mark", last(path));
+    Ok(())
+}
+
+/// Opens the empty log `path`, for a process that appends to it. Only its owner reads it.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub fn new_log(path: &Path) -> io::Result<File> {
+    effect::before("mark", last(path));
+    let log = OpenOptions::new().append(true).create(true).mode(PRIVATE).open(path)?;
+    log.set_len(0)?;
+    effect::after("mark", last(path));
+    Ok(log)
+}
+
+/// Removes the file `path`.
+///
+/// # Errors
+///
+/// When it cannot be removed, or is missing.
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
+    effect::before("delete", last(path));
+    fs::remove_file(path)?;
+    effect::after("delete", last(path));
+    Ok(())
+}
+
+/// Whether a file is one that [`write`] had not finished.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
 }
 
 /// Makes `path` and its parents, those that are new with mode 0700.

@@ -105,6 +105,27 @@ impl Store {
         }
     }
 
+    /// Whether a process holds the lock that a tunnel to machine `name` has.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when that cannot be told.
+    pub fn is_tunnel_locked(&self, name: &str) -> Result<bool> {
+        let path = self.root.join("locks").join(format!("tunnel-{name}.lock"));
+        // It is not made here: machines without a tunnel have none. Nobody is kept from having it meanwhile, but for an
+        // instant, which a tunnel waits for.
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(cannot("read", &path, e)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(cannot("lock", &path, e)),
+        }
+    }
+
     /// Takes the lock of the CA.
     ///
     /// # Errors

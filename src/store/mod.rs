@@ -90,6 +90,20 @@ pub mod file {
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    tls: TlsPaths,
+}
+
+/// Other places for the CA and the client's certificate than `certs/`.
+#[derive(Debug, Clone, Default)]
+pub struct TlsPaths {
+    /// The CA's certificate.
+    pub ca_cert: Option<PathBuf>,
+    /// Its private key.
+    pub ca_key: Option<PathBuf>,
+    /// The client's certificate.
+    pub client_cert: Option<PathBuf>,
+    /// Its private key.
+    pub client_key: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,7 +116,7 @@ struct Identity {
 impl Store {
     /// The store at `root`.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), tls: TlsPaths::default() }
     }
 
     /// The directory that holds it all.
@@ -113,6 +127,25 @@ impl Store {
     /// The directory of the CA and the client's certificate.
     pub fn certs_directory(&self) -> PathBuf {
         self.root.join("certs")
+    }
+
+    /// With the CA and the client's certificate at other places.
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsPaths) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Where the file `name` of the CA or the client's certificate is: in `certs/`, or where it was said to be.
+    pub fn authority_file(&self, name: &str) -> PathBuf {
+        let elsewhere = match name {
+            file::CA_CERT => &self.tls.ca_cert,
+            file::CA_KEY => &self.tls.ca_key,
+            file::CLIENT_CERT => &self.tls.client_cert,
+            file::CLIENT_KEY => &self.tls.client_key,
+            _ => &None,
+        };
+        elsewhere.clone().unwrap_or_else(|| self.certs_directory().join(name))
     }
 
     /// The directory of machine `name`; clients use it as `DOCKER_CERT_PATH`.
@@ -327,7 +360,7 @@ impl Store {
     ///
     /// [`Kind::Store`].
     pub fn remove_file(&self, path: &Path) -> Result<()> {
-        match fs::remove_file(path) {
+        match atomic::remove_file(path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(cannot("remove", path, e)),
             _ => Ok(()),
         }

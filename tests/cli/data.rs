@@ -84,6 +84,46 @@ fn ls_prints_a_table_names_and_json() {
 }
 
 #[test]
+fn share_lists_what_is_left_of_each() {
+    let user = User::with_machines();
+    assert_eq!(
+        (user.run(&["share", "one"]).stdout.as_str(), user.run(&["share", "--json", "one"]).stdout.as_str()),
+        ("", "[]\n")
+    );
+    let path = user.store().join("machines/one/shares.json");
+    let at = |seconds: i64| time::OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
+    let until = |seconds| at(seconds).format(&time::format_description::well_known::Rfc3339).unwrap();
+    let share = |id: &str, seconds: i64, more: &str| {
+        let until = until(seconds);
+        format!(r#"{{"id": "{id}", "key": "k{id}", "until": "{until}", "ca": "PEM"{more}}}"#)
+    };
+    let all = [
+        share("0a", 9_030, ""),
+        share("0b", 90, r#", "unfinished": true"#),
+        share("0c", 700_000, r#", "ending": true, "unfinished": true"#),
+        share("0d", -5, ""),
+    ];
+    std::fs::write(path, format!("[{}]", all.join(", "))).unwrap();
+    let table = user.run(&["share", "one"]).stdout;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split("  ").filter(|c| !c.is_empty()).collect()).collect();
+    let columns: Vec<_> = rows.iter().map(|row| row[..3].iter().map(|cell| cell.trim()).collect::<Vec<_>>()).collect();
+    assert_eq!(columns[0], ["ID", "STATE", "LEFT"]);
+    assert_eq!(columns[1], ["0a", "open", "2h 30m"]);
+    assert_eq!(columns[2], ["0b", "unfinished", "1m"]);
+    assert_eq!(columns[3], ["0c", "ending", "8d 2h"]);
+    assert_eq!(columns[4], ["0d", "over", "0s"]);
+    let json: serde_json::Value = serde_json::from_str(&user.run(&["share", "--json", "one"]).stdout).unwrap();
+    let states: Vec<&str> = json.as_array().unwrap().iter().map(|share| share["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["open", "unfinished", "ending", "over"]);
+    assert!((9_000..=9_030).contains(&json[0]["secondsLeft"].as_i64().unwrap()), "{}", json[0]);
+    assert_eq!((&json[3]["secondsLeft"], &json[0]["id"], &json[0]["ca"]), (&0.into(), &"0a".into(), &"PEM".into()));
+
+    let ca = user.run(&["share", "one", "--ca"]);
+    assert_eq!((ca.code, ca.stderr.as_str()), (0, ""));
+    assert_eq!(ca.stdout, std::fs::read_to_string(user.store().join("certs/ca.pem")).unwrap());
+}
+
+#[test]
 fn talk_goes_to_stderr_only() {
     let user = User::new();
     let created = user.run(&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "m"]);

@@ -151,6 +151,46 @@ fn other_wrong_values() {
 }
 
 #[test]
+fn shares_that_are_refused() {
+    let user = User::with_machines();
+    let home = user.store().parent().unwrap().to_owned();
+    let file = |name: &str, text: &str| {
+        std::fs::write(home.join(name), text).unwrap();
+        home.join(name).to_str().unwrap().to_owned()
+    };
+    let public = file("pub.pem", &rcgen::KeyPair::generate().unwrap().public_key_pem());
+    let private = file("key.pem", "-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----\n");
+    let out = home.join("out").to_str().unwrap().to_owned();
+    std::fs::create_dir(home.join("taken")).unwrap();
+    let taken = file("taken/file", "mine");
+    let taken = taken.trim_end_matches("/file");
+    let to = ["share", "one", "--to"];
+    snapshot(
+        &user,
+        "shares_that_are_refused",
+        &[
+            &["share", "one", "--ttl", "8h"],
+            &["share", "one", "--ca", "--json"],
+            &["share", "zzz"],
+            &["share", "zzz", "--ca"],
+            &["share", "zzz", "--to", &public, "-o", &out],
+            &[&to[..], &["no-such-file", "-o", &out]].concat(),
+            &[&to[..], &[&private, "-o", &out]].concat(),
+            &[&to[..], &[&public, "--ttl", "8x", "-o", &out]].concat(),
+            &[&to[..], &[&public, "--ttl", "1s", "-o", &out]].concat(),
+            &[&to[..], &[&public, "-o", taken]].concat(),
+            &[&to[..], &[&public, "-o", &public]].concat(),
+            &[&to[..], &[&public, "-o", &out]].concat(),
+            &["unshare", "one"],
+            &["unshare", "one", "--all"],
+            &["unshare", "zzz", "--all"],
+        ],
+    );
+    assert!(!home.join("out").exists(), "nothing is left of what was refused");
+    assert_eq!(std::fs::read_to_string(home.join("taken/file")).unwrap(), "mine");
+}
+
+#[test]
 fn a_store_that_cannot_be_used() {
     let user = User::new();
     std::fs::write(user.store(), "a file").unwrap();

@@ -68,7 +68,8 @@ impl User {
         assert_eq!(answer.stdout, "", "{arguments:?}: data on stdout");
         let errors = answer.stderr.lines().filter(|line| line.starts_with("Error: ")).count();
         assert_eq!(errors, 1, "{arguments:?}: one error line, not {errors}:\n{}", answer.stderr);
-        format!("$ rmachine {}\n{}(exit code {})\n", arguments.join(" "), answer.stderr, answer.code)
+        let arguments = arguments.join(" ").replace(self.home.path().to_str().unwrap(), "HOME");
+        format!("$ rmachine {arguments}\n{}(exit code {})\n", answer.stderr, answer.code)
     }
 
     /// Changes the record of `name`.

@@ -46,3 +46,26 @@ fn words_that_look_like_flags_of_ours_reach_the_host_untouched() {
     let answer = user.run(&["ssh", "one", "-driver", "x", "--", "-q=true"]);
     assert!(answer.stderr.contains("knows no way to log in"), "{answer:?}");
 }
+
+#[test]
+fn the_tls_flags_say_where_the_ca_and_the_client_are() {
+    let user = User::new();
+    let place = user.home().join("pki");
+    std::fs::create_dir(&place).unwrap();
+    let path = |name: &str| place.join(name).to_str().unwrap().to_owned();
+    let (ca, ca_key, cert, key) = (path("our-ca.pem"), path("our-ca-key.pem"), path("me.pem"), path("me-key.pem"));
+    let flags = ["--tls-ca-cert", &ca, "--tls-ca-key", &ca_key, "--tls-client-cert", &cert, "--tls-client-key", &key];
+    user.run(&[&flags[..], &["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "one"]].concat()).ok();
+    let machine = user.home().join(".docker/machine/machines/one");
+    for (copy, original) in [("ca.pem", &ca), ("cert.pem", &cert), ("key.pem", &key)] {
+        assert!(std::fs::read(machine.join(copy)).unwrap() == std::fs::read(original).unwrap(), "{copy}");
+    }
+    assert!(!user.home().join(".docker/machine/certs/ca-key.pem").exists());
+    // The variables do the same, and the CA that is there is taken.
+    let before = std::fs::read(&ca).unwrap();
+    let mut again = user.command(&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "two"]);
+    again.envs([("MACHINE_TLS_CA_CERT", &ca), ("MACHINE_TLS_CA_KEY", &ca_key)]);
+    again.envs([("MACHINE_TLS_CLIENT_CERT", &cert), ("MACHINE_TLS_CLIENT_KEY", &key)]);
+    User::answer(&mut again).ok();
+    assert!(std::fs::read(&ca).unwrap() == before);
+}

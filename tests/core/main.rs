@@ -6,7 +6,11 @@ mod access;
 mod authority;
 mod create_faults;
 mod doctor;
+#[path = "../faults/engine.rs"]
+mod engine;
 mod gc;
+#[path = "../faults/host.rs"]
+mod host;
 mod lifecycle;
 mod list;
 mod locks;
@@ -16,4 +20,5 @@ mod refused;
 mod resume;
 mod rotate;
 mod secrets;
+mod share;
 mod support;

@@ -1,6 +1,9 @@
 //! Access that is given away: it opens one machine until it ends.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     hosts::{Host, Key},
@@ -30,6 +33,12 @@ fn share(store: &Store, machine: &str, name: &str, request: bool, ttl: &str) -> 
     let given: serde_json::Value = serde_json::from_str(&given).unwrap();
     std::fs::copy(public.with_extension("key"), directory.join("key.pem")).unwrap();
     (directory, given["id"].as_str().unwrap().to_owned())
+}
+
+/// The commands that README.txt tells the recipient, which are indented there.
+fn told(directory: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(directory.join("README.txt")).unwrap();
+    text.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
 }
 
 const STARTED: &str = "docker inspect -f '{{.State.StartedAt}} {{.State.Pid}} {{.State.Running}}' steady";
@@ -69,6 +78,12 @@ fn it_opens_one_machine_until_it_ends() {
     with("one", &first).ok();
     with("one", &second).ok();
     refused(with("two", &first));
+    // As the recipient is told, on a computer that has no store.
+    let told = told(&first);
+    for line in [told[..2].join(" && "), told[2].clone()] {
+        let line = format!("unset MACHINE_STORAGE_PATH DOCKER_HOST DOCKER_CERT_PATH; cd {}; {line}", first.display());
+        assert!(run(store.command("sh").args(["-c", &line])).ok().contains("Server:"), "{line}");
+    }
     let listed = store.rmachine(&["share", "one"]).ok();
     assert!(listed.contains(&first_id) && listed.contains(&second_id) && listed.contains("open"), "{listed}");
     assert_eq!(store.rmachine(&["share", "two"]).ok(), "");
@@ -82,6 +97,24 @@ fn it_opens_one_machine_until_it_ends() {
     with("one", &second).ok();
     store.rmachine(&["unshare", "one", "--all"]).ok();
     refused(with("one", &second));
+    assert_eq!(store.sh("one", STARTED).ok(), started, "the container ran on all the time");
+
+    // Another CA: the recipient needs it, and is told of.
+    let (kept, kept_id) = share(&store, "two", "kept", false, "8h");
+    let rotate = |arguments: &[&str]| -> String {
+        let done = store.rmachine(arguments);
+        assert_eq!(done.code, 0, "{done:?}");
+        done.stderr
+    };
+    let begun = rotate(&["rotate-ca"]);
+    assert!(begun.contains(&kept_id) && begun.contains("before `rmachine rotate-ca --finish`"), "{begun}");
+    with("two", &kept).ok();
+    assert!(rotate(&["rotate-ca", "--finish"]).contains(&kept_id));
+    assert!(with("two", &kept).stderr.contains("certificate signed by unknown authority"));
+    std::fs::write(kept.join("ca.pem"), store.rmachine(&["share", "two", "--ca"]).ok() + "\n").unwrap();
+    with("two", &kept).ok();
+    store.rmachine(&["unshare", "two", &kept_id]).ok();
+    refused(with("two", &kept));
     assert_eq!(store.sh("one", STARTED).ok(), started, "the container ran on all the time");
 
     // A host that cannot take the change says so, and nothing is called done.

@@ -32,6 +32,8 @@ pub const HOST: &str = "FAULTS_HOST";
 pub const TRACE: &str = "FAULTS_TRACE";
 /// The side effect at which it ends, as the trace has it.
 pub const AT: &str = "FAULTS_AT";
+/// `tunnel` when that is about the process that serves a tunnel, and not about the command that starts it.
+pub const OF: &str = "FAULTS_OF";
 /// The signal that it sends itself there: `KILL`, `INT` or `STOP`.
 pub const SIGNAL: &str = "FAULTS_SIGNAL";
 
@@ -55,6 +57,11 @@ struct Watch {
 
 impl Watch {
     fn of_environment() -> Self {
+        // Whoever a command starts has its environment as well.
+        let is_tunnel = std::env::args().any(|word| word == "--foreground");
+        if is_tunnel != std::env::var(OF).is_ok_and(|of| of == "tunnel") {
+            return Self { seen: Mutex::default(), trace: None, at: None };
+        }
         let trace = std::env::var_os(TRACE).map(|path| File::create(path).unwrap());
         let at = std::env::var(AT).ok().map(|at| {
             let signal = match std::env::var(SIGNAL).as_deref() {

@@ -7,10 +7,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio_rustls::TlsAcceptor;
 
 use crate::host::SharedDisk;
@@ -18,7 +15,7 @@ use crate::host::SharedDisk;
 const VERSION: &str = r#"{"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64","KernelVersion":"6"}"#;
 
 /// Serves a connection while the engine runs, and closes it when it does not.
-pub async fn serve(stream: TcpStream, disk: SharedDisk) {
+pub async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, disk: SharedDisk) {
     let tls = {
         let disk = disk.lock().unwrap();
         disk.tls.clone().filter(|_| disk.engine_runs)
@@ -44,7 +41,9 @@ pub async fn serve(stream: TcpStream, disk: SharedDisk) {
 fn config([ca, cert, key]: &[String; 3]) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
+    for trusted in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        roots.add(trusted.unwrap()).unwrap();
+    }
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
     let chain = CertificateDer::pem_slice_iter(cert.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();

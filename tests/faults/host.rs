@@ -27,11 +27,14 @@ use tokio::{
 use crate::engine;
 
 /// Two open ports; they close when it is dropped.
-pub struct Host(Vec<JoinHandle<()>>);
+pub struct Host {
+    pub disk: SharedDisk,
+    ports: Vec<JoinHandle<()>>,
+}
 
 impl Drop for Host {
     fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
+        self.ports.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -66,12 +69,15 @@ impl Host {
             let tls = TcpListener::bind("127.0.0.1:0").await.unwrap();
             account.answer_at(ssh.local_addr().unwrap(), tls.local_addr().unwrap().port());
             let looks = (account.clone(), disk.clone());
-            Self(vec![
-                tokio::spawn(accept(ssh, account, disk, |stream, disk| async move { serve(stream, disk).await })),
+            let ports = vec![
+                tokio::spawn(accept(ssh, account, disk.clone(), |stream, disk| async move {
+                    serve(stream, disk).await;
+                })),
                 tokio::spawn(accept(tls, looks.0, looks.1, |stream, disk| async move {
                     engine::serve(stream, disk).await;
                 })),
-            ])
+            ];
+            Self { disk, ports }
         })
     }
 }
@@ -226,13 +232,34 @@ impl server::Handler for Login {
         Ok(())
     }
 
+    /// The engine's port, through SSH.
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        assert_eq!(host, "127.0.0.1");
+        reply.accept().await;
+        let disk = self.disk.clone();
+        tokio::spawn(async move { engine::serve(channel.into_stream(), disk).await });
+        Ok(())
+    }
+
     async fn exec_request(&mut self, id: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
         self.commands.insert(id, (String::from_utf8(data.to_vec()).unwrap(), Vec::new()));
         session.channel_success(id)
     }
 
     async fn data(&mut self, id: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Self::Error> {
-        self.commands.get_mut(&id).unwrap().1.extend_from_slice(data);
+        // What goes to the engine is not for us.
+        if let Some((_, input)) = self.commands.get_mut(&id) {
+            input.extend_from_slice(data);
+        }
         Ok(())
     }
 

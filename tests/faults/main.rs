@@ -23,6 +23,9 @@ mod one_ca;
 mod power;
 mod records;
 mod remove;
+mod rotate;
+mod share;
+mod tunnel;
 mod world;
 
 use std::{panic::catch_unwind, process::ExitCode, time::Instant};
@@ -36,6 +39,17 @@ const TESTS: &[(&str, fn())] = &[
     ("power::stop_killed_then_repeated", power::stop_killed_then_repeated),
     ("power::start_killed_then_repeated", power::start_killed_then_repeated),
     ("power::regenerate_killed_then_repeated", power::regenerate_killed_then_repeated),
+    ("rotate::begin_killed_then_repeated", rotate::begin_killed_then_repeated),
+    ("rotate::finish_killed_then_repeated", rotate::finish_killed_then_repeated),
+    ("rotate::now_killed_then_repeated", rotate::now_killed_then_repeated),
+    ("share::killed_then_repeated", share::killed_then_repeated),
+    ("share::killed_then_ended", share::killed_then_ended),
+    ("share::unshare_killed_then_repeated", share::unshare_killed_then_repeated),
+    ("tunnel::starter_killed_then_repeated", tunnel::starter_killed_then_repeated),
+    ("tunnel::killed_then_repeated", tunnel::killed_then_repeated),
+    ("tunnel::stop_killed_then_repeated", tunnel::stop_killed_then_repeated),
+    ("tunnel::killed_while_it_runs", tunnel::killed_while_it_runs),
+    ("tunnel::ended_while_it_opens", tunnel::ended_while_it_opens),
     ("many::fifty_first_creates_at_once", many::fifty_first_creates_at_once),
     ("many::rm_waits_for_start", many::rm_waits_for_start),
     ("many::start_waits_for_rm", many::start_waits_for_rm),

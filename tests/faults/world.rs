@@ -13,9 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rmachine::store::Store;
+use rmachine::{
+    engine::{self, TlsFiles},
+    store::Store,
+};
 use rmachine_provider_api::{Owner, ResourceKind};
 use rmachine_provider_fake::{Account, Held};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 use crate::{child, host::Host};
@@ -89,6 +93,56 @@ impl World {
 
     pub fn store(&self) -> Store {
         Store::at(self.directory.path().join("store"))
+    }
+
+    /// A path beside the store.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// How many CAs the engine trusts.
+    pub fn trusted(&self) -> usize {
+        let disk = self.host.as_ref().unwrap().disk.lock().unwrap();
+        disk.tls.as_ref().unwrap()[0].matches("BEGIN CERTIFICATE").count()
+    }
+
+    /// Whether the engine and who has the files in `directory` know each other.
+    pub fn lets_in(&self, directory: &Path) -> bool {
+        let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
+        let (ca, cert, key) = (read("ca.pem"), read("cert.pem"), read("key.pem"));
+        let tls = TlsFiles { ca_pem: &ca, cert_pem: &cert, key_pem: &key };
+        let endpoint = self.store().load("m").unwrap().endpoint().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(engine::check(&endpoint, &tls, PATIENCE)).is_ok()
+    }
+
+    /// Keeps a copy of the client's files in `from`, as somebody has it on another computer.
+    pub fn copy_of(&self, from: &Path, name: &str) -> PathBuf {
+        let to = self.path(name);
+        std::fs::create_dir(&to).unwrap();
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            std::fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+        to
+    }
+
+    /// The commands that `doctor` names for what is not well, each as its words after `rmachine`.
+    pub fn remedies(&self) -> Vec<Vec<String>> {
+        let output = self.command(&["doctor", "--json"]).stdout(Stdio::piped()).output().unwrap();
+        let checks: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let remedies = checks.as_array().unwrap().iter().filter_map(|check| check["remedy"].as_str());
+        let commands = remedies.filter_map(|remedy| remedy.strip_prefix("`rmachine ")?.split('`').next());
+        commands.map(|command| command.split(' ').map(str::to_owned).collect()).collect()
+    }
+
+    /// The processes that work on this store without being asked by a variable: tunnels.
+    pub fn processes(&self) -> Vec<Pid> {
+        let root = self.store().root().to_str().unwrap().to_owned();
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let ours = all.filter(|entry| {
+            std::fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains(&root))
+        });
+        ours.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect()
     }
 
     /// `rmachine ARGUMENTS` in this world.

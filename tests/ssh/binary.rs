@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -10,25 +11,42 @@ use super::sshd::{Sshd, user};
 /// A machine `m` of the driver `generic`, without an engine, behind an sshd of its own.
 pub struct Machine {
     pub sshd: Sshd,
-    store: tempfile::TempDir,
+    home: tempfile::TempDir,
+    store: PathBuf,
 }
 
 impl Machine {
     pub fn new() -> Self {
-        let machine = Self::bare();
+        Self::in_store(Path::new("store"))
+    }
+
+    /// With the store in this directory of the home.
+    pub fn in_store(store: &Path) -> Self {
+        Self::create_on(Self { store: store.to_owned(), ..Self::bare() })
+    }
+
+    /// Behind this server.
+    pub fn with_sshd(sshd: Sshd) -> Self {
+        Self::create_on(Self { sshd, ..Self::bare() })
+    }
+
+    /// Before its create.
+    pub fn bare() -> Self {
+        Self { sshd: Sshd::start(), home: tempfile::tempdir().unwrap(), store: PathBuf::from("store") }
+    }
+
+    fn create_on(machine: Self) -> Self {
         let created = machine.create(&["--generic-ssh-host-key", &machine.sshd.first_host_key()]).output().unwrap();
         assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
         machine
     }
 
-    /// An sshd and a store without a machine.
-    pub fn bare() -> Self {
-        Self { sshd: Sshd::start(), store: tempfile::tempdir().unwrap() }
+    pub fn home(&self) -> PathBuf {
+        self.home.path().to_owned()
     }
 
-    /// The user's home directory.
-    pub fn home(&self) -> &std::path::Path {
-        self.store.path()
+    pub fn machine_directory(&self) -> PathBuf {
+        self.home().join(&self.store).join("machines/m")
     }
 
     /// `rmachine create` of the machine, with these flags besides.
@@ -42,7 +60,7 @@ impl Machine {
 
     /// Sets what `rmachine` needs to find this machine and nothing of the user's.
     pub fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("MACHINE_STORAGE_PATH", self.store.path().join("store")).env("HOME", self.store.path())
+        command.env("MACHINE_STORAGE_PATH", self.home().join(&self.store)).env("HOME", self.home())
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -158,7 +176,7 @@ fn a_host_that_is_gone_is_said_in_one_error_line() {
 
 #[test]
 fn a_create_trusts_no_host_that_nobody_vouches_for() {
-    let machine = Machine { sshd: Sshd::start(), store: tempfile::tempdir().unwrap() };
+    let machine = Machine::bare();
     let output = machine.create(&[]).output().unwrap();
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(7), "{stderr}");
@@ -177,7 +195,7 @@ fn a_create_trusts_no_host_that_nobody_vouches_for() {
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 
     // The user's known_hosts vouches.
-    let home = machine.store.path().join(".ssh");
+    let home = machine.home().join(".ssh");
     std::fs::create_dir_all(&home).unwrap();
     let line = format!("[127.0.0.1]:{} {}\n", machine.sshd.port, machine.sshd.first_host_key());
     std::fs::write(home.join("known_hosts"), line).unwrap();

@@ -4,6 +4,7 @@
 
 mod binary;
 mod commands;
+mod config;
 mod doctor;
 mod keyring;
 mod login;

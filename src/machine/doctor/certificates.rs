@@ -33,7 +33,7 @@ struct Files {
 impl Certificates {
     pub(super) fn read(store: &Store, now: OffsetDateTime) -> Self {
         let directory = store.certs_directory();
-        let read = |name| store.read_text(&directory.join(name));
+        let read = |name| store.read_text(&store.authority_file(name));
         let files = || {
             Ok(Files {
                 ca: read(file::CA_CERT)?,

@@ -76,7 +76,7 @@ impl Core {
     }
 
     /// Whether another process works on the machine now. The lock's file is never made here.
-    fn is_locked(&self, name: &str) -> bool {
+    pub(super) fn is_locked(&self, name: &str) -> bool {
         let path = self.store.root().join("locks").join(format!("machine-{name}.lock"));
         // Without a lock's file nobody holds it; that locks cannot be had at all is the store's finding.
         File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))

@@ -3,6 +3,7 @@
 mod accounts;
 mod certificates;
 mod machines;
+mod shares;
 mod store;
 
 use std::{future::Future, time::Duration};
@@ -28,7 +29,7 @@ const AT_ONCE: usize = 32;
 pub enum Area {
     /// Files, permissions, locks, what killed processes left.
     Store,
-    /// The CA, the client's certificate, and those of the machines.
+    /// The CA, the client's certificate, those of the machines, and who they are shared with.
     Certificates,
     /// The clouds and engines that machines are made in.
     Accounts,
@@ -95,6 +96,7 @@ impl Core {
         add(Area::Certificates, certificates.findings(!known.is_empty()));
         for record in &readable {
             add(Area::Certificates, certificates.of_machine(self, record));
+            add(Area::Certificates, self.look_at_shares(record, OffsetDateTime::now_utc()));
         }
 
         let accounts = self.accounts(&readable, timeout).await;
