@@ -5,6 +5,7 @@ mod adopt;
 mod certificates;
 mod clients;
 mod docker;
+mod drop_in;
 mod ec2;
 mod generic;
 mod hosts;
