@@ -1,12 +1,126 @@
-//! How many cases the property tests try.
+//! How many cases the property tests try, and the texts that most of them try.
 
-use proptest::test_runner::Config;
+use proptest::{prelude::*, test_runner::Config};
 
-/// 10,000; a million where `RMACHINE_PROPTEST_FULL` is set, as `tests/run --full` does. `batch` values count as one
-/// case, where one process takes many.
+/// 10,000; a million where `RMACHINE_PROPTEST_FULL` is set, as `tests/run --full` does. Where one process or one template
+/// takes `batch` values, each value is a case.
 pub(crate) fn config(batch: u32) -> Config {
     let full = std::env::var("RMACHINE_PROPTEST_FULL").is_ok_and(|value| !value.is_empty());
     let cases = if full { 1_000_000 } else { 10_000 };
-    // Nothing is written beside the sources; a failure prints its smallest case.
-    Config { cases: (cases / batch).max(1), failure_persistence: None, ..Config::default() }
+    // Nothing is written beside the sources; a failure prints its smallest case. That of a batch names its value anyway.
+    let max_shrink_iters = if batch > 1 { 50 } else { 10_000 };
+    Config { cases: (cases / batch).max(1), failure_persistence: None, max_shrink_iters, ..Config::default() }
+}
+
+/// Values that one process or one template takes.
+pub(crate) const BATCH: u32 = 500;
+
+/// A batch of values. The one that fails is in the message, and the others would hide it.
+pub(crate) struct Batch<T>(pub(crate) Vec<T>);
+
+impl<T> std::fmt::Debug for Batch<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} values", self.0.len())
+    }
+}
+
+pub(crate) fn batch<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Batch<T>> {
+    prop::collection::vec(value, BATCH as usize).prop_map(Batch)
+}
+
+/// What some shell, parser or file format gives a meaning. If a quoting fails, the shell of the tests runs these.
+const FRAGMENTS: [&str; 43] = [
+    "a",
+    " ",
+    "  ",
+    "'",
+    "\"",
+    "\\",
+    "\n",
+    "\r\n",
+    "\t",
+    "$(echo x)",
+    "`echo x`",
+    "$HOME",
+    "${HOME}",
+    "$",
+    "%",
+    "%n",
+    "%PATH%",
+    "%%",
+    "!",
+    "!!",
+    "!x",
+    "{{ x }}",
+    "{% raw %}",
+    "#",
+    "# ",
+    ";",
+    "& echo x",
+    "| cat",
+    ">made",
+    "<",
+    "*",
+    "~",
+    "[a-z]",
+    "=",
+    ",",
+    ":",
+    "--==rmachine==",
+    "\u{85}\u{2028}\u{feff}",
+    "\u{2018}\u{2019}\u{201a}\u{201b}",
+    "\u{201c}",
+    "\u{201d}",
+    "\u{201e}",
+    "-",
+];
+
+/// A text of any characters but NUL, and of what means something to somebody.
+pub(crate) fn text() -> impl Strategy<Value = String> {
+    texts(0..20)
+}
+
+/// As [`text`], of as many pieces as `length` says. Numbers stand for the pieces: regular expressions take thirty times as
+/// long to generate, and these shrink as well.
+pub(crate) fn texts(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+    prop::collection::vec(any::<u32>(), length).prop_map(|picks| {
+        let mut text = String::with_capacity(picks.len() * 4);
+        picks.into_iter().for_each(|pick| push(&mut text, pick));
+        text
+    })
+}
+
+fn push(text: &mut String, pick: u32) {
+    let (kind, rest) = (pick % 4, pick / 4);
+    let scalar = match kind {
+        0 => return text.push_str(FRAGMENTS[rest as usize % FRAGMENTS.len()]),
+        1 => u32::from(b' ') + rest % 95,
+        2 => 1 + rest % 0x2ff,
+        _ => 1 + rest % 0x10_ffff,
+    };
+    text.push(char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER));
+}
+
+/// Any text of these characters, for where a grammar would refuse nearly all others at once.
+pub(crate) fn of(characters: &'static str, length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+    let all: Vec<char> = characters.chars().collect();
+    prop::collection::vec(0..all.len(), length).prop_map(move |picks| picks.into_iter().map(|pick| all[pick]).collect())
+}
+
+/// As [`text`], on one line.
+pub(crate) fn line() -> impl Strategy<Value = String> {
+    text().prop_map(|text| text.replace(['\n', '\r'], " "))
+}
+
+#[test]
+fn texts_are_of_every_kind() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let all: String = (0..2000).map(|_| text().new_tree(&mut runner).unwrap().current()).collect();
+    for fragment in FRAGMENTS {
+        assert!(all.contains(fragment), "{fragment:?}");
+    }
+    let has = |test: fn(char) -> bool| all.chars().any(test);
+    assert!(has(|c| c.is_control()) && has(|c| u32::from(c) > 0xffff) && has(|c| c.is_ascii_uppercase()));
+    assert!(!all.contains('\0'));
 }

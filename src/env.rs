@@ -88,8 +88,9 @@ impl Shell {
             Self::Posix => format!("export {name}={}\n", escaped(value, &['"', '\\', '$', '`'], "\\")),
             Self::Fish => format!("set -gx {name} {};\n", escaped(value, &['"', '\\', '$'], "\\")),
             Self::Tcsh => format!("setenv {name} {};\n", tcsh(value)),
-            Self::PowerShell => format!("$Env:{name} = {}\n", escaped(value, &['"', '`', '$'], "`")),
-            Self::Cmd => format!("SET {name}={}\n", value.replace('%', "%%")),
+            Self::PowerShell => format!("$Env:{name} = {}\n", powershell(value)),
+            // `FOR /f` runs each line as it is: `%` and `&` have no meaning there, and no variable has two lines.
+            Self::Cmd => format!("SET {name}={}\n", value.replace(['\n', '\r'], " ")),
             Self::Emacs => format!("(setenv \"{name}\" {})\n", escaped(value, &['"', '\\'], "\\")),
             Self::Nushell => String::new(),
         }
@@ -143,6 +144,12 @@ fn escaped(value: &str, special: &[char], mark: &str) -> String {
     text
 }
 
+/// Typographic quotes end a string of PowerShell as well, and what comes from a pipe is evaluated line by line.
+fn powershell(value: &str) -> String {
+    let special = ['"', '\u{201c}', '\u{201d}', '\u{201e}', '`', '$'];
+    escaped(value, &special, "`").replace('\n', "`n").replace('\r', "`r")
+}
+
 /// csh expands `$` and `!` also in double quotes: single quotes, with what they cannot hold outside.
 fn tcsh(value: &str) -> String {
     if value.chars().all(|c| !matches!(c, '"' | '\'' | '$' | '`' | '!' | '\\' | '\n')) {
@@ -192,5 +199,7 @@ pub fn no_proxy(host: &str, lookup: impl Fn(&str) -> Option<String>) -> (&'stati
     (name, if value.is_empty() { host.to_owned() } else { format!("{value},{host}") })
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

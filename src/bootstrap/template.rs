@@ -1,5 +1,7 @@
 //! The scripts of `templates/`, and the one way to put values into them.
 
+use std::sync::LazyLock;
+
 use minijinja::{Environment, Error as RenderError, ErrorKind, UndefinedBehavior, Value};
 
 use super::{EngineSpec, Error, Repository, Result, web};
@@ -20,16 +22,20 @@ const INSTALL: &str = include_str!("../../templates/install.sh");
 
 /// Fills `template`; a value that is missing is an error, never an empty string.
 pub(super) fn render(template: &str, values: Value) -> Result<String> {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.add_filter("sh", quote);
-    environment.add_filter("yaml", yaml);
     let failed = |e: RenderError| match e.kind() {
         ErrorKind::InvalidOperation => Error::Invalid(e.detail().unwrap_or("a value cannot be quoted").to_owned()),
         _ => Error::Script(format!("a template does not render: {e:#}")),
     };
-    environment.render_str(template, values).map_err(failed)
+    ENVIRONMENT.render_str(template, values).map_err(failed)
 }
+
+static ENVIRONMENT: LazyLock<Environment<'_>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_filter("sh", quote);
+    environment.add_filter("yaml", yaml);
+    environment
+});
 
 /// Quotes for a POSIX shell. A NUL cannot be quoted: refused.
 fn quote(value: &str) -> Result<String, RenderError> {

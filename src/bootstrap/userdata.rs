@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 
 use rmachine_provider_api::BootForm;
 
@@ -145,7 +145,8 @@ fn gunzipped(own: &[u8]) -> Result<Vec<u8>> {
         return Ok(own.to_vec());
     }
     let mut plain = Vec::new();
-    GzDecoder::new(own)
+    // As gzip(1) does with files that were put together.
+    MultiGzDecoder::new(own)
         .take(LARGEST + 1)
         .read_to_end(&mut plain)
         .map_err(|e| Error::UserData(format!("its gzip does not unpack: {e}")))?;

@@ -165,3 +165,6 @@ fn refuse_foreign(drivers: &Drivers, chosen: &dyn Driver, matches: &ArgMatches, 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod properties;

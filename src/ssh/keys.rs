@@ -74,22 +74,24 @@ fn read(path: &Path) -> Result<Zeroizing<String>> {
 ///
 /// [`Error::Key`] when it does not read.
 pub(super) fn load(path: &Path) -> Result<KeyFile> {
-    let text = read(path)?;
-    if let Ok(public) = parse_public_key(&text) {
+    parse(&read(path)?, || public_beside(path)).map_err(|e| Error::Key(path.to_owned(), e))
+}
+
+/// Reads the text of a key file; `beside` finds the public half of one that does not show it.
+pub(super) fn parse(text: &str, beside: impl FnOnce() -> Option<PublicKey>) -> io::Result<KeyFile> {
+    if let Ok(public) = parse_public_key(text) {
         return Ok(KeyFile::Public(public));
     }
-    if let Ok(key) = PrivateKey::from_openssh(text.as_str())
+    if let Ok(key) = PrivateKey::from_openssh(text)
         && key.is_encrypted()
     {
         return Ok(KeyFile::Locked(Some(key.public_key().clone())));
     }
     // RFC 7468 and RFC 5958; RFC 1421 for the older form.
     if ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"].iter().any(|mark| text.contains(mark)) {
-        return Ok(KeyFile::Locked(public_beside(path)));
+        return Ok(KeyFile::Locked(beside()));
     }
-    decode_secret_key(&text, None)
-        .map(|key| KeyFile::Plain(Box::new(key)))
-        .map_err(|e| Error::Key(path.to_owned(), io::Error::other(e)))
+    decode_secret_key(text, None).map(|key| KeyFile::Plain(Box::new(key))).map_err(io::Error::other)
 }
 
 fn public_beside(path: &Path) -> Option<PublicKey> {

@@ -122,20 +122,21 @@ fn known_keys(files: &[PathBuf], host: &str, port: u16) -> Result<Vec<PublicKey>
         let found =
             known_host_keys_path(host, port, file).map_err(|e| Error::Key(file.clone(), std::io::Error::other(e)))?;
         known.extend(found.into_iter().map(|(_, key)| key));
-        revoked.extend(revoked_keys(file)?);
+        let text = std::fs::read_to_string(file).map_err(|e| Error::Key(file.clone(), e))?;
+        revoked.extend(revoked_keys(&text));
     }
     known.retain(|key| !revoked.iter().any(|other| other.key_data() == key.key_data()));
     Ok(known)
 }
 
 /// Keys on `@revoked` lines (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"), of whatever host: none of them is ours.
-fn revoked_keys(file: &Path) -> Result<Vec<PublicKey>> {
-    let text = std::fs::read_to_string(file).map_err(|e| Error::Key(file.to_owned(), e))?;
-    let lines = text.lines().filter_map(|line| line.strip_prefix("@revoked ")).filter_map(|rest| {
-        let (_, key) = rest.trim_start().split_once(' ')?;
-        keys::parse_public_key(key).ok()
-    });
-    Ok(lines.collect())
+fn revoked_keys(text: &str) -> impl Iterator<Item = PublicKey> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace();
+        fields.next().filter(|marker| *marker == "@revoked")?;
+        let (_hosts, kind, key) = (fields.next()?, fields.next()?, fields.next()?);
+        keys::parse_public_key(&format!("{kind} {key}")).ok()
+    })
 }
 
 /// Whether one of the known_hosts `files` has a key of the host.
@@ -163,3 +164,6 @@ pub async fn scan_host_key(host: &str, port: u16, route: &Route, timeout: Durati
         (None, Ok(_)) => Err(Error::UnknownHost { host: host.to_owned() }),
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -1,4 +1,4 @@
-//! `config.json`: docker-machine's v3 document with our record in a section of its own.
+//! `config.json`: docker-machine's v3 document with our record in a section of its own; written and read, in memory.
 //!
 //! Field names and their order are those of docker-machine 0.16 (libmachine/host/host.go and the
 //! types it embeds); scripts and GitLab Runner read them.
@@ -7,9 +7,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Record, bytes::to_json};
+use super::{
+    RECORD_VERSION, Record,
+    bytes::{to_json, unreadable},
+};
 use crate::{
-    bootstrap::without_secrets,
+    bootstrap::{EngineSpec, without_secrets},
     error::{Error, Kind, Result},
 };
 
@@ -102,6 +105,52 @@ pub(super) fn bytes(record: &Record, root: &Path, driver_fields: Map<String, Val
     let document = render(record, root, driver_fields)
         .map_err(|e| Error::new(Kind::Store, "the record cannot be written as JSON").source(e))?;
     to_json(&document)
+}
+
+/// Reads the record of machine `name` from `bytes`, those of the file `path`. The engine's options are not in it.
+///
+/// # Errors
+///
+/// [`Kind::Store`] when it does not read, is not that machine's, is docker-machine's or newer than this program.
+pub(super) fn read(bytes: &[u8], name: &str, path: &Path) -> Result<Record> {
+    let broken = |e: serde_json::Error| unreadable(path, e).hint(without_record(name));
+    let mut document: Value = serde_json::from_slice(bytes).map_err(broken)?;
+    let Some(section) = document.get_mut(SECTION).map(Value::take) else {
+        return Err(made_by_docker_machine(name));
+    };
+    let version = section.get("Version").and_then(Value::as_u64).unwrap_or(0);
+    if version > u64::from(RECORD_VERSION) {
+        return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is from a newer rmachine"))
+            .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
+    }
+    let record: Record = serde_json::from_value(section).map_err(broken)?;
+    // What is done to a machine is done in the directory that its record names.
+    if record.name != name {
+        let other = <serde_json::Error as serde::de::Error>::custom(format!("it is of a machine {:?}", record.name));
+        return Err(broken(other));
+    }
+    Ok(record)
+}
+
+/// Reads the engine's options of machine `name` from `bytes`, those of the file `path`.
+///
+/// # Errors
+///
+/// [`Kind::Store`] when they do not read.
+pub(super) fn read_engine(bytes: &[u8], name: &str, path: &Path) -> Result<EngineSpec> {
+    serde_json::from_slice(bytes).map_err(|e| unreadable(path, e).hint(without_record(name)))
+}
+
+/// What helps a machine whose record is gone.
+pub(super) fn without_record(name: &str) -> String {
+    format!(
+        "`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record"
+    )
+}
+
+pub(super) fn made_by_docker_machine(name: &str) -> Error {
+    Error::new(Kind::Store, format!("machine \"{name}\" was made by docker-machine"))
+        .hint("this version reads its own records only; use docker-machine for this machine")
 }
 
 fn display(path: &Path) -> String {

@@ -39,10 +39,7 @@ pub use self::{
     record::{HostRecord, LOOPBACK, Power, RECORD_VERSION, Record, SshRecord},
     tombs::Tombstone,
 };
-use crate::{
-    bootstrap::EngineSpec,
-    error::{Error, Kind, Result},
-};
+use crate::error::{Error, Kind, Result};
 
 /// Files of a machine, in its directory.
 pub mod file {
@@ -235,29 +232,17 @@ impl Store {
     /// Reads the record of machine `name` in `directory`.
     fn load_from(&self, name: &str, directory: &Path) -> Result<Record> {
         let path = directory.join(file::CONFIG);
-        let broken = |path: &Path, e: serde_json::Error| {
-            unreadable(path, e).hint(format!("`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record"))
-        };
         let Some(bytes) = read_optional(&path)? else {
             if self.exists(name) {
                 return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
-                    .hint(format!("`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record")));
+                    .hint(document::without_record(name)));
             }
             return Err(self.no_such_machine(name));
         };
-        let mut document: Value = serde_json::from_slice(&bytes).map_err(|e| broken(&path, e))?;
-        let Some(section) = document.get_mut(document::SECTION).map(Value::take) else {
-            return Err(made_by_docker_machine(name));
-        };
-        let version = section.get("Version").and_then(Value::as_u64).unwrap_or(0);
-        if version > u64::from(RECORD_VERSION) {
-            return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is from a newer rmachine"))
-                .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
-        }
-        let mut record: Record = serde_json::from_value(section).map_err(|e| broken(&path, e))?;
-        let engine = directory.join(file::ENGINE);
-        if let Some(bytes) = read_optional(&engine)? {
-            record.engine = serde_json::from_slice::<EngineSpec>(&bytes).map_err(|e| broken(&engine, e))?;
+        let mut record = document::read(&bytes, name, &path)?;
+        let path = directory.join(file::ENGINE);
+        if let Some(bytes) = read_optional(&path)? {
+            record.engine = document::read_engine(&bytes, name, &path)?;
         }
         Ok(record)
     }
@@ -275,7 +260,7 @@ impl Store {
                 let document: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
                 // docker-machine keeps cloud keys in its documents.
                 let ours = document.get(document::SECTION).is_some();
-                if ours { Ok(document) } else { Err(made_by_docker_machine(name)) }
+                if ours { Ok(document) } else { Err(document::made_by_docker_machine(name)) }
             }
             None => Err(self.no_such_machine(name)),
         }
@@ -409,11 +394,6 @@ impl Store {
             None => error.hint("`rmachine ls` shows all machines, `rmachine create` makes one"),
         }
     }
-}
-
-fn made_by_docker_machine(name: &str) -> Error {
-    Error::new(Kind::Store, format!("machine \"{name}\" was made by docker-machine"))
-        .hint("this version reads its own records only; use docker-machine for this machine")
 }
 
 /// A random 128-bit id in hexadecimal.

@@ -1,44 +1,142 @@
 //! Properties of the readers of the store and of what a user types.
 
-use proptest::prelude::*;
+use std::{path::Path, sync::LazyLock};
 
-use super::{Store, atomic, check_name};
-use crate::{cases, certs::Sans, ssh};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::{Record, check_name, document};
+use crate::{
+    cases,
+    certs::{Recipient, Sans},
+};
+
+static WHOLE: &[u8] = include_bytes!("record.json");
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_slice(WHOLE).unwrap());
+/// Where something stands in the document, those of our section first.
+static PLACES: LazyLock<(Vec<String>, usize)> = LazyLock::new(|| {
+    fn walk(value: &Value, at: &str, places: &mut Vec<String>) {
+        places.push(at.to_owned());
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, value)| walk(value, &format!("{at}/{key}"), places)),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, value)| walk(value, &format!("{at}/{index}"), places));
+            }
+            _ => {}
+        }
+    }
+    let mut places = Vec::new();
+    walk(&DOCUMENT[document::SECTION], "/Rmachine", &mut places);
+    let ours = places.len();
+    walk(&DOCUMENT, "", &mut places);
+    (places, ours)
+});
 
 /// A record as an earlier run may have left it, some bytes of it changed.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    let whole = include_bytes!("record.json").to_vec();
-    let change = (0..whole.len(), any::<u8>());
-    (prop::collection::vec(change, 0..4), any::<prop::sample::Index>(), any::<bool>()).prop_map(
-        move |(changes, end, cut)| {
-            let mut bytes = whole.clone();
-            changes.into_iter().for_each(|(at, byte)| bytes[at] = byte);
-            if cut {
-                bytes.truncate(end.index(bytes.len()));
+    let changes = prop::collection::vec((0..WHOLE.len(), any::<u8>()), 0..4);
+    (changes, prop::option::of(0..WHOLE.len())).prop_map(|(changes, end)| {
+        let mut bytes = WHOLE.to_vec();
+        changes.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+        bytes.truncate(end.unwrap_or(bytes.len()));
+        bytes
+    })
+}
+
+/// A record with anything in the place of one or two of its parts.
+fn replaced() -> impl Strategy<Value = Vec<u8>> {
+    let value = prop_oneof![
+        3 => (0..VALUES.len()).prop_map(|index| VALUES[index].clone()),
+        1 => cases::texts(0..8).prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+    ];
+    prop::collection::vec((any::<bool>(), any::<u16>(), value), 1..3).prop_map(|changes| {
+        let (places, ours) = &*PLACES;
+        // The rest is not read: mostly left out, for the time that it takes.
+        let whole = changes.iter().all(|(whole, ..)| *whole);
+        let mut document = if whole { DOCUMENT.clone() } else { json!({"Rmachine": DOCUMENT["Rmachine"]}) };
+        for (_, place, value) in changes {
+            let count = if whole { places.len() } else { *ours };
+            // What the change before has replaced is not there any more.
+            if let Some(part) = document.pointer_mut(&places[usize::from(place) % count]) {
+                *part = value;
             }
-            bytes
-        },
-    )
+        }
+        serde_json::to_vec(&document).unwrap()
+    })
 }
 
-fn store() -> (tempfile::TempDir, Store) {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::at(directory.path());
-    atomic::create_directory(&store.machine_directory("m")).unwrap();
-    (directory, store)
+static VALUES: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let host =
+        json!({"Os": "x", "Arch": "amd64", "BootId": "1", "EngineVersion": "", "Addresses": ["10.0.0.1", "fe80::1"]});
+    let instance = json!({"id": "i", "addresses": {"dial": null, "public": [], "private": [], "names": ["a"]}});
+    let resource = json!([{"kind": "instance", "id": "i-1"}]);
+    let simple = json!([
+        null, true, false, 0, -1, 1, 2, 22, 65536, u64::MAX, 1.5, "", "m", "../m", "n", "ready", "creating", "stopped", "127.0.0.1",
+        "2026-11-25T10:36:57Z", "2026-11-25T23:59:60+23:59", [], {}, [[]], [""], ["a", "b"], {"a": 1}, [{}], [null]
+    ]);
+    let mut values = simple.as_array().unwrap().clone();
+    values.extend([host, instance, resource, DOCUMENT.clone()]);
+    values
+});
+
+/// Bytes, and what looks like JSON from afar.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    const TOKENS: [&str; 20] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\"Rmachine\":",
+        "\"Version\":1",
+        "\"Name\":\"m\"",
+        "null",
+        "-",
+        "1e999",
+        "0.1",
+        "\\u",
+        "\\ud800",
+        " ",
+        "\n",
+        "\u{feff}",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    ];
+    let tokens = prop::collection::vec(0..TOKENS.len(), 0..24)
+        .prop_map(|picks| picks.into_iter().map(|pick| TOKENS[pick]).collect::<String>().into_bytes());
+    prop_oneof![tokens, prop::collection::vec(any::<u8>(), 0..64)]
 }
 
-/// Reads `bytes` as the record of machine `m`.
-fn load(store: &Store, bytes: &[u8]) -> Result<super::Record, crate::error::Error> {
-    #[allow(clippy::disallowed_methods, reason = "a test's own file, written ten thousand times")]
-    std::fs::write(store.machine_file("m", super::file::CONFIG), bytes).unwrap();
-    store.load("m")
+/// Reads `bytes` as the record of machine `m`: an error that says something, or a record of `m` that is read back as it was
+/// when it is written.
+fn read(bytes: &[u8]) -> Option<Record> {
+    let path = Path::new("/store/machines/m/config.json");
+    match document::read(bytes, "m", path) {
+        Ok(record) => {
+            assert_eq!(record.name, "m");
+            let written = document::bytes(&record, Path::new("/store"), Map::new()).unwrap();
+            let again = document::read(&written, "m", path).unwrap();
+            // By all of its fields, those too that are not written.
+            assert_eq!(format!("{again:?}"), format!("{record:?}"));
+            let _ = (record.url(), record.published_address());
+            Some(record)
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty() && error.exit_code() != std::process::ExitCode::SUCCESS);
+            None
+        }
+    }
 }
 
 #[test]
 fn the_record_that_is_changed_here_reads() {
-    let (_directory, store) = store();
-    load(&store, include_bytes!("record.json")).unwrap();
+    assert!(read(WHOLE).is_some());
+    let (places, ours) = &*PLACES;
+    assert!(places.iter().all(|place| DOCUMENT.pointer(place).is_some()) && *ours > 40);
+    let other = document::read(WHOLE, "n", Path::new("x")).unwrap_err();
+    assert_eq!(other.to_string(), "x is damaged");
 }
 
 proptest! {
@@ -46,21 +144,46 @@ proptest! {
 
     #[test]
     fn a_damaged_record_is_an_error_or_a_record(bytes in damaged()) {
-        thread_local!(static STORE: (tempfile::TempDir, Store) = store());
-        STORE.with(|(_, store)| {
-            if let Err(error) = load(store, &bytes) {
-                assert!(!error.to_string().is_empty() && error.exit_code() != std::process::ExitCode::SUCCESS);
-            }
-        });
+        read(&bytes);
     }
 
     #[test]
-    fn names_keys_and_addresses_never_panic(text in "\\PC{0,40}", rest in any::<String>()) {
-        for text in [text.as_str(), rest.as_str(), &format!("ssh-ed25519 {text}"), &format!("SHA256:{text}")] {
-            let name = check_name(text);
-            prop_assert!(name.is_err() || (!text.contains(['/', '\0', '\n']) && !text.starts_with('.')));
-            let _ = (Sans::parse([text]), ssh::fingerprint(text), ssh::same_key(text, text));
-            let _ = crate::certs::Recipient::parse(text);
+    fn a_record_with_anything_in_it_is_an_error_or_a_record(bytes in replaced()) {
+        read(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_as_a_record_are_an_error(bytes in bytes()) {
+        prop_assert!(read(&bytes).is_none());
+        let _ = document::read_engine(&bytes, "m", Path::new("x"));
+    }
+
+    #[test]
+    fn names_of_machines_are_safe_as_paths_and_hosts(text in cases::texts(0..12), name in cases::of("aZ09.-", 0..80)) {
+        for text in [text, name] {
+            let good = (1..=63).contains(&text.len())
+                && !text.starts_with(['.', '-'])
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
+            prop_assert_eq!(check_name(&text).is_ok(), good);
+        }
+    }
+
+    #[test]
+    fn names_of_certificates_read_back(text in cases::texts(0..12), address in any::<std::net::IpAddr>()) {
+        for text in [text, address.to_string()] {
+            let Ok(sans) = Sans::parse([&text]) else { continue };
+            let shown: Vec<String> = sans.iter().map(ToString::to_string).collect();
+            prop_assert_eq!(shown.len(), 1);
+            prop_assert_eq!(Sans::parse(&shown).unwrap(), sans);
+        }
+        prop_assert!(Sans::parse([address.to_string()]).is_ok());
+    }
+
+    #[test]
+    fn recipients_of_a_share_never_panic(text in cases::text(), middle in cases::of("AaBMIGbQxyz019+/=\n", 0..40), kind in 0..3_usize) {
+        let kind = ["PUBLIC KEY", "CERTIFICATE REQUEST", "PRIVATE KEY"][kind];
+        for text in [text.as_str(), &format!("-----BEGIN {kind}-----\n{middle}\n-----END {kind}-----\n{text}")] {
+            prop_assert!(Recipient::parse(text).is_err());
         }
     }
 }

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+#[path = "../lab/transcript.rs"]
+mod transcript;
+
 pub struct User {
     home: TempDir,
 }
@@ -50,6 +53,7 @@ impl User {
     pub fn run_in(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Answer {
         let mut command = self.command(arguments);
         let output = command.envs(variables.iter().copied()).output().unwrap();
+        transcript::keep(&output.stdout, &output.stderr);
         // The store's place differs from run to run.
         let text = |bytes| {
             let text = String::from_utf8(bytes).unwrap();

@@ -86,6 +86,7 @@ async fn a_torn_client_pair_is_issued_anew() {
     let world = World::new();
     world.core().create(options("one")).await.unwrap();
     let directory = world.store().certs_directory();
+    world.spoil();
     // As after a crash between the two writes of a renewal.
     std::fs::copy(directory.join("ca-key.pem"), directory.join("key.pem")).unwrap();
     world.core().create(none("two", "tcp://127.0.0.1:1")).await.unwrap();

@@ -144,6 +144,7 @@ async fn files_that_others_can_read() {
     let core = world.core();
     core.create(bare("m")).await.unwrap();
     let store = world.store();
+    world.spoil();
     for (path, mode) in [
         (store.machine_file("m", "id_ed25519"), 0o640),
         (store.certs_directory().join("ca-key.pem"), 0o604),
@@ -206,6 +207,7 @@ async fn a_lost_or_foreign_ca_key() {
     let core = world.core();
     core.create(bare("m")).await.unwrap();
     let path = world.store().certs_directory().join("ca-key.pem");
+    world.spoil();
     std::fs::copy(world.store().certs_directory().join("key.pem"), &path).unwrap();
     chmod(&path, 0o600);
     let words = ["CA: ca.pem and ca-key.pem", "do not belong together", "from one backup"];

@@ -63,7 +63,7 @@ async fn what_cannot_be_asked_now_undoes_nothing() {
     std::fs::remove_file(&key).unwrap();
     let refused = world.core().create(options("m")).await.unwrap_err();
     assert_eq!((refused.kind(), world.account.held().len()), (Kind::Store, 3));
-    std::fs::write(&key, kept).unwrap();
+    world.store().write(&key, &kept).unwrap();
     world.core().create(options("m")).await.unwrap();
     assert_eq!((world.record("m").phase, world.account.held().len()), (Phase::Ready, 3));
 }

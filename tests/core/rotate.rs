@@ -62,12 +62,12 @@ async fn a_repeat_ends_what_was_interrupted() {
         let path = |name: &str| store.certs_directory().join(name);
         let (old, key) = (read(&path(file::CA_CERT)), read(&path(file::CA_KEY)));
         let steps: [&dyn Fn(); 4] = [
-            &|| std::fs::write(path(file::OLD_CA_KEY), &key).unwrap(),
+            &|| store.write(&path(file::OLD_CA_KEY), key.as_bytes()).unwrap(),
             &|| std::fs::write(path(file::OLD_CA_CERT), &old).unwrap(),
             &|| std::fs::remove_file(path(file::CA_CERT)).unwrap(),
             &|| {
                 let new = certs::new_ca("another", OffsetDateTime::now_utc()).unwrap();
-                std::fs::write(path(file::CA_KEY), new.key_pem.as_bytes()).unwrap();
+                store.write(&path(file::CA_KEY), new.key_pem.as_bytes()).unwrap();
             },
         ];
         steps.iter().take(writes).for_each(|step| step());
@@ -91,7 +91,7 @@ async fn one_that_has_run_out_is_replaced_by_the_next_command() {
     let ca = certs::new_ca("store", then).unwrap();
     let path = |name: &str| store.certs_directory().join(name);
     std::fs::write(path(file::CA_CERT), &ca.cert_pem).unwrap();
-    std::fs::write(path(file::CA_KEY), ca.key_pem.as_bytes()).unwrap();
+    store.write(&path(file::CA_KEY), ca.key_pem.as_bytes()).unwrap();
     world.core().create(options("one")).await.unwrap();
     assert_whole(&store, &ca.cert_pem, false);
 }

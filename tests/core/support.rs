@@ -63,6 +63,11 @@ impl World {
         Store::at(self.directory.path().join("store"))
     }
 
+    /// Tells the scan of `tests/run` that secrets will be where rmachine does not put them.
+    pub fn spoil(&self) {
+        std::fs::write(self.directory.path().join("spoiled-on-purpose"), "by a test\n").unwrap();
+    }
+
     /// A program run: a new core on the same store and account.
     pub fn core(&self) -> Core {
         self.core_with(Capabilities { ssh: false, engine: false, power: true, ingress: true })

@@ -168,7 +168,9 @@ fn typed_access_keys() {
     .ok();
     let file = store.root().join("machines/typed/credentials.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let found = run(std::process::Command::new("grep").args(["-rlF", &secret]).arg(store.root()));
+    let mut grep = std::process::Command::new("sh");
+    grep.args(["-c", r#"printf %s "$KEY" | grep -rlF -f - "$1""#, "sh"]).arg(store.root()).env("KEY", &secret);
+    let found = run(&mut grep);
     assert_eq!(found.ok(), file.to_str().unwrap());
     assert_eq!(bare(&["status", "typed"]).ok(), "Running");
     bare(&["rm", "-y", "typed"]).ok();

@@ -12,6 +12,9 @@ use serde_json::Value;
 /// The image with an engine in it.
 pub const PREBAKED: &str = "rmachine-lab-debian-13-docker";
 
+#[path = "../lab/transcript.rs"]
+mod transcript;
+
 #[path = "../lab/client.rs"]
 mod client;
 #[allow(unused_imports, reason = "each of the test targets uses some")]
@@ -27,6 +30,7 @@ pub struct Done {
 
 impl Done {
     fn of(what: &str, output: &Output) -> Self {
+        transcript::keep(&output.stdout, &output.stderr);
         let done = Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -61,10 +65,31 @@ impl Done {
 /// Runs a command to its end.
 #[track_caller]
 pub fn run(command: &mut Command) -> Done {
-    let words: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
-    let what = format!("{} {}", command.get_program().to_string_lossy(), words.join(" "));
+    let what = format!("{} {}", command.get_program().to_string_lossy(), shown(command));
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{what}: {e}"));
     Done::of(&what, &output)
+}
+
+/// A command's words, without the secrets that a test types: its output is no place for them.
+fn shown(command: &Command) -> String {
+    const SECRET: [&str; 5] = [
+        "--amazonec2-access-key",
+        "--amazonec2-secret-key",
+        "--amazonec2-session-token",
+        "--engine-env",
+        "--engine-opt",
+    ];
+    let mut words = Vec::new();
+    let mut is_secret = false;
+    for word in command.get_args().map(|a| a.to_string_lossy()) {
+        words.push(match word.split_once('=') {
+            _ if is_secret => "...".to_owned(),
+            Some((flag, _)) if SECRET.contains(&flag) => format!("{flag}=..."),
+            _ => word.clone().into_owned(),
+        });
+        is_secret = SECRET.contains(&&*word);
+    }
+    words.join(" ")
 }
 
 /// The rmachine under test.

@@ -24,6 +24,9 @@ use tempfile::TempDir;
 
 use crate::{child, host::Host};
 
+#[path = "../lab/transcript.rs"]
+mod transcript;
+
 /// How many children run at once.
 const AT_ONCE: usize = 4;
 /// No command takes longer, not on a busy computer either.
@@ -232,9 +235,9 @@ impl World {
 }
 
 /// A directory in memory where there is one: what a killed process wrote is there with or without a disk, and its
-/// thousands of syncs take minutes on one.
+/// thousands of syncs take minutes on one. `tests/run` has a directory of its own there.
 fn directory() -> TempDir {
-    let memory = Path::new("/dev/shm");
+    let memory = std::env::var_os("RMACHINE_MEMORY").map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
@@ -249,6 +252,7 @@ pub fn finish(mut child: Child) -> Ran {
         thread::sleep(Duration::from_millis(2));
     }
     let output = child.wait_with_output().unwrap();
+    transcript::keep(&output.stdout, &output.stderr);
     Ran { status: output.status, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 

@@ -10,6 +10,9 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
+#[path = "../lab/transcript.rs"]
+mod transcript;
+
 /// How often a watched condition is looked at.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -150,6 +153,7 @@ impl Running {
             reader.join().unwrap();
         }
         let stderr = self.said().join("\n");
+        transcript::keep(&[], stderr.as_bytes());
         eprintln!("$ {}  -> {code:?}\n{stderr}", self.what);
         Ended { code, stderr }
     }

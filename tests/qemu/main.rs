@@ -20,6 +20,9 @@ use std::{
     sync::Mutex,
 };
 
+#[path = "../lab/transcript.rs"]
+mod transcript;
+
 /// Emulated machines one at a time: two cores run one.
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -128,6 +131,7 @@ fn succeed(command: &mut Command) -> String {
     let what = format!("{} {}", command.get_program().to_string_lossy(), words.join(" "));
     let begun = std::time::Instant::now();
     let output = command.output().unwrap_or_else(|e| panic!("{what}: {e}"));
+    transcript::keep(&output.stdout, &output.stderr);
     let (said, talk) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     eprintln!("$ {what}  -> {} after {:.1} s\n{said}{talk}", output.status, begun.elapsed().as_secs_f32());
     assert!(output.status.success(), "{what}: {}\n{talk}", output.status);

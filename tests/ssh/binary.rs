@@ -6,7 +6,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use super::sshd::{Sshd, user};
+use super::{
+    sshd::{Sshd, user},
+    transcript::Said as _,
+};
 
 /// A machine `m` of the driver `generic`, without an engine, behind an sshd of its own.
 pub struct Machine {
@@ -36,7 +39,7 @@ impl Machine {
     }
 
     fn create_on(machine: Self) -> Self {
-        let created = machine.create(&["--generic-ssh-host-key", &machine.sshd.first_host_key()]).output().unwrap();
+        let created = machine.create(&["--generic-ssh-host-key", &machine.sshd.first_host_key()]).said();
         assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
         machine
     }
@@ -71,7 +74,7 @@ impl Machine {
     }
 
     fn ssh(&self, arguments: &[&str]) -> Output {
-        self.command(&["ssh", "m"]).args(arguments).output().unwrap()
+        self.command(&["ssh", "m"]).args(arguments).said()
     }
 }
 
@@ -177,21 +180,21 @@ fn a_host_that_is_gone_is_said_in_one_error_line() {
 #[test]
 fn a_create_trusts_no_host_that_nobody_vouches_for() {
     let machine = Machine::bare();
-    let output = machine.create(&[]).output().unwrap();
+    let output = machine.create(&[]).said();
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(7), "{stderr}");
     assert!(stderr.contains("Error: the key of host 127.0.0.1 is not known"), "{stderr}");
     assert!(stderr.contains("--generic-ssh-host-key"), "{stderr}");
-    let listed = machine.command(&["ls", "-q"]).output().unwrap();
+    let listed = machine.command(&["ls", "-q"]).said();
     assert_eq!(text(&listed.stdout), "", "a refused create leaves no record");
 
     let other = super::sshd::keygen(&machine.sshd.path(""), "other", &["-t", "ed25519"]);
-    let output = machine.create(&["--generic-ssh-host-key", &super::sshd::public(&other)]).output().unwrap();
+    let output = machine.create(&["--generic-ssh-host-key", &super::sshd::public(&other)]).said();
     assert_eq!(output.status.code(), Some(7));
     assert!(text(&output.stderr).contains("is not the one that is known"), "{}", text(&output.stderr));
     assert!(!machine.sshd.log().contains("userauth-request"), "nothing was sent");
 
-    let output = machine.create(&["--generic-ssh-host-key", "ssh-nonsense"]).output().unwrap();
+    let output = machine.create(&["--generic-ssh-host-key", "ssh-nonsense"]).said();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 
     // The user's known_hosts vouches.
@@ -199,7 +202,7 @@ fn a_create_trusts_no_host_that_nobody_vouches_for() {
     std::fs::create_dir_all(&home).unwrap();
     let line = format!("[127.0.0.1]:{} {}\n", machine.sshd.port, machine.sshd.first_host_key());
     std::fs::write(home.join("known_hosts"), line).unwrap();
-    let output = machine.create(&[]).output().unwrap();
+    let output = machine.create(&[]).said();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&machine.ssh(&["echo ok"]).stdout), "ok\n");
 }

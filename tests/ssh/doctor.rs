@@ -1,10 +1,10 @@
 //! `rmachine doctor` of a host that answers over SSH, and of one that does not.
 
-use super::{binary::Machine, sshd::keygen};
+use super::{binary::Machine, sshd::keygen, transcript::Said as _};
 
 /// Exit code, and the lines of the area machines with what mends them.
 fn doctor(machine: &Machine) -> (Option<i32>, String) {
-    let output = machine.command(&["doctor", "--timeout", "5"]).output().unwrap();
+    let output = machine.command(&["doctor", "--timeout", "5"]).said();
     let text = String::from_utf8(output.stdout).unwrap();
     let from = text.lines().skip_while(|line| !line.contains(" machines "));
     let lines = from.take_while(|line| !line.contains(" checks: "));

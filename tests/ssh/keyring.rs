@@ -17,6 +17,7 @@ use super::{
     binary::Machine,
     login::target,
     sshd::{GUARD, Sshd, keygen},
+    transcript::Said as _,
 };
 
 /// An ssh-agent of its own; ended when dropped.
@@ -184,15 +185,14 @@ fn the_program_asks_by_askpass_and_takes_the_agent() {
     let key = machine.sshd.path("login");
     lock(&key, "RFC4716");
     let trust = ["--generic-ssh-host-key", &machine.sshd.first_host_key()];
-    let refused = machine.create(&trust).env_remove("SSH_AUTH_SOCK").output().unwrap();
+    let refused = machine.create(&trust).env_remove("SSH_AUTH_SOCK").said();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("ssh-add"), "{said}");
 
     let askpass = machine.sshd.path("askpass");
     std::fs::write(&askpass, "#!/bin/sh\necho \"$1\" >>\"$0.asked\"\necho 'a passphrase'\n").unwrap();
     std::fs::set_permissions(&askpass, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    let made =
-        machine.create(&trust).env("SSH_ASKPASS", &askpass).env("SSH_ASKPASS_REQUIRE", "force").output().unwrap();
+    let made = machine.create(&trust).env("SSH_ASKPASS", &askpass).env("SSH_ASKPASS_REQUIRE", "force").said();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let asked = std::fs::read_to_string(machine.sshd.path("askpass.asked")).unwrap();
     assert_eq!(asked.lines().count(), 1, "{asked}");
@@ -206,6 +206,6 @@ fn the_program_asks_by_askpass_and_takes_the_agent() {
         .env("SSH_ASKPASS_REQUIRE", "force")
         .status();
     assert!(loaded.unwrap().success());
-    let output = machine.command(&["ssh", "m", "echo in"]).env("SSH_AUTH_SOCK", &agent.socket).output().unwrap();
+    let output = machine.command(&["ssh", "m", "echo in"]).env("SSH_AUTH_SOCK", &agent.socket).said();
     assert_eq!(output.stdout, b"in\n", "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -11,5 +11,7 @@ mod login;
 mod route;
 mod sshd;
 mod terminal;
+#[path = "../lab/transcript.rs"]
+mod transcript;
 mod trust;
 mod waiting;

@@ -9,6 +9,7 @@ use super::{
     binary::Machine,
     login::target,
     sshd::{GUARD, Sshd, free_port, keygen, public, user},
+    transcript::Said as _,
 };
 
 fn logins(sshd: &Sshd) -> usize {
@@ -151,20 +152,20 @@ fn the_program_goes_through_the_gate_and_tells_ssh_how() {
     let (hop, trust) = (format!("{}@127.0.0.1:{}", user(), gate.port), machine.sshd.first_host_key());
     let flags = ["--generic-ssh-host-key", &trust, "--ssh-proxy-jump", &hop];
 
-    let refused = machine.create(&flags).output().unwrap();
+    let refused = machine.create(&flags).said();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("the jump host 127.0.0.1 does not let us through"), "{said}");
     assert!(said.contains("known_hosts"), "{said}");
 
     let known = format!("[127.0.0.1]:{} {}\n", gate.port, gate.first_host_key());
     std::fs::write(ssh_directory.join("known_hosts"), known).unwrap();
-    let made = machine.create(&flags).output().unwrap();
+    let made = machine.create(&flags).said();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let output = machine.command(&["ssh", "m", "echo in"]).output().unwrap();
+    let output = machine.command(&["ssh", "m", "echo in"]).said();
     assert_eq!(output.stdout, b"in\n", "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(logins(&gate), 2);
 
-    let config = machine.command(&["ssh-config", "m"]).output().unwrap();
+    let config = machine.command(&["ssh-config", "m"]).said();
     let config = String::from_utf8(config.stdout).unwrap();
     assert!(config.contains(&format!("\n  ProxyJump {hop}\n")), "{config}");
 
@@ -175,12 +176,12 @@ fn the_program_goes_through_the_gate_and_tells_ssh_how() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(logins(&gate), 2);
-    let config = String::from_utf8(machine.command(&["ssh-config", "m"]).output().unwrap().stdout).unwrap();
+    let config = String::from_utf8(machine.command(&["ssh-config", "m"]).said().stdout).unwrap();
     assert!(config.contains("\n  ProxyCommand bash -c ") && !config.contains("ProxyJump"), "{config}");
-    let output = machine.command(&["provision", "--ssh-direct", "m"]).output().unwrap();
+    let output = machine.command(&["provision", "--ssh-direct", "m"]).said();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let config = String::from_utf8(machine.command(&["ssh-config", "m"]).output().unwrap().stdout).unwrap();
+    let config = String::from_utf8(machine.command(&["ssh-config", "m"]).said().stdout).unwrap();
     assert!(!config.contains("Proxy"), "{config}");
-    let output = machine.command(&["provision", "--ssh-proxy-jump", "gate,-oProxyCommand=x", "m"]).output().unwrap();
+    let output = machine.command(&["provision", "--ssh-proxy-jump", "gate,-oProxyCommand=x", "m"]).said();
     assert!(String::from_utf8_lossy(&output.stderr).contains("is no jump host"), "{output:?}");
 }

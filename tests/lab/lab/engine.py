@@ -14,7 +14,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import cache, images
+from . import cache, handover, images
 
 SLOTS = 8  # engines that keep their images between labs; a further lab imports its own
 
@@ -72,7 +72,9 @@ class Engine:
 
     def clear(self) -> None:
         """Removes all containers with their volumes."""
-        if stale := self.call("ps", "-aq", check=False).stdout.split():
+        if stale := self.call("ps", "-a", "--format", "{{.Names}}", check=False).stdout.split():
+            for name in stale:
+                handover.keep(self, name)
             self.call("rm", "-fv", *stale, check=False)
 
     def call(self, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from . import handover
 from .agent import AGENT
 from .cache import say
 from .engine import Engine
@@ -113,6 +114,8 @@ class Hosts:
         seed = self.state / "seed" / id
         seed.mkdir(parents=True)
         (seed / "meta-data").write_text(json.dumps({"instance-id": id, "local-hostname": hostname, "public-keys": keys}))
+        # As secret as on EC2: the host's root reads it, and whoever may ask the account.
+        (seed / "user-data").touch(mode=0o600)
         (seed / "user-data").write_bytes(user_data or b"")
         (seed / "vendor-data").write_text("")
         # `sudo: false` takes back what Debian's own configuration grants.
@@ -172,6 +175,7 @@ class Hosts:
             self.publish()
         if host:
             host.ours = True
+            handover.keep(self.engine, host.id)
             self.engine.call("rm", "-fv", host.id, check=False)
             self.network.release(host.private)
             shutil.rmtree(self.state / "seed" / id, ignore_errors=True)
