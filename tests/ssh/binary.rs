@@ -26,6 +26,23 @@ impl Machine {
         Self { sshd: Sshd::start(), store: tempfile::tempdir().unwrap() }
     }
 
+    /// One behind this sshd.
+    pub fn behind(sshd: Sshd) -> Self {
+        let machine = Self { sshd, store: tempfile::tempdir().unwrap() };
+        machine.add("m", &machine.sshd);
+        machine
+    }
+
+    /// Another machine in the same store.
+    pub fn add(&self, name: &str, sshd: &Sshd) {
+        let (port, key, host_key) = (sshd.port.to_string(), sshd.path("login"), sshd.first_host_key());
+        let mut command = self.command(&["create", "-d", "generic", "--engine-source", "none"]);
+        command.args(["--generic-ip-address", "127.0.0.1", "--generic-ssh-port", &port, "--generic-ssh-user", &user()]);
+        command.arg("--generic-ssh-key").arg(key).args(["--generic-ssh-host-key", &host_key, name]);
+        let created = command.output().unwrap();
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    }
+
     /// The user's home directory.
     pub fn home(&self) -> &std::path::Path {
         self.store.path()
