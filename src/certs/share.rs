@@ -110,7 +110,8 @@ pub fn share(to: &Recipient, id: &str, now: OffsetDateTime, life: Duration) -> R
     leaf.is_ca = IsCa::ExplicitNoCa;
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let until = leaf.not_after;
+    // A certificate knows whole seconds.
+    let until = leaf.not_after.truncate_to_second();
     let cert_pem = leaf.signed_by(to, &issuer).map_err(Error::Issue)?.pem();
     Ok(Shared { ca_pem, cert_pem, until })
 }
@@ -134,6 +135,7 @@ mod tests {
             assert!(crate::certs::key_matches(&shared.cert_pem, &key.serialize_pem()).unwrap());
             let info = inspect(&shared.cert_pem).unwrap();
             assert!(!info.is_ca && info.not_after - now <= Duration::hours(8));
+            assert_eq!(info.not_after, shared.until, "it is over when the engine says so");
             authorities.push(shared.ca_pem);
         }
         assert_ne!(authorities[0], authorities[1]);

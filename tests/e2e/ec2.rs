@@ -169,7 +169,7 @@ fn typed_access_keys() {
     let file = store.root().join("machines/typed/credentials.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let mut grep = std::process::Command::new("sh");
-    grep.args(["-c", r#"printf %s "$KEY" | grep -rlF -f - "$1""#, "sh"]).arg(store.root()).env("KEY", &secret);
+    grep.args(["-c", r#"printf %s "$AWS_SECRET_ACCESS_KEY" | grep -rlF -f - "$1""#, "sh"]).arg(store.root());
     let found = run(&mut grep);
     assert_eq!(found.ok(), file.to_str().unwrap());
     assert_eq!(bare(&["status", "typed"]).ok(), "Running");
