@@ -1,5 +1,6 @@
 //! The command line: arguments → one call of the core → print. One file a command.
 
+mod active;
 mod adopt;
 mod allow;
 mod config;
@@ -13,6 +14,7 @@ mod inspect;
 mod ip;
 mod kill;
 mod ls;
+mod mount;
 mod names;
 mod parcel;
 mod passphrase;
@@ -22,6 +24,7 @@ mod regenerate_certs;
 mod restart;
 mod rm;
 mod rotate_ca;
+mod scp;
 mod share;
 mod ssh;
 mod ssh_config;
@@ -83,6 +86,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Active(active::Args),
     Adopt(adopt::Args),
     Allow(allow::Args),
     Config(config::Args),
@@ -94,12 +98,14 @@ enum Command {
     Ip(ip::Args),
     Kill(kill::Args),
     Ls(ls::Args),
+    Mount(mount::Args),
     Protect(protect::Args),
     Provision(provision::Args),
     RegenerateCerts(regenerate_certs::Args),
     Restart(restart::Args),
     Rm(rm::Args),
     RotateCa(rotate_ca::Args),
+    Scp(scp::Args),
     Share(share::Args),
     Ssh(ssh::Args),
     SshConfig(ssh_config::Args),
@@ -138,8 +144,21 @@ impl Context {
 
     /// Runs asynchronous work that undoes what it did: Ctrl-C asks it to, a second one ends the process.
     fn run_undoing<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_heeding(
+            "Interrupted: removing what was made (press Ctrl-C again to leave at once and keep the record)",
+            work,
+        )
+    }
+
+    /// The same for work that has little to undo.
+    fn run_to_end<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_heeding("Interrupted: removing what is not whole (press Ctrl-C again to leave at once)", work)
+    }
+
+    fn run_heeding<T>(&self, said: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.block_on(async {
-            let watch = tokio::spawn(watch_twice(Signals::catch(), self.core.interrupt.clone(), self.terminal.clone()));
+            let (interrupt, terminal) = (self.core.interrupt.clone(), self.terminal.clone());
+            let watch = tokio::spawn(watch_twice(Signals::catch(), interrupt, terminal, said));
             let result = work.await;
             watch.abort();
             result
@@ -186,9 +205,14 @@ impl Signals {
     }
 }
 
-async fn watch_twice(mut signals: Signals, interrupt: crate::machine::Interrupt, terminal: Arc<ui::Terminal>) {
+async fn watch_twice(
+    mut signals: Signals,
+    interrupt: crate::machine::Interrupt,
+    terminal: Arc<ui::Terminal>,
+    said: &'static str,
+) {
     signals.next().await;
-    terminal.say("Interrupted: removing what was made (press Ctrl-C again to leave at once and keep the record)");
+    terminal.say(said);
     interrupt.raise();
     signals.next().await;
     terminal.finish();
@@ -248,6 +272,7 @@ pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
 fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
     let given = |name: &str| matches.subcommand_matches(name).cloned().unwrap_or_default();
     match command {
+        Command::Active(args) => active::run(context, &args)?,
         Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
         Command::Allow(args) => allow::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,
@@ -259,12 +284,14 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Ip(args) => ip::run(context, &args)?,
         Command::Kill(args) => kill::run(context, &args)?,
         Command::Ls(args) => ls::run(context, &args)?,
+        Command::Mount(args) => mount::run(context, args)?,
         Command::Protect(args) => protect::run(context, &args)?,
         Command::Provision(args) => provision::run(context, &args)?,
         Command::RegenerateCerts(args) => regenerate_certs::run(context, &args)?,
         Command::Restart(args) => restart::run(context, &args)?,
         Command::Rm(args) => rm::run(context, &args)?,
         Command::RotateCa(args) => rotate_ca::run(context, &args)?,
+        Command::Scp(args) => scp::run(context, &args)?,
         Command::Share(args) => share::run(context, &args)?,
         Command::Ssh(args) => return ssh::run(context, &args),
         Command::SshConfig(args) => ssh_config::run(context, &args)?,

@@ -86,6 +86,27 @@ impl Core {
 }
 
 impl Core {
+    /// The machine whose URL `docker_host` is, by the records; `named` decides between several of one URL. A machine that
+    /// is stopped is none, as in docker-machine.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when the store does not read; a damaged record is passed over.
+    pub fn active(&self, docker_host: &str, named: &str) -> Result<Option<String>> {
+        if docker_host.is_empty() {
+            return Ok(None);
+        }
+        let is_active = |name: &String| {
+            self.store.load(name).is_ok_and(|record| {
+                record.power != Power::Stopped
+                    && record.url().is_some_and(|url| url == docker_host.trim_end_matches('/'))
+            })
+        };
+        let mut names: Vec<String> = self.store.names()?.into_iter().filter(is_active).collect();
+        let first = names.iter().position(|name| name == named).unwrap_or_default();
+        Ok((first < names.len()).then(|| names.swap_remove(first)))
+    }
+
     /// Whether `allow` could change who reaches machine `name`.
     fn has_firewall(&self, name: &str) -> bool {
         let driver = self.store.load(name).ok().and_then(|record| self.driver(&record).ok().cloned());

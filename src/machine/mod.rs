@@ -8,6 +8,7 @@ mod adopt;
 mod allow;
 mod authority;
 mod certificates;
+mod copy;
 mod create;
 mod doctor;
 mod expiry;
@@ -15,6 +16,7 @@ mod gc;
 mod interrupt;
 mod journal;
 mod list;
+mod mount;
 mod power;
 mod protect;
 mod provision;
@@ -25,6 +27,7 @@ mod route;
 mod share;
 mod shell;
 mod ssh_config;
+mod stock;
 mod talk;
 mod tunnel;
 
@@ -41,12 +44,14 @@ pub use self::{
     access::{Access, program_probes},
     adopt::AdoptOptions,
     certificates::{Regenerate, Regenerated},
+    copy::{Copied, CopyOptions, amount},
     create::{CreateOptions, Created},
     doctor::{Area, Checked},
     expiry::Expiry,
     gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
     interrupt::Interrupt,
     list::{Filter, Listed, Status},
+    mount::MountOptions,
     remove::RemoveMode,
     rotate::Rotate,
     route::SshRoute,

@@ -25,13 +25,25 @@ impl Core {
     ///
     /// [`Kind::Conflict`] when it is not usable, [`Kind::Ssh`] when it does not answer.
     pub async fn ssh(&self, name: &str) -> Result<Session> {
+        self.ssh_as(name, None).await
+    }
+
+    /// The same as another user of it than the one that rmachine logs in as.
+    pub(super) async fn ssh_as(&self, name: &str, user: Option<&str>) -> Result<Session> {
         let record = self.store.load(name)?;
         self.require_ssh(&record)?;
         if record.instance.is_none() {
             self.require_ready(&record)?;
         }
-        let target = self.target(&record)?;
+        let mut target = self.target(&record)?;
+        if let Some(user) = user {
+            user.clone_into(&mut target.user);
+        }
         let session = self.connect(&record, &target, CONNECT).await?;
+        // What follows is done as the machine's own user.
+        if target.user != record.ssh.user {
+            return Ok(session);
+        }
         // The first login after the create: the seed is not trusted any more.
         if record.phase == Phase::Ready && record.ssh.host_keys.len() > 1 {
             let _lock = self.lock(name).await?;

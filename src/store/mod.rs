@@ -55,6 +55,8 @@ pub mod file {
     pub const SHARES: &str = "shares.json";
     /// The pinned host keys for the stock ssh, as `ssh-config` wrote them.
     pub const KNOWN_HOSTS: &str = "known_hosts";
+    /// How the stock ssh logs in, for rsync and sshfs.
+    pub const SSH_CONFIG: &str = "ssh_config";
     /// The tunnel that runs: id of its process's run, written by it.
     pub const TUNNEL: &str = "tunnel";
     /// What the tunnel that runs in the background says.
