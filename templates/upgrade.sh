@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings the engine to the newest version of the packages that it came from. As root; KEY=VALUE lines on stdout:
-#   sh -s look   reads the package lists; answers version=, containers= and a change=PACKAGE OLD NEW for each that has a newer one
-#   sh -s do     installs them, and restarts an engine that its packages have left running as it was
+#   sh -s look     reads the package lists; answers version=, containers= and a change=PACKAGE OLD NEW for each that has a newer one
+#   sh -s install  installs them, and restarts an engine that its packages have left running as it was
 # Ends with end=yes, or failed=MESSAGE.
 set -eu
 
@@ -56,7 +56,7 @@ look_deb() {
     done
 }
 
-rpm_version() { rpm -q --qf '%{EVR}\n' "$1" 2>/dev/null || :; }
+rpm_version() { if rpm -q "$1" >/dev/null 2>&1; then rpm -q --qf '%{EVR}\n' "$1"; fi; }
 
 look_dnf() {
     code=0
@@ -119,7 +119,7 @@ main() {
     fi
     if [ "$SOURCE" = url ]; then
         # The script has been run again.
-        if [ "$1" = do ]; then renew; fi
+        if [ "$1" = install ]; then renew; fi
         out end yes
         return 0
     fi
@@ -136,20 +136,20 @@ main() {
     [ -n "$package" ] || fail "$dockerd is of no package, so there is no newer one to be had"
     packages=
     for name in $(family); do
-        case $kind in deb) have=$(deb_version "$name") ;; *) have=$(rpm -q "$name" >/dev/null 2>&1 && echo yes || :) ;; esac
+        case $kind in deb) have=$(deb_version "$name") ;; *) have=$(rpm_version "$name") ;; esac
         [ -z "$have" ] || packages="$packages $name"
     done
     case "$1:$kind" in
         look:*) "look_$kind" ;;
-        do:deb)
+        install:deb)
             # shellcheck disable=SC2086
             apt install --only-upgrade $packages || fail "apt-get cannot upgrade$packages"
             renew ;;
-        do:dnf)
+        install:dnf)
             # shellcheck disable=SC2086
             dnf -q -y upgrade $packages || fail "dnf cannot upgrade$packages"
             renew ;;
-        do:zypper)
+        install:zypper)
             upgrade_zypper || fail "zypper cannot upgrade$packages"
             renew ;;
     esac

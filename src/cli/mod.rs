@@ -34,6 +34,7 @@ mod stop;
 mod tunnel;
 pub mod ui;
 mod unshare;
+mod upgrade;
 mod url;
 mod usage;
 mod version;
@@ -114,6 +115,7 @@ enum Command {
     Stop(stop::Args),
     Tunnel(tunnel::Args),
     Unshare(unshare::Args),
+    Upgrade(upgrade::Args),
     Url(url::Args),
     Version(version::Args),
 }
@@ -300,6 +302,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Stop(args) => stop::run(context, &args)?,
         Command::Tunnel(args) => tunnel::run(context, &args)?,
         Command::Unshare(args) => unshare::run(context, &args)?,
+        Command::Upgrade(args) => upgrade::run(context, &args)?,
         Command::Url(args) => url::run(context, &args)?,
         Command::Version(args) => version::run(context, &args)?,
     }

@@ -30,6 +30,7 @@ mod ssh_config;
 mod stock;
 mod talk;
 mod tunnel;
+mod upgrade;
 
 use std::{
     collections::HashMap,
@@ -57,6 +58,7 @@ pub use self::{
     route::SshRoute,
     share::{Given, Share, ShareState},
     talk::{Ask, Quiet, Talk},
+    upgrade::Upgraded,
 };
 use crate::{
     drivers::Drivers,

@@ -11,11 +11,12 @@ use super::{
     binary::Machine,
     scp::{Pair, noise, write},
     sshd::Sshd,
+    transcript::Said as _,
 };
 
 /// `rmachine` with this PATH.
 fn with_path(pair: &Pair, path: &Path, arguments: &[&str]) -> Output {
-    pair.machine.command(arguments).env("PATH", path).current_dir(pair.here("")).output().unwrap()
+    pair.machine.command(arguments).env("PATH", path).current_dir(pair.here("")).said()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -65,7 +66,7 @@ fn delta_logs_in_with_the_machines_key_to_the_pinned_host_only() {
     let mut pair = Pair::new();
     write(&pair.here("a"), b"a", 0o644, 1);
     let place = format!("m:{}", pair.there("a").display());
-    let config = pair.machine.home().join("store/machines/m/ssh_config");
+    let config = pair.machine.machine_directory().join("ssh_config");
     pair.ok(&["-qd", "a", &place]);
     assert_eq!(fs::metadata(&config).unwrap().mode() & 0o777, 0o600);
     assert!(fs::read_to_string(config).unwrap().contains("StrictHostKeyChecking yes"));
@@ -118,7 +119,7 @@ fn mount_calls_a_stub_of_sshfs_with_the_pinned_key_and_nothing_is_really_mounted
     let stub = "for word; do echo \"<$word>\"; done >&2; echo data";
     let bin = programs(&pair, &["ssh"], &[("sshfs", stub), ("fusermount3", stub)]);
     let output = with_path(&pair, &bin, &["mount", "me@m:/srv/a b", "--", "-dir"]);
-    let config = pair.machine.home().join("store/machines/m/ssh_config");
+    let config = pair.machine.machine_directory().join("ssh_config");
     let expected = format!(
         "<-F>\n<{}>\n<-o>\n<ServerAliveInterval=15>\n<-o>\n<ServerAliveCountMax=3>\n<me@m:/srv/a b>\n<./-dir>\ndata\n",
         config.display()
@@ -189,7 +190,7 @@ fn a_real_mount_where_there_is_fuse() {
     write(&pair.there("a"), b"over there", 0o644, 1);
     fs::create_dir(pair.here("d")).unwrap();
     let place = format!("m:{}", pair.there("").display());
-    let output = pair.machine.command(&["mount", &place, "d"]).current_dir(pair.here("")).output().unwrap();
+    let output = pair.machine.command(&["mount", &place, "d"]).current_dir(pair.here("")).said();
     if !output.status.success() && text(&output.stderr).contains("Operation not permitted") {
         eprintln!("NOT TESTED: this container may not mount: {}", text(&output.stderr));
         return;
@@ -199,9 +200,9 @@ fn a_real_mount_where_there_is_fuse() {
     fs::write(pair.here("d/b"), b"from here").unwrap();
     assert_eq!(fs::read(pair.there("b")).unwrap(), b"from here");
     let mut unmount = pair.machine.command(&["mount", "-u", &place, "d"]);
-    let output = unmount.current_dir(pair.here("")).output().unwrap();
+    let output = unmount.current_dir(pair.here("")).said();
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(fs::read_dir(pair.here("d")).unwrap().count(), 0);
-    let mounted = Command::new("grep").arg("-c").arg(pair.here("d")).arg("/proc/mounts").output().unwrap();
+    let mounted = Command::new("grep").arg("-c").arg(pair.here("d")).arg("/proc/mounts").said();
     assert_eq!(text(&mounted.stdout), "0\n");
 }
