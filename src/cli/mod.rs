@@ -3,6 +3,7 @@
 mod active;
 mod adopt;
 mod allow;
+mod completion;
 mod config;
 mod create;
 mod doctor;
@@ -14,6 +15,7 @@ mod inspect;
 mod ip;
 mod kill;
 mod ls;
+mod man;
 mod mount;
 mod names;
 mod parcel;
@@ -39,7 +41,13 @@ mod url;
 mod usage;
 mod version;
 
-use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -90,6 +98,7 @@ enum Command {
     Active(active::Args),
     Adopt(adopt::Args),
     Allow(allow::Args),
+    Completion(completion::Args),
     Config(config::Args),
     Create(create::Args),
     Doctor(doctor::Args),
@@ -99,6 +108,7 @@ enum Command {
     Ip(ip::Args),
     Kill(kill::Args),
     Ls(ls::Args),
+    Man(man::Args),
     Mount(mount::Args),
     Protect(protect::Args),
     Provision(provision::Args),
@@ -230,6 +240,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// [`main`] with other drivers; for tests and for programs that bring their own.
 pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
+    if let Some(code) = completion::answer(&drivers, &arguments) {
+        return code;
+    }
     let command = command(&drivers, &arguments);
     let terminal = ui::Terminal::of_process();
     let parsed = command
@@ -241,11 +254,8 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
         Err(error) => return usage::answer(&error, &command, &arguments, &terminal),
     };
     start_log(cli.debug);
-    let program = arguments
-        .first()
-        .and_then(|path| PathBuf::from(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()))
-        .unwrap_or_else(|| "rmachine".to_owned());
-    let result = store_root(&cli, &program).and_then(|root| {
+    let program = program_name(&arguments);
+    let result = store_root(cli.storage_path.as_deref(), &program).and_then(|root| {
         let core = Core::new(Store::at(root), drivers, terminal.clone());
         let context = Context { core, terminal: terminal.clone(), program };
         dispatch(&context, cli.command, &matches)
@@ -259,10 +269,18 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
     }
 }
 
+/// The name the program was called by.
+fn program_name(arguments: &[OsString]) -> String {
+    let stem = arguments.first().and_then(|path| Path::new(path).file_stem());
+    stem.map_or_else(|| "rmachine".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
 /// The whole command with the flags of every driver; only those of the chosen one are shown.
 pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
-    let chosen = flags::chosen_driver(arguments);
-    let chosen = chosen.as_deref();
+    with_flags_of(drivers, flags::chosen_driver(arguments).as_deref())
+}
+
+fn with_flags_of(drivers: &Drivers, chosen: Option<&str>) -> clap::Command {
     let connecting = |command| flags::add(command, drivers, chosen, flags::Which::Connecting);
     Cli::command()
         .args_override_self(true)
@@ -277,6 +295,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Active(args) => active::run(context, &args)?,
         Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
         Command::Allow(args) => allow::run(context, &args)?,
+        Command::Completion(args) => completion::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,
         Command::Create(args) => create::run(context, args, &given("create"))?,
         Command::Doctor(args) => doctor::run(context, &args)?,
@@ -286,6 +305,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Ip(args) => ip::run(context, &args)?,
         Command::Kill(args) => kill::run(context, &args)?,
         Command::Ls(args) => ls::run(context, &args)?,
+        Command::Man(args) => man::run(context, &args)?,
         Command::Mount(args) => mount::run(context, args)?,
         Command::Protect(args) => protect::run(context, &args)?,
         Command::Provision(args) => provision::run(context, &args)?,
@@ -311,8 +331,8 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
 
 /// Where the store is: the flag, the environment, docker-machine's place under its name, else the
 /// platform's data directory.
-fn store_root(cli: &Cli, program: &str) -> Result<PathBuf> {
-    if let Some(path) = cli.storage_path.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+fn store_root(given: Option<&Path>, program: &str) -> Result<PathBuf> {
+    if let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) {
         return std::path::absolute(path)
             .map_err(|e| Error::usage(format!("invalid --storage-path {}", path.display())).source(e));
     }
