@@ -10,6 +10,7 @@ mod repository;
 mod spec;
 mod template;
 mod unit;
+mod upgrade;
 mod userdata;
 mod web;
 
@@ -24,6 +25,7 @@ pub use self::{
     error::Error,
     host::{HostFacts, authorize_key, boot_id, generate_host_key, install_host_key, probe, reboot},
     spec::{EngineSource, EngineSpec},
+    upgrade::{Candidate, Change, find_upgrade, upgrade},
     userdata::{BootSpec, user_data},
 };
 use crate::ssh::{Session, Stream};
@@ -244,3 +246,5 @@ async fn as_root(session: &Session, facts: &HostFacts, script: &str) -> Result<A
 mod install_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod upgrade_tests;

@@ -59,12 +59,15 @@ pub(super) fn chosen_driver(arguments: &[OsString]) -> Option<String> {
     found.or_else(|| std::env::var("MACHINE_DRIVER").ok()).filter(|name| !name.is_empty())
 }
 
+/// Stands for a driver where the flags of every one are shown.
+pub(super) const EVERY: &str = "*";
+
 /// Adds the flags of every driver to `command`; those of others than `chosen` are hidden.
 pub(super) fn add(mut command: clap::Command, drivers: &Drivers, chosen: Option<&str>, which: Which) -> clap::Command {
     for driver in drivers.iter() {
         let info = driver.info();
         for flag in info.flags.iter().filter(|flag| which.admits(flag)) {
-            command = command.arg(argument(flag, info.name, chosen == Some(info.name)));
+            command = command.arg(argument(flag, info.name, chosen == Some(info.name) || chosen == Some(EVERY)));
         }
     }
     command

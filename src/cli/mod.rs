@@ -4,6 +4,7 @@ mod active;
 mod adopt;
 mod allow;
 mod compat;
+mod completion;
 mod config;
 mod create;
 pub mod dialect;
@@ -17,6 +18,7 @@ mod inspect;
 mod ip;
 mod kill;
 mod ls;
+mod man;
 mod mount;
 mod names;
 mod parcel;
@@ -38,11 +40,18 @@ mod swarm;
 mod tunnel;
 pub mod ui;
 mod unshare;
+mod upgrade;
 mod url;
 mod usage;
 mod version;
 
-use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -107,6 +116,7 @@ enum Command {
     Adopt(adopt::Args),
     Allow(allow::Args),
     Compat(compat::Args),
+    Completion(completion::Args),
     Config(config::Args),
     Create(Box<create::Args>),
     Doctor(doctor::Args),
@@ -116,6 +126,7 @@ enum Command {
     Ip(ip::Args),
     Kill(kill::Args),
     Ls(ls::Args),
+    Man(man::Args),
     Mount(mount::Args),
     Protect(protect::Args),
     Provision(provision::Args),
@@ -132,6 +143,7 @@ enum Command {
     Stop(stop::Args),
     Tunnel(tunnel::Args),
     Unshare(unshare::Args),
+    Upgrade(upgrade::Args),
     Url(url::Args),
     Version(version::Args),
 }
@@ -247,6 +259,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// [`main`] with other drivers; for tests and for programs that bring their own.
 pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
+    if let Some(code) = completion::answer(&drivers, &arguments) {
+        return code;
+    }
     let program = dialect::program_name(&arguments);
     let dialect = Dialect::of(&program);
     let command = command(&drivers, &arguments);
@@ -265,7 +280,7 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
         Err(error) => return usage::answer(&error, &command, &arguments, &terminal),
     };
     start_log(cli.debug);
-    let result = store_root(&cli, dialect).and_then(|root| {
+    let result = store_root(cli.storage_path.as_deref(), dialect).and_then(|root| {
         let core = Core::new(Store::at(root).with_tls(tls_paths(&cli)?), drivers, terminal.clone());
         let context = Context { core, terminal: terminal.clone(), program, dialect };
         dispatch(&context, cli.command, &matches)
@@ -282,8 +297,10 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
 
 /// The whole command with the flags of every driver; only those of the chosen one are shown.
 pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
-    let chosen = flags::chosen_driver(arguments);
-    let chosen = chosen.as_deref();
+    with_flags_of(drivers, flags::chosen_driver(arguments).as_deref())
+}
+
+fn with_flags_of(drivers: &Drivers, chosen: Option<&str>) -> clap::Command {
     let connecting = |command| flags::add(command, drivers, chosen, flags::Which::Connecting);
     Cli::command()
         .args_override_self(true)
@@ -306,6 +323,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
         Command::Allow(args) => allow::run(context, &args)?,
         Command::Compat(args) => compat::run(context, &args)?,
+        Command::Completion(args) => completion::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,
         Command::Create(args) => create::run(context, *args, &given("create"))?,
         Command::Doctor(args) => doctor::run(context, &args)?,
@@ -315,6 +333,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Ip(args) => ip::run(context, &args)?,
         Command::Kill(args) => kill::run(context, &args)?,
         Command::Ls(args) => ls::run(context, &args)?,
+        Command::Man(args) => man::run(context, &args)?,
         Command::Mount(args) => mount::run(context, args)?,
         Command::Protect(args) => protect::run(context, &args)?,
         Command::Provision(args) => provision::run(context, &args)?,
@@ -331,6 +350,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Stop(args) => stop::run(context, &args)?,
         Command::Tunnel(args) => tunnel::run(context, &args)?,
         Command::Unshare(args) => unshare::run(context, &args)?,
+        Command::Upgrade(args) => upgrade::run(context, &args)?,
         Command::Url(args) => url::run(context, &args)?,
         Command::Version(args) => version::run(context, &args)?,
     }
@@ -353,8 +373,8 @@ fn tls_paths(cli: &Cli) -> Result<TlsPaths> {
 
 /// Where the store is: the flag, the environment, docker-machine's place under its name, else the
 /// platform's data directory.
-fn store_root(cli: &Cli, dialect: Dialect) -> Result<PathBuf> {
-    if let Some(path) = cli.storage_path.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+fn store_root(given: Option<&Path>, dialect: Dialect) -> Result<PathBuf> {
+    if let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) {
         return std::path::absolute(path)
             .map_err(|e| Error::usage(format!("invalid --storage-path {}", path.display())).source(e));
     }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, io::IsTerminal, time::Duration};
 
 use super::Context;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     machine::{CopyOptions, amount},
 };
 
@@ -25,7 +25,7 @@ Examples:
   rmachine scp -d -r site/ aws-test:/srv/site     only what differs, by rsync")]
 pub struct Args {
     /// From where, and last to where: [[USER@]MACHINE:]PATH
-    #[arg(value_name = "PLACE", num_args = 2.., required = true)]
+    #[arg(value_name = "PLACE", num_args = 1.., required = true)]
     places: Vec<OsString>,
     /// Copy directories, with all in them
     #[arg(short, long)]
@@ -41,6 +41,9 @@ pub struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let mut sources = args.places.clone();
     let destination = sources.pop().unwrap_or_default();
+    if sources.is_empty() {
+        return Err(Error::usage("the place to copy to is missing").hint("`.` is the directory that you are in"));
+    }
     let every = if std::io::stderr().is_terminal() { OFTEN } else { SELDOM };
     let progress = (!args.quiet).then_some(every);
     let options = CopyOptions { sources, destination, recursive: args.recursive, progress };

@@ -31,6 +31,7 @@ mod stock;
 mod swarm;
 mod talk;
 mod tunnel;
+mod upgrade;
 
 use std::{
     collections::HashMap,
@@ -58,6 +59,7 @@ pub use self::{
     route::SshRoute,
     share::{Given, Share, ShareState},
     talk::{Ask, Quiet, Talk},
+    upgrade::Upgraded,
 };
 use crate::{
     drivers::Drivers,

@@ -2,9 +2,11 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 33] = [
+    "active",
     "adopt",
     "allow",
+    "completion",
     "config",
     "create",
     "doctor",
@@ -14,12 +16,15 @@ const COMMANDS: [&str; 27] = [
     "ip",
     "kill",
     "ls",
+    "man",
+    "mount",
     "protect",
     "provision",
     "regenerate-certs",
     "restart",
     "rm",
     "rotate-ca",
+    "scp",
     "share",
     "ssh",
     "ssh-config",
@@ -28,6 +33,7 @@ const COMMANDS: [&str; 27] = [
     "stop",
     "tunnel",
     "unshare",
+    "upgrade",
     "url",
     "version",
 ];

@@ -41,7 +41,6 @@ fn errors_are_docker_machines_and_the_code_is_1() {
         ),
         (&["foo"], "docker-machine: 'foo' is not a docker-machine command. See 'docker-machine --help'."),
         (&["ls", "--foo"], "flag provided but not defined: -foo"),
-        (&["url", "a", "b"], "Error: Expected one machine name as an argument"),
         (&["env", "a", "b"], "Error: Expected one machine name as an argument"),
         (&["env", "-u", "one"], "Error: Expected no machine name when the -u flag is present"),
     ] {

@@ -58,7 +58,7 @@ impl Machine {
         let mut command = self.command(&["create", "-d", "generic", "--engine-source", "none"]);
         command.args(["--generic-ip-address", "127.0.0.1", "--generic-ssh-port", &port, "--generic-ssh-user", &user()]);
         command.arg("--generic-ssh-key").arg(key).args(["--generic-ssh-host-key", &host_key, name]);
-        let created = command.output().unwrap();
+        let created = command.said();
         assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
     }
 

@@ -15,6 +15,7 @@ use std::{
 use super::{
     binary::Machine,
     sshd::{Sshd, user},
+    transcript::Said as _,
 };
 
 /// A machine, its files (where relative paths begin), and a directory here.
@@ -42,7 +43,7 @@ impl Pair {
 
     /// `rmachine scp` in the directory here.
     pub fn scp(&self, arguments: &[impl AsRef<OsStr>]) -> Output {
-        self.machine.command(&["scp"]).args(arguments).current_dir(self.here.path()).output().unwrap()
+        self.machine.command(&["scp"]).args(arguments).current_dir(self.here.path()).said()
     }
 
     /// What it says when all goes well.
@@ -312,7 +313,7 @@ fn from_one_machine_to_another_through_here() {
 
     // Each sees its own key, and nothing of the other one.
     let fingerprint = |sshd: &Sshd| {
-        let shown = std::process::Command::new("ssh-keygen").arg("-lf").arg(sshd.path("login.pub")).output().unwrap();
+        let shown = std::process::Command::new("ssh-keygen").arg("-lf").arg(sshd.path("login.pub")).said();
         String::from_utf8(shown.stdout).unwrap().split_whitespace().nth(1).unwrap().to_owned()
     };
     for (one, another) in [(&pair.machine.sshd, &other), (&other, &pair.machine.sshd)] {

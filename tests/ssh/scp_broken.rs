@@ -12,6 +12,7 @@ use super::{
     binary::Machine,
     scp::{Pair, names, noise, write},
     sshd::{GUARD, Sshd},
+    transcript::{self, Said as _},
 };
 
 /// OpenSSH's SFTP server as a program.
@@ -82,7 +83,7 @@ fn a_full_disk_here_is_said_and_leaves_nothing() {
     let mut limited = Command::new("sh");
     pair.machine.environment(&mut limited).args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$@\"", "sh"]);
     limited.arg(scp.get_program()).args(scp.get_args()).current_dir(pair.here(""));
-    let output = limited.output().unwrap();
+    let output = limited.said();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.starts_with("Error: cannot write ./big\nCaused by: File too large"), "{said}");
@@ -104,6 +105,7 @@ fn ctrl_c_takes_back_what_is_not_whole() {
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
+    transcript::keep(&output.stdout, &output.stderr);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{said}");
     nothing_is_left(&pair.there(""));

@@ -15,10 +15,8 @@ use crate::{
     },
 };
 
-/// Exit codes of rsync(1) that it has when the host has no rsync: of its protocol, and of the host's shell.
-const NOT_THERE: [i32; 2] = [12, 127];
-/// Exit code of ssh(1) when it gets no session.
-const NO_SESSION: i32 = 255;
+/// Exit codes of rsync(1) when it does not get to the other one: of its protocol, of the host's shell, and of ssh.
+const NOT_REACHED: [i32; 3] = [12, 127, 255];
 
 impl Core {
     /// Copies by rsync, over the stock ssh with the machine's keys and pinned host key.
@@ -26,10 +24,10 @@ impl Core {
     /// # Errors
     ///
     /// [`Kind::Usage`] unless exactly one end is a machine; [`Kind::Failure`] when rsync is missing or fails,
-    /// [`Kind::Ssh`] when ssh gets no session.
+    /// [`Kind::Ssh`] when there is no session.
     pub async fn copy_delta(&self, options: &CopyOptions) -> Result<()> {
         let (sources, destination) = parse(options)?;
-        let machine = one_machine(&sources, &destination)?;
+        let (user, machine) = one_machine(&sources, &destination)?;
         let program = require(
             "rsync",
             "--delta",
@@ -40,40 +38,42 @@ impl Core {
         let mut arguments = flags(options, &config)?;
         arguments.extend(sources.iter().chain([&destination]).map(argument));
         let status = run(&program, &arguments).await?;
-        match status.code() {
-            Some(0) => Ok(()),
-            Some(NO_SESSION) => Err(Error::new(Kind::Ssh, format!("ssh gets no session on machine \"{machine}\""))
-                .hint(format!("`rmachine ssh {machine}` says more"))),
-            code => {
-                let error = Error::new(Kind::Failure, format!("rsync failed: {status}"));
-                Err(match code.is_some_and(|code| NOT_THERE.contains(&code)) {
-                    true => error.hint(format!(
-                        "the machine needs rsync as well: `rmachine ssh {machine} -- sudo apt-get install -y rsync`; or go without --delta"
-                    )),
-                    false => error,
-                })
-            }
+        if status.success() {
+            return Ok(());
         }
+        let error = Error::new(Kind::Failure, format!("rsync failed: {status}"));
+        if !status.code().is_some_and(|code| NOT_REACHED.contains(&code)) {
+            return Err(error);
+        }
+        // Why not: no session, or no rsync there.
+        let session = self.ssh_as(&machine, user.as_deref()).await?;
+        let found = session.run("command -v rsync", b"").await.map_err(Error::from)?;
+        session.close().await;
+        Err(match found.exit.is_success() {
+            true => error,
+            false => error.hint(format!(
+                "the machine needs rsync as well: `rmachine ssh {machine} -- sudo apt-get install -y rsync`; or go without --delta"
+            )),
+        })
     }
 }
 
-/// The machine of the one end that is on one.
-fn one_machine(sources: &[Place], destination: &Place) -> Result<String> {
-    let same = |place: &Place| match (place, &sources[0]) {
-        (Place::Here(_), Place::Here(_)) => true,
-        (Place::There { user, machine, .. }, Place::There { user: u, machine: m, .. }) => (user, machine) == (u, m),
-        _ => false,
+/// User and name of the machine of the one end that is on one.
+fn one_machine(sources: &[Place], destination: &Place) -> Result<(Option<String>, String)> {
+    let login = |place: &Place| match place {
+        Place::Here(_) => None,
+        Place::There { user, machine, .. } => Some((user.clone(), machine.clone())),
     };
-    match (sources[0].machine(), destination.machine()) {
-        (Some(_), Some(_)) => {
-            Err(Error::usage("--delta copies between this computer and a machine, not between two machines")
-                .hint("go without --delta, or through a directory of this computer"))
-        }
-        (Some(machine), None) | (None, Some(machine)) if sources.iter().all(same) => Ok(machine.to_owned()),
-        _ => {
-            Err(Error::usage("--delta takes its sources from one place")
-                .hint("copy those of each in a call of its own"))
-        }
+    let from = sources.first().and_then(login);
+    if sources.iter().any(|source| login(source) != from) {
+        return Err(
+            Error::usage("--delta takes its sources from one place").hint("copy those of each in a call of its own")
+        );
+    }
+    match (from, login(destination)) {
+        (Some(login), None) | (None, Some(login)) => Ok(login),
+        _ => Err(Error::usage("--delta copies between this computer and a machine, not between two machines")
+            .hint("go without --delta, or through a directory of this computer")),
     }
 }
 
@@ -142,8 +142,8 @@ mod tests {
         let machine = |sources: &[&str], destination: &str| {
             one_machine(&sources.iter().map(|text| place(text)).collect::<Vec<_>>(), &place(destination))
         };
-        assert_eq!(machine(&["a", "b"], "m:").unwrap(), "m");
-        assert_eq!(machine(&["m:a", "m:b"], ".").unwrap(), "m");
+        assert_eq!(machine(&["a", "b"], "m:").unwrap(), (None, "m".to_owned()));
+        assert_eq!(machine(&["me@m:a", "me@m:b"], ".").unwrap(), (Some("me".to_owned()), "m".to_owned()));
         for (sources, destination) in
             [(&["m:a"][..], "n:"), (&["m:a", "n:b"], "."), (&["m:a", "me@m:b"], "."), (&["a", "m:b"], "m:")]
         {
