@@ -217,7 +217,7 @@ impl Sftp {
     pub async fn expand(&self, path: &[u8]) -> Result<Vec<u8>, SftpError> {
         match path.strip_prefix(b"~") {
             // It begins in the home directory.
-            Some(b"") | Some(b"/") => Ok(b".".to_vec()),
+            Some(b"" | b"/") => Ok(b".".to_vec()),
             Some([b'/', rest @ ..]) => Ok(rest.to_vec()),
             _ if self.has(EXPAND_PATH) => {
                 let asked = self.ask(kind::EXTENDED, |p| p.string(EXPAND_PATH.as_bytes()).string(path)).await?;
