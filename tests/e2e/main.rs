@@ -15,5 +15,6 @@ mod share;
 mod short;
 mod support;
 mod tunnel;
+mod upgrade;
 mod userdata;
 mod walk;
