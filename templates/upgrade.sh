@@ -32,14 +32,17 @@ apt() {
         -o APT::Install-Recommends=false -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@"
 }
 
-# The lock of the package lists has no time-out of its own in apt.
+# The lock of the package lists has no time-out of its own in apt. A list that cannot be had is an error: it would hide
+# what is newer.
 apt_update() {
     tries=0
-    until apt update -o APT::Update::Error-Mode=any; do
+    until apt update -o APT::Update::Error-Mode=any >"$STATE/update.log" 2>&1; do
+        cat "$STATE/update.log"
         tries=$((tries + 1))
-        [ "$tries" -lt 5 ] || return 1
+        grep -q 'Could not get lock' "$STATE/update.log" && [ "$tries" -lt 200 ] || return 1
         sleep 3
     done
+    rm -f "$STATE/update.log"
 }
 
 deb_version() { dpkg-query -W -f '${db:Status-Status} ${Version}\n' "$1" 2>/dev/null | sed -n 's/^installed //p'; }

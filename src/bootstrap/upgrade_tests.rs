@@ -174,8 +174,12 @@ fn what_stands_in_the_way_is_said() {
     assert_eq!(host.run("install").get("failed"), Some("apt-get cannot upgrade docker.io"));
     assert!(!host.calls().contains("restart"), "{}", host.calls());
     host.write("refuse", "update");
-    host.program("bin/sleep", "");
     assert_eq!(host.run("look").get("failed"), Some("apt-get update failed"));
+
+    // Another apt-get is at the lists, and ends.
+    host.program("bin/sleep", "rm \"$ROOT/refuse\"\n");
+    host.program("bin/apt-get", &APT_GET.replace("E: refused", "E: Could not get lock /var/lib/apt/lists/lock"));
+    assert_eq!(changes(&host.run("look")).len(), 1);
 
     let host = Host::debian("", &[]);
     let said = host.run("look").text("failed");

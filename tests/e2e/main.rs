@@ -16,5 +16,6 @@ mod share;
 mod short;
 mod support;
 mod tunnel;
+mod upgrade;
 mod userdata;
 mod walk;
