@@ -2,10 +2,11 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 34] = [
     "active",
     "adopt",
     "allow",
+    "compat",
     "completion",
     "config",
     "create",

@@ -145,7 +145,7 @@ fn a_removal_that_the_cloud_refuses_is_no_success() {
     }
     // At the end of its patience the executor clears its own state; what is left then is not forgotten.
     account.fault(json!({ "action": "TerminateInstances", "error": "UnauthorizedOperation", "status": 403 }));
-    assert_eq!(executor.run(&["rm", "-f", "runner-a"]).code, Some(0));
+    assert_eq!(executor.run(&["rm", "-f", "runner-a"]).code, Some(1), "what may be left is no success");
     assert_eq!(executor.list(), Vec::<String>::new());
     account.calm();
     assert!(!account.left(&before).is_empty());
