@@ -6,9 +6,11 @@ mod config;
 mod create;
 mod doctor;
 mod env;
+mod export;
 mod flags;
 mod gc;
 mod holdings;
+mod import;
 mod inspect;
 mod ip;
 mod kill;
@@ -18,9 +20,11 @@ mod passphrase;
 mod protect;
 mod provision;
 mod regenerate_certs;
+mod rename;
 mod restart;
 mod rm;
 mod rotate_ca;
+mod secret_file;
 mod share;
 mod ssh;
 mod ssh_config;
@@ -88,7 +92,9 @@ enum Command {
     Create(create::Args),
     Doctor(doctor::Args),
     Env(env::Args),
+    Export(export::Args),
     Gc(gc::Args),
+    Import(import::Args),
     Inspect(inspect::Args),
     Ip(ip::Args),
     Kill(kill::Args),
@@ -96,6 +102,7 @@ enum Command {
     Protect(protect::Args),
     Provision(provision::Args),
     RegenerateCerts(regenerate_certs::Args),
+    Rename(rename::Args),
     Restart(restart::Args),
     Rm(rm::Args),
     RotateCa(rotate_ca::Args),
@@ -220,8 +227,8 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
         .unwrap_or_else(|| "rmachine".to_owned());
     let result = store_root(&cli, &program).and_then(|root| {
         let core = Core::new(Store::at(root), drivers, terminal.clone());
-        let context = Context { core, terminal: terminal.clone(), program };
-        dispatch(&context, cli.command, &matches)
+        let mut context = Context { core, terminal: terminal.clone(), program };
+        dispatch(&mut context, cli.command, &matches)
     });
     match result {
         Ok(code) => code,
@@ -244,7 +251,7 @@ pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
         .mut_subcommand("gc", connecting)
 }
 
-fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
+fn dispatch(context: &mut Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
     let given = |name: &str| matches.subcommand_matches(name).cloned().unwrap_or_default();
     match command {
         Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
@@ -253,7 +260,9 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Create(args) => create::run(context, args, &given("create"))?,
         Command::Doctor(args) => doctor::run(context, &args)?,
         Command::Env(args) => env::run(context, &args)?,
+        Command::Export(args) => export::run(context, &args)?,
         Command::Gc(args) => gc::run(context, &args, &given("gc"))?,
+        Command::Import(args) => import::run(context, &args)?,
         Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Ip(args) => ip::run(context, &args)?,
         Command::Kill(args) => kill::run(context, &args)?,
@@ -261,6 +270,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Protect(args) => protect::run(context, &args)?,
         Command::Provision(args) => provision::run(context, &args)?,
         Command::RegenerateCerts(args) => regenerate_certs::run(context, &args)?,
+        Command::Rename(args) => rename::run(context, &args)?,
         Command::Restart(args) => restart::run(context, &args)?,
         Command::Rm(args) => rm::run(context, &args)?,
         Command::RotateCa(args) => rotate_ca::run(context, &args)?,

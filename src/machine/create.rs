@@ -292,6 +292,8 @@ pub(super) fn fresh_record(
         ssh: SshRecord::default(),
         host: None,
         protected: false,
+        imported: false,
+        foreign: None,
     }
 }
 

@@ -19,8 +19,10 @@ pub const SECTION: &str = "Rmachine";
 ///
 /// When the record does not serialize.
 pub fn render(record: &Record, root: &Path, driver_fields: Map<String, Value>) -> serde_json::Result<Value> {
+    if let Some(foreign) = &record.foreign {
+        return around(record, root, foreign.document.clone());
+    }
     let machine = root.join("machines").join(&record.name);
-    let certs = root.join("certs");
     let key_path =
         if record.ssh.key_file.is_empty() { String::new() } else { display(&machine.join(&record.ssh.key_file)) };
     let mut driver = Map::new();
@@ -74,24 +76,54 @@ pub fn render(record: &Record, root: &Path, driver_fields: Map<String, Value>) -
                 "Env": null,
                 "IsExperimental": false,
             },
-            "AuthOptions": {
-                "CertDir": display(&certs),
-                "CaCertPath": display(&certs.join("ca.pem")),
-                "CaPrivateKeyPath": display(&certs.join("ca-key.pem")),
-                "CaCertRemotePath": "",
-                "ServerCertPath": display(&machine.join("server.pem")),
-                "ServerKeyPath": display(&machine.join("server-key.pem")),
-                "ClientKeyPath": display(&certs.join("key.pem")),
-                "ServerCertRemotePath": "",
-                "ServerKeyRemotePath": "",
-                "ClientCertPath": display(&certs.join("cert.pem")),
-                "ServerCertSANs": record.extra_sans,
-                "StorePath": display(&machine),
-            },
+            "AuthOptions": auth_options(record, root),
         },
         "Name": record.name,
         SECTION: serde_json::to_value(record)?,
     }))
+}
+
+fn auth_options(record: &Record, root: &Path) -> Value {
+    let (machine, certs) = (root.join("machines").join(&record.name), root.join("certs"));
+    json!({
+        "CertDir": display(&certs),
+        "CaCertPath": display(&certs.join("ca.pem")),
+        "CaPrivateKeyPath": display(&certs.join("ca-key.pem")),
+        "CaCertRemotePath": "",
+        "ServerCertPath": display(&machine.join("server.pem")),
+        "ServerKeyPath": display(&machine.join("server-key.pem")),
+        "ClientKeyPath": display(&certs.join("key.pem")),
+        "ServerCertRemotePath": "",
+        "ServerKeyRemotePath": "",
+        "ClientCertPath": display(&certs.join("cert.pem")),
+        "ServerCertSANs": record.extra_sans,
+        "StorePath": display(&machine),
+    })
+}
+
+/// docker-machine's own document with our section, and what of its fields we have changed: the address, and where it is
+/// another one, the place of its files. Everything else stays as docker-machine wrote it, so that it can read it.
+fn around(record: &Record, root: &Path, mut document: Map<String, Value>) -> serde_json::Result<Value> {
+    let machine = root.join("machines").join(&record.name);
+    if let Some(Value::Object(driver)) = document.get_mut("Driver") {
+        if let Some(address) = record.address() {
+            driver.insert("IPAddress".into(), json!(address));
+        }
+        driver.insert("MachineName".into(), json!(record.name));
+        driver.insert("StorePath".into(), json!(display(root)));
+        if !record.ssh.key_file.is_empty() {
+            driver.insert("SSHKeyPath".into(), json!(display(&machine.join(&record.ssh.key_file))));
+        }
+    }
+    if let Some(Value::Object(options)) = document.get_mut("HostOptions") {
+        let moved = options.get("AuthOptions").is_none_or(|auth| auth["StorePath"] != json!(display(&machine)));
+        if moved {
+            options.insert("AuthOptions".into(), auth_options(record, root));
+        }
+    }
+    document.insert("Name".into(), json!(record.name));
+    document.insert(SECTION.into(), serde_json::to_value(record)?);
+    Ok(Value::Object(document))
 }
 
 /// The text of [`render`]'s document.
@@ -106,7 +138,7 @@ fn display(path: &Path) -> String {
 }
 
 /// `KEY=VALUE` with the value hidden: engine options and variables may hold secrets.
-fn redacted(option: &str) -> String {
+pub(super) fn redacted(option: &str) -> String {
     match option.split_once('=') {
         Some((key, _)) => format!("{key}=<redacted>"),
         None => option.to_owned(),
@@ -114,7 +146,7 @@ fn redacted(option: &str) -> String {
 }
 
 /// A URL without the user and password in it.
-fn without_user(url: &str) -> String {
+pub(super) fn without_user(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
             let end = rest.find('/').unwrap_or(rest.len());

@@ -14,6 +14,9 @@ pub mod atomic;
 mod bytes;
 mod debris;
 mod document;
+mod legacy;
+mod legacy_engine;
+mod load;
 mod lock;
 mod name;
 mod phase;
@@ -29,9 +32,12 @@ use std::{
 use rmachine_provider_api::{Owner, Secrets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use self::bytes::{cannot, read_optional, to_json, unreadable};
 pub use self::{
+    legacy::Foreign,
+    legacy_engine::hide_secrets,
     lock::{Lock, LockError},
     name::check_name,
     phase::Phase,
@@ -40,7 +46,7 @@ pub use self::{
     tombs::Tombstone,
 };
 use crate::{
-    bootstrap::EngineSpec,
+    drivers::Drivers,
     error::{Error, Kind, Result},
 };
 
@@ -90,6 +96,8 @@ pub mod file {
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Those that read docker-machine's records.
+    drivers: Drivers,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,7 +110,13 @@ struct Identity {
 impl Store {
     /// The store at `root`.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), drivers: Drivers::of(Vec::new()) }
+    }
+
+    /// The same store, whose records of docker-machine are read by these drivers.
+    #[must_use]
+    pub fn with_drivers(self, drivers: &Drivers) -> Self {
+        Self { drivers: drivers.clone(), ..self }
     }
 
     /// The directory that holds it all.
@@ -189,73 +203,34 @@ impl Store {
         check_name(name).is_ok() && self.machine_directory(name).is_dir()
     }
 
-    /// Reads the record of machine `name`.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::NoSuchMachine`] with the near names, [`Kind::Store`] when it does not read or is newer than this program.
-    pub fn load(&self, name: &str) -> Result<Record> {
-        check_name(name).map_err(|_| self.no_such_machine(name))?;
-        self.load_from(name, &self.machine_directory(name))
-    }
-
-    /// Reads the record of machine `name` in `directory`.
-    fn load_from(&self, name: &str, directory: &Path) -> Result<Record> {
-        let path = directory.join(file::CONFIG);
-        let broken = |path: &Path, e: serde_json::Error| {
-            unreadable(path, e).hint(format!("`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record"))
-        };
-        let Some(bytes) = read_optional(&path)? else {
-            if self.exists(name) {
-                return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
-                    .hint(format!("`rmachine rm -f {name}` deletes what carries its tags and forgets it; `rmachine adopt` gives it a new record")));
-            }
-            return Err(self.no_such_machine(name));
-        };
-        let mut document: Value = serde_json::from_slice(&bytes).map_err(|e| broken(&path, e))?;
-        let Some(section) = document.get_mut(document::SECTION).map(Value::take) else {
-            return Err(made_by_docker_machine(name));
-        };
-        let version = section.get("Version").and_then(Value::as_u64).unwrap_or(0);
-        if version > u64::from(RECORD_VERSION) {
-            return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is from a newer rmachine"))
-                .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
-        }
-        let mut record: Record = serde_json::from_value(section).map_err(|e| broken(&path, e))?;
-        let engine = directory.join(file::ENGINE);
-        if let Some(bytes) = read_optional(&engine)? {
-            record.engine = serde_json::from_slice::<EngineSpec>(&bytes).map_err(|e| broken(&engine, e))?;
-        }
-        Ok(record)
-    }
-
-    /// Reads `config.json` of machine `name` as it stands.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::load`].
-    pub fn load_document(&self, name: &str) -> Result<Value> {
-        check_name(name).map_err(|_| self.no_such_machine(name))?;
-        let path = self.machine_file(name, file::CONFIG);
-        match read_optional(&path)? {
-            Some(bytes) => {
-                let document: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
-                // docker-machine keeps cloud keys in its documents.
-                let ours = document.get(document::SECTION).is_some();
-                if ours { Ok(document) } else { Err(made_by_docker_machine(name)) }
-            }
-            None => Err(self.no_such_machine(name)),
-        }
-    }
-
     /// Saves `record`; `driver_fields` are what docker-machine's driver keeps besides.
     ///
     /// # Errors
     ///
     /// [`Kind::Store`]; the old record is there then.
     pub fn save(&self, record: &Record, driver_fields: Map<String, Value>) -> Result<()> {
-        let bytes = document::bytes(record, &self.root, driver_fields)?;
+        let owned = self.take_over(record)?;
+        let bytes = document::bytes(owned.as_ref().unwrap_or(record), &self.root, driver_fields)?;
         self.write(&self.machine_file(&record.name, file::CONFIG), &bytes)
+    }
+
+    /// The text of `config.json` for `record`, as [`Store::save`] writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn encode(&self, record: &Record, driver_fields: Map<String, Value>) -> Result<Vec<u8>> {
+        document::bytes(record, &self.root, driver_fields)
+    }
+
+    /// Gives the directory of machine `old` the name `new`; the caller holds both locks and saves the record.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`]; it has the old name then.
+    pub fn rename(&self, old: &str, new: &str) -> Result<()> {
+        let (from, to) = (self.machine_directory(old), self.machine_directory(new));
+        atomic::move_directory(&from, &to).map_err(|e| cannot("rename", &from, e))
     }
 
     /// Takes the name of `record`: its directory appears with record, engine options and secrets in it, or not at
@@ -265,6 +240,21 @@ impl Store {
     ///
     /// [`Kind::Store`]; nothing is left then.
     pub fn reserve(&self, record: &Record, driver_fields: Map<String, Value>, secrets: &Secrets) -> Result<()> {
+        self.reserve_with(record, driver_fields, secrets, &[])
+    }
+
+    /// [`Store::reserve`] with other files of the machine, by their names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::reserve`].
+    pub fn reserve_with(
+        &self,
+        record: &Record,
+        driver_fields: Map<String, Value>,
+        secrets: &Secrets,
+        files: &[(String, Zeroizing<Vec<u8>>)],
+    ) -> Result<()> {
         let (name, target) = (&record.name, self.machine_directory(&record.name));
         let directory = debris::unfinished(&self.root, name);
         let fill = || {
@@ -273,6 +263,9 @@ impl Store {
             self.write(&directory.join(file::ENGINE), &to_json(&record.engine)?)?;
             if !secrets.0.is_empty() {
                 self.write(&directory.join(file::CREDENTIALS), &to_json(secrets)?)?;
+            }
+            for (name, content) in files {
+                self.write(&directory.join(name), content)?;
             }
             atomic::move_directory(&directory, &target).map_err(|e| cannot("make the directory", &target, e))
         };
@@ -289,27 +282,6 @@ impl Store {
             .prefix(atomic::TEMPORARY)
             .tempdir_in(&self.root)
             .map_err(|e| cannot("make a directory in", &self.root, e))
-    }
-
-    /// Saves the secrets of machine `name`; none removes nothing and writes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`].
-    pub fn save_secrets(&self, name: &str, secrets: &Secrets) -> Result<()> {
-        if secrets.0.is_empty() {
-            return Ok(());
-        }
-        self.write(&self.machine_file(name, file::CREDENTIALS), &to_json(secrets)?)
-    }
-
-    /// The secrets of machine `name`; empty when there are none.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`] when the file does not read.
-    pub fn load_secrets(&self, name: &str) -> Result<Secrets> {
-        tombs::read_secrets(&self.machine_directory(name))
     }
 
     /// Writes a private file (0600) under the store.
@@ -374,11 +346,6 @@ impl Store {
             None => error.hint("`rmachine ls` shows all machines, `rmachine create` makes one"),
         }
     }
-}
-
-fn made_by_docker_machine(name: &str) -> Error {
-    Error::new(Kind::Store, format!("machine \"{name}\" was made by docker-machine"))
-        .hint("this version reads its own records only; use docker-machine for this machine")
 }
 
 /// A random 128-bit id in hexadecimal.
