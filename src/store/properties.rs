@@ -21,9 +21,66 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// A document of version 3 as docker-machine may have written it, any of its fields missing, of another type or odd.
+fn foreign() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::{Value, json};
+    let odd = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+        Just(json!("198.51.100.7")),
+        Just(json!("../../x")),
+        prop::collection::vec("\\PC{0,12}", 0..3).prop_map(Value::from),
+        Just(json!({ "a": {} })),
+    ];
+    let driver = prop_oneof![Just("generic"), Just("none"), Just("virtualbox"), Just("")];
+    const FIELDS: [&str; 12] = [
+        "IPAddress",
+        "MachineName",
+        "SSHUser",
+        "SSHPort",
+        "SSHKeyPath",
+        "StorePath",
+        "URL",
+        "EnginePort",
+        "InstanceId",
+        "AccessKey",
+        "DockerPort",
+        "Region",
+    ];
+    const OPTIONS: [&str; 9] = [
+        "ArbitraryFlags",
+        "Env",
+        "Labels",
+        "InsecureRegistry",
+        "RegistryMirror",
+        "StorageDriver",
+        "InstallURL",
+        "Dns",
+        "LogLevel",
+    ];
+    let fields = prop::collection::vec((prop::sample::select(&FIELDS[..]), odd.clone()), 0..8);
+    let options = prop::collection::vec((prop::sample::select(&OPTIONS[..]), odd.clone()), 0..6);
+    let top = prop::collection::vec((prop::sample::select(&["Driver", "HostOptions", "Name"][..]), odd), 0..2);
+    (driver, fields, options, top, 2_u8..4).prop_map(|(driver, fields, options, top, version)| {
+        let object = |pairs: Vec<(&str, Value)>| pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Value>();
+        let mut document = json!({
+            "ConfigVersion": version, "DriverName": driver, "Driver": object(fields), "Name": "m",
+            "HostOptions": { "EngineOptions": object(options), "AuthOptions": { "ServerCertSANs": ["a b", "ok"] } },
+        });
+        top.into_iter().for_each(|(key, value)| document[key] = value);
+        document
+    })
+}
+
 fn store() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::at(directory.path());
+    let drivers: Vec<std::sync::Arc<dyn rmachine_provider_api::Driver>> = vec![
+        std::sync::Arc::new(rmachine_provider_generic::Generic),
+        std::sync::Arc::new(rmachine_provider_none::NoneDriver),
+    ];
+    let store = Store::at(directory.path()).with_drivers(&crate::drivers::Drivers::of(drivers));
     atomic::create_directory(&store.machine_directory("m")).unwrap();
     (directory, store)
 }
@@ -50,6 +107,23 @@ proptest! {
         STORE.with(|(_, store)| {
             if let Err(error) = load(store, &bytes) {
                 assert!(!error.to_string().is_empty() && error.exit_code() != std::process::ExitCode::SUCCESS);
+            }
+        });
+    }
+
+    #[test]
+    fn any_document_of_docker_machine_is_an_error_or_a_record(document in foreign()) {
+        thread_local!(static STORE: (tempfile::TempDir, Store) = store());
+        STORE.with(|(_, store)| {
+            match load(store, document.to_string().as_bytes()) {
+                Ok(record) => {
+                    let fields = serde_json::Map::new();
+                    let again = store.encode(&record, fields).unwrap();
+                    assert_eq!(load(store, &again).unwrap().token, record.token);
+                    let _ = (record.url(), record.endpoint(), record.published_address());
+                    store.load_document("m").unwrap();
+                }
+                Err(error) => assert!(!error.to_string().is_empty()),
             }
         });
     }

@@ -2,14 +2,16 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 30] = [
     "adopt",
     "allow",
     "config",
     "create",
     "doctor",
     "env",
+    "export",
     "gc",
+    "import",
     "inspect",
     "ip",
     "kill",
@@ -17,6 +19,7 @@ const COMMANDS: [&str; 27] = [
     "protect",
     "provision",
     "regenerate-certs",
+    "rename",
     "restart",
     "rm",
     "rotate-ca",

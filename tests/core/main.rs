@@ -3,16 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod access;
+mod archive;
 mod authority;
 mod create_faults;
+#[path = "../docker_machine/mod.rs"]
+mod docker_machine;
 mod doctor;
 mod gc;
+mod import;
 mod lifecycle;
 mod list;
 mod locks;
 mod memory;
 mod one_ca;
 mod refused;
+mod rename;
 mod resume;
 mod rotate;
 mod secrets;

@@ -5,9 +5,12 @@ mod adopt;
 mod certificates;
 mod clients;
 mod docker;
+#[path = "../docker_machine/mod.rs"]
+mod docker_machine;
 mod ec2;
 mod generic;
 mod hosts;
+mod import;
 mod middle;
 mod refused;
 mod share;
