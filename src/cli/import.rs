@@ -65,7 +65,7 @@ pub(super) fn run(context: &mut Context, args: &Args) -> Result<()> {
     }
     let source = match &args.source {
         Some(source) => source.clone(),
-        None => default_source()?,
+        None => default_source(context)?,
     };
     let report = if source.as_os_str() == "-" || source.is_file() {
         archive(context, args, &source)?
@@ -76,7 +76,8 @@ pub(super) fn run(context: &mut Context, args: &Args) -> Result<()> {
             (args.keep_owner, "--keep-owner"),
         ] {
             if given {
-                return Err(Error::usage(format!("{flag} is for archives, and {} is none", source.display())));
+                return Err(Error::usage(format!("{flag} is for archives, and {} is none", source.display()))
+                    .hint("an archive is a file that `rmachine export` made"));
             }
         }
         let source = std::path::absolute(&source)
@@ -92,9 +93,12 @@ pub(super) fn run(context: &mut Context, args: &Args) -> Result<()> {
     conclude(context, args, report)
 }
 
-fn default_source() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("MACHINE_STORAGE_PATH").filter(|path| !path.is_empty()) {
-        return Ok(path.into());
+fn default_source(context: &Context) -> Result<PathBuf> {
+    let named = std::env::var_os("MACHINE_STORAGE_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    // Where it names a store that is rmachine's already, it is not docker-machine's that is meant.
+    let is_ours = |path: &PathBuf| path.as_path() == context.core.store.root() && path.join("rmachine.json").exists();
+    if let Some(path) = named.filter(|path| !is_ours(path)) {
+        return Ok(path);
     }
     let dirs = directories::BaseDirs::new().ok_or_else(|| {
         Error::usage("there is no home directory to look for docker-machine's store in")

@@ -79,7 +79,7 @@ fn a_host_of_docker_machine_is_kept() {
 
     // Nobody vouches for its key yet.
     let unknown = store.rmachine(&["ssh", "kept", "id -un"]);
-    assert_eq!(unknown.code, 7);
+    assert_eq!(unknown.code, 255);
     assert!(unknown.stderr.contains("--trust-on-first-use --machine kept"), "{unknown:?}");
     let taken = store.rmachine(&["import", "--trust-on-first-use", "--machine", "kept", source]);
     assert!(taken.stderr.contains("trusted from here on") && taken.stdout.contains("already here"), "{taken:?}");
@@ -199,12 +199,15 @@ fn an_ec2_machine_of_docker_machine_is_kept_and_removed() {
     let key = Key::make(&store, "pair", "-t rsa -b 2048 -m PEM");
     let instance = ec2_instance(&key, "dm");
     let text = |field: &str| instance[field].as_str().unwrap().to_owned();
-    let fields = json!({
+    let mut fields = json!({
         "IPAddress": text("PublicIpAddress"), "SSHUser": "admin", "SSHPort": 22,
         "Id": "0123", "AccessKey": lab_variable("AWS_ACCESS_KEY_ID"), "SecretKey": lab_variable("AWS_SECRET_ACCESS_KEY"),
         "SessionToken": "", "Region": boto("ec2.meta.region_name"), "AMI": text("ImageId"), "SSHKeyID": 0,
         "ExistingKey": false, "KeyName": "dm-key", "InstanceId": text("InstanceId"), "InstanceType": "t3.micro",
-        "PrivateIPAddress": text("PrivateIpAddress"), "SecurityGroupId": "",
+        "PrivateIPAddress": text("PrivateIpAddress"),
+    });
+    let more = json!({
+        "SecurityGroupId": "",
         "SecurityGroupIds": [instance["SecurityGroups"][0]["GroupId"]], "SecurityGroupName": "",
         "SecurityGroupNames": ["docker-machine"], "SecurityGroupReadOnly": false, "OpenPorts": null, "Tags": "",
         "ReservationId": "", "DeviceName": "/dev/sda1", "RootSize": 16, "VolumeType": "gp2", "IamInstanceProfile": "",
@@ -214,6 +217,7 @@ fn an_ec2_machine_of_docker_machine_is_kept_and_removed() {
         "Endpoint": std::env::var("AWS_ENDPOINT_URL").or_else(|_| std::env::var("AWS_ENDPOINT")).unwrap_or_default(),
         "DisableSSL": false, "UserDataFile": "",
     });
+    more.as_object().unwrap().iter().for_each(|(key, value)| fields[key] = value.clone());
     let directory = theirs.add("dm", "amazonec2", &fields, &json!({}));
     std::fs::copy(&key.path, directory.join("id_rsa")).unwrap();
     let host = |command: &str| {

@@ -139,15 +139,19 @@ fn unreadable(error: &DecryptError) -> Error {
     match error {
         DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
             refused("the passphrase is wrong, or the archive was changed")
+                .hint("type it again, or copy the archive anew from where it was made")
         }
         DecryptError::NoMatchingKeys => refused("the archive is encrypted for another key")
             .hint("give the private key of one that it was exported for: --identity FILE"),
-        DecryptError::ExcessiveWork { .. } => refused("the archive asks for more work than any of rmachine's"),
-        DecryptError::InvalidHeader | DecryptError::UnknownFormat => {
+        DecryptError::ExcessiveWork { .. } => {
+            refused("the archive asks for more work than any of rmachine's").hint("export it anew")
+        }
+        // An early end is an I/O error there.
+        DecryptError::InvalidHeader | DecryptError::UnknownFormat | DecryptError::Io(_) => {
             Error::new(Kind::Store, "the file is no archive of rmachine's, or damaged")
                 .hint("`rmachine export NAME -o FILE` makes one; a directory is taken for docker-machine's store")
         }
-        other => Error::new(Kind::Store, "the archive cannot be read").source(other.to_string()),
+        other => Error::new(Kind::Store, "the archive cannot be read").source(other.to_string()).hint("export it anew"),
     }
 }
 

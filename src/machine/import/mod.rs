@@ -115,7 +115,7 @@ impl Core {
         let source = &options.source;
         if !source.join("machines").is_dir() {
             return Err(Error::usage(format!(
-                "{} is no store of docker-machine: it has no machines",
+                "{} is no store of docker-machine: there is no directory machines in it",
                 source.display()
             ))
             .hint("name it: `rmachine import DIR`; docker-machine's own place is ~/.docker/machine"));
@@ -167,6 +167,9 @@ impl Core {
         check_name(name)?;
         let record = setting.theirs.load(name)?;
         let of_ours = Error::new(Kind::Conflict, format!("machine \"{name}\" there is rmachine's own"));
+        if setting.in_place && !record.imported {
+            return Ok((record, Outcome::Present, Vec::new()));
+        }
         let Some(foreign) = record.foreign.clone() else {
             return Err(of_ours.hint(format!(
                 "`rmachine -s {} export {name} -o FILE`, then `rmachine import FILE`",
