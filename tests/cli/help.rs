@@ -2,7 +2,7 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 36] = [
     "active",
     "adopt",
     "allow",
@@ -11,7 +11,9 @@ const COMMANDS: [&str; 33] = [
     "create",
     "doctor",
     "env",
+    "export",
     "gc",
+    "import",
     "inspect",
     "ip",
     "kill",
@@ -21,6 +23,7 @@ const COMMANDS: [&str; 33] = [
     "protect",
     "provision",
     "regenerate-certs",
+    "rename",
     "restart",
     "rm",
     "rotate-ca",
