@@ -10,10 +10,12 @@ mod create;
 pub mod dialect;
 mod doctor;
 mod env;
+mod export;
 mod flags;
 mod gc;
 mod go_flags;
 mod holdings;
+mod import;
 mod inspect;
 mod ip;
 mod kill;
@@ -26,10 +28,12 @@ mod passphrase;
 mod protect;
 mod provision;
 mod regenerate_certs;
+mod rename;
 mod restart;
 mod rm;
 mod rotate_ca;
 mod scp;
+mod secret_file;
 mod share;
 mod ssh;
 mod ssh_config;
@@ -60,7 +64,7 @@ use self::dialect::Dialect;
 use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
-    machine::Core,
+    machine::{Core, FirstContact},
     store::{Store, TlsPaths},
 };
 
@@ -121,7 +125,9 @@ enum Command {
     Create(Box<create::Args>),
     Doctor(doctor::Args),
     Env(env::Args),
+    Export(export::Args),
     Gc(gc::Args),
+    Import(import::Args),
     Inspect(inspect::Args),
     Ip(ip::Args),
     Kill(kill::Args),
@@ -131,6 +137,7 @@ enum Command {
     Protect(protect::Args),
     Provision(provision::Args),
     RegenerateCerts(regenerate_certs::Args),
+    Rename(rename::Args),
     Restart(restart::Args),
     Rm(rm::Args),
     RotateCa(rotate_ca::Args),
@@ -281,9 +288,14 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
     };
     start_log(cli.debug);
     let result = store_root(cli.storage_path.as_deref(), dialect).and_then(|root| {
-        let core = Core::new(Store::at(root).with_tls(tls_paths(&cli)?), drivers, terminal.clone());
-        let context = Context { core, terminal: terminal.clone(), program, dialect };
-        dispatch(&context, cli.command, &matches)
+        let store = Store::at(root).with_tls(tls_paths(&cli)?);
+        let mut core = Core::new(store, drivers, terminal.clone());
+        if dialect.is_docker_machine() {
+            // It checked none; what is taken here is said, and refused when it changes.
+            core.first_contact = FirstContact::Take;
+        }
+        let mut context = Context { core, terminal: terminal.clone(), program, dialect };
+        dispatch(&mut context, cli.command, &matches)
     });
     match result {
         Ok(code) => code,
@@ -316,7 +328,7 @@ fn is_default(matches: &clap::ArgMatches) -> bool {
     ["name", "names"].iter().any(|id| source(id) == Some(clap::parser::ValueSource::DefaultValue))
 }
 
-fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
+fn dispatch(context: &mut Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
     let given = |name: &str| matches.subcommand_matches(name).cloned().unwrap_or_default();
     match command {
         Command::Active(args) => active::run(context, &args)?,
@@ -328,7 +340,9 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Create(args) => create::run(context, *args, &given("create"))?,
         Command::Doctor(args) => doctor::run(context, &args)?,
         Command::Env(args) => env::run(context, &args)?,
+        Command::Export(args) => export::run(context, &args)?,
         Command::Gc(args) => gc::run(context, &args, &given("gc"))?,
+        Command::Import(args) => import::run(context, &args)?,
         Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Ip(args) => ip::run(context, &args)?,
         Command::Kill(args) => kill::run(context, &args)?,
@@ -338,6 +352,7 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Protect(args) => protect::run(context, &args)?,
         Command::Provision(args) => provision::run(context, &args)?,
         Command::RegenerateCerts(args) => regenerate_certs::run(context, &args)?,
+        Command::Rename(args) => rename::run(context, &args)?,
         Command::Restart(args) => restart::run(context, &args)?,
         Command::Rm(args) => rm::run(context, &args)?,
         Command::RotateCa(args) => rotate_ca::run(context, &args)?,

@@ -64,6 +64,14 @@ impl Terminal {
             && answer.trim_start().to_ascii_lowercase().starts_with('y')
     }
 
+    /// Asks for something that is not shown while it is typed; `None` when nobody can answer, or gives up.
+    pub fn secret(&self, question: &str) -> Option<Zeroizing<String>> {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| passphrase::ask(question)),
+            None => passphrase::ask(question),
+        }
+    }
+
     /// Ends all progress lines; what follows is a result.
     pub fn finish(&self) {
         for voice in self.voices.lock().unwrap_or_else(PoisonError::into_inner).values() {
@@ -130,11 +138,7 @@ impl Talk for Terminal {
     }
 
     fn passphrase(&self, path: &Path) -> Option<Zeroizing<String>> {
-        let question = format!("Enter the passphrase of the key {}: ", path.display());
-        match &self.bars {
-            Some(bars) => bars.suspend(|| passphrase::ask(&question)),
-            None => passphrase::ask(&question),
-        }
+        self.secret(&format!("Enter the passphrase of the key {}: ", path.display()))
     }
 }
 
@@ -216,8 +220,17 @@ impl Out {
 ///
 /// When stdout cannot be written otherwise.
 pub fn print(data: &str) -> Result<()> {
+    print_bytes(data.as_bytes())
+}
+
+/// [`print`] of what is no text.
+///
+/// # Errors
+///
+/// As [`print`].
+pub fn print_bytes(data: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(data.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(data).and_then(|()| out.flush()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::new(crate::error::Kind::Failure, "cannot write to the standard output").source(e))
         }

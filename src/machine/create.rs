@@ -305,6 +305,9 @@ pub(super) fn fresh_record(
         ssh: SshRecord::default(),
         host: None,
         protected: false,
+        renamed: None,
+        imported: false,
+        foreign: None,
     }
 }
 

@@ -255,15 +255,17 @@ impl Core {
             Ok(record) => {
                 let url = record.url();
                 let expiry = self.expiry(&record);
+                let lacking = self.driver(&record).err();
                 Listed {
                     active: !docker_host.is_empty() && url.as_deref() == Some(docker_host),
                     driver: record.driver.clone(),
-                    state: recorded_state(&record),
+                    // Nobody can be asked but its engine.
+                    state: if lacking.is_some() { Status::Unreachable } else { recorded_state(&record) },
                     labels: record.engine.labels.clone(),
                     url,
                     docker: None,
                     cert_days: expiry.days,
-                    error: None,
+                    error: lacking.map(|_| format!("the driver \"{}\" is not here", record.driver)),
                     warning: expiry.urgent().map(str::to_owned),
                     record: Some(record),
                     name,
@@ -367,6 +369,8 @@ impl Core {
                 line.state = Status::Running;
                 line.docker = Some(format!("v{}", version.version));
             }
+            // Without its driver nothing says whether it should answer.
+            Err(_) if line.error.is_some() => {}
             Err(error) => line.error = Some(error.causes().into_iter().next().unwrap_or_else(|| error.to_string())),
         }
     }

@@ -295,6 +295,7 @@ impl Core {
     async fn apply_shares(&self, record: &mut Record, authority: &Authority) -> Result<()> {
         let notify = self.talk.about(&record.name);
         notify.progress("connecting");
+        self.meet(record, std::time::Duration::ZERO).await?;
         let target = self.target(record)?;
         let session = self.connect(record, &target, std::time::Duration::from_secs(15)).await?;
         self.settle_host_key(record, &session)?;

@@ -2,7 +2,7 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 37] = [
     "active",
     "adopt",
     "allow",
@@ -12,7 +12,9 @@ const COMMANDS: [&str; 34] = [
     "create",
     "doctor",
     "env",
+    "export",
     "gc",
+    "import",
     "inspect",
     "ip",
     "kill",
@@ -22,6 +24,7 @@ const COMMANDS: [&str; 34] = [
     "protect",
     "provision",
     "regenerate-certs",
+    "rename",
     "restart",
     "rm",
     "rotate-ca",

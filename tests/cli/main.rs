@@ -8,4 +8,5 @@ mod data;
 mod errors;
 mod flags;
 mod help;
+mod import;
 mod user;

@@ -5,10 +5,13 @@ mod adopt;
 mod certificates;
 mod clients;
 mod docker;
+#[path = "../docker_machine/mod.rs"]
+mod docker_machine;
 mod drop_in;
 mod ec2;
 mod generic;
 mod hosts;
+mod import;
 mod middle;
 mod refused;
 mod route;

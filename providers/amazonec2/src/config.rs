@@ -287,12 +287,16 @@ fn profile_region(profile: Option<&str>) -> Option<String> {
 }
 
 fn endpoint(values: &Values) -> Result<Option<String>> {
-    let Some(endpoint) = values.text("amazonec2-endpoint") else { return Ok(None) };
-    let scheme = if values.switch("amazonec2-insecure-transport") { "http" } else { "https" };
+    let plain = values.switch("amazonec2-insecure-transport");
+    values.text("amazonec2-endpoint").map(|endpoint| endpoint_url(endpoint, plain)).transpose()
+}
+
+pub(crate) fn endpoint_url(endpoint: &str, plain_http: bool) -> Result<String> {
+    let scheme = if plain_http { "http" } else { "https" };
     let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
-        Some(host) if !host.is_empty() && url.parse::<http::Uri>().is_ok() => Ok(Some(url)),
+        Some(host) if !host.is_empty() && url.parse::<http::Uri>().is_ok() => Ok(url),
         _ => Err(Error::invalid(format!("invalid endpoint {endpoint:?}")).hint("an endpoint is https://HOST[:PORT]")),
     }
 }
