@@ -7,6 +7,7 @@ mod completion;
 mod data;
 mod errors;
 mod flags;
+mod format;
 mod help;
 mod import;
 mod user;
