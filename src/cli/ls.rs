@@ -45,7 +45,10 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let filter = Filter::parse(&args.filter)?;
-    let format = args.format.as_deref().filter(|_| !args.quiet).map(Format::parse).transpose()?;
+    // docker-machine's own table, with its columns, where its callers count them.
+    let own = context.dialect.is_docker_machine().then_some("");
+    let format = args.format.as_deref().or(own).filter(|_| !args.quiet && !args.json);
+    let format = format.map(Format::parse).transpose()?;
     if args.quiet && !filter.needs_state() && args.filter.is_empty() {
         let mut names = context.core.store.names()?.join("\n");
         if !names.is_empty() {
