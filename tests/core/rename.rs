@@ -84,10 +84,17 @@ async fn a_rename_that_is_killed_leaves_one_name_and_a_repeat_goes_on() {
         world.core().rename("old", "new").await.unwrap();
         assert_eq!((world.store().names().unwrap(), shown(&world)), (vec!["new".to_owned()], vec!["new".to_owned()]));
     }
-    // Between the directory's rename and the record: the directory decides.
+    // Between the directory's rename and the record: the directory decides, where the record knew of that name.
     let world = World::new();
     world.core().create(options("old")).await.unwrap();
     let machines = world.store().root().join("machines");
+    std::fs::rename(machines.join("old"), machines.join("new")).unwrap();
+    assert_eq!(world.store().load("new").unwrap_err().kind(), Kind::Store, "another machine's record");
+    std::fs::rename(machines.join("new"), machines.join("old")).unwrap();
+    let mut record = world.record("old");
+    record.renamed = Some("new".to_owned());
+    world.store().save(&record, serde_json::Map::new()).unwrap();
+    world.core().access("old").unwrap();
     std::fs::rename(machines.join("old"), machines.join("new")).unwrap();
     assert_eq!(world.record("new").name, "new");
     world.core().access("new").unwrap();
