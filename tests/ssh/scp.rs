@@ -94,7 +94,7 @@ pub fn names(path: &Path) -> Vec<OsString> {
 
 /// Bytes without a short period.
 pub fn noise(length: usize) -> Vec<u8> {
-    (0..length / 4 + 1).flat_map(|n| (n as u32).wrapping_mul(2_654_435_761).to_be_bytes()).take(length).collect()
+    (0..u32::MAX).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).take(length).collect()
 }
 
 #[test]
@@ -144,6 +144,7 @@ fn permissions_are_no_more_than_read_write_and_run() {
 #[test]
 fn the_owner_stays_when_root_replaces_a_file() {
     if user() != "root" {
+        eprintln!("NOT TESTED: only root gives files away");
         return;
     }
     let pair = Pair::new();

@@ -48,11 +48,14 @@ pub struct Copied {
     pub bytes: u64,
 }
 
+/// A machine and the user to be there, where it is not its own.
+type Login = (String, Option<String>);
+
 /// The machines of one copy, each logged in to once.
 #[derive(Default)]
 struct Ends {
     sessions: Vec<Session>,
-    remotes: Vec<((String, Option<String>), Arc<Remote>)>,
+    remotes: Vec<(Login, Arc<Remote>)>,
 }
 
 impl Core {
@@ -64,13 +67,13 @@ impl Core {
     /// breaks, [`Kind::Failure`] when something cannot be read or written.
     pub async fn copy(&self, options: &CopyOptions) -> Result<Copied> {
         let mut ends = Ends::default();
-        let result = self.interrupt.or(Box::pin(self.copy_between(options, &mut ends))).await;
+        let mut result = self.interrupt.or(Box::pin(self.copy_between(options, &mut ends))).await;
         for (_, remote) in &ends.remotes {
-            let left = remote.unfinished().take();
-            if let Some(left) = left
-                && !matches!(tokio::time::timeout(SWEEP, remote.sftp.remove(&left)).await, Ok(Ok(())))
-            {
-                *remote.unfinished() = Some(left);
+            // Only an interrupt leaves it to us; an error has tried, and said so.
+            let left = remote.unfinished().take().filter(|_| self.interrupt.is_raised());
+            let Some(left) = left else { continue };
+            if !matches!(tokio::time::timeout(SWEEP, remote.sftp.remove(&left)).await, Ok(Ok(()))) {
+                result = result.map_err(|e| e.hint(left_behind(remote, &left)));
             }
         }
         ends.remotes.clear();
@@ -149,6 +152,11 @@ impl Core {
         };
         Ok((Side::There(remote), path))
     }
+}
+
+/// What to say of a part that could not be taken back.
+fn left_behind(remote: &Remote, path: &[u8]) -> String {
+    format!("the part that was copied is left on {} as {}", remote.machine, place::shown(path))
 }
 
 fn parse(options: &CopyOptions) -> Result<(Vec<Place>, Place)> {

@@ -228,7 +228,7 @@ pub(super) fn explain(verb: &str, side: &Side, path: &[u8], trouble: &Trouble) -
     };
     let left = remote.unfinished().clone();
     match left {
-        Some(left) => error.hint(format!("the part that was copied is left on {name} as {}", shown(&left))),
+        Some(left) => error.hint(super::left_behind(remote, &left)),
         None => error,
     }
 }
