@@ -175,6 +175,7 @@ async fn apply(
             key => tls.key_pem.trim_end(),
             daemon_json => files.daemon_json.as_str(),
             daemon_json_live => files.daemon_json_live.as_str(),
+            daemon_json_before => files.daemon_json_before.as_str(),
             drop_in => files.drop_in.as_str(),
             force => if force { "yes" } else { "no" },
             login_user => facts.login_user.as_str(),

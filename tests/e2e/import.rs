@@ -276,7 +276,13 @@ fn an_ec2_machine_of_docker_machine_is_kept_and_removed() {
     let dry = without(&["rm", "--dry-run", "www"]).ok();
     assert!(dry.contains(&text("InstanceId")) && dry.contains("dm-key"), "{dry}");
 
-    // Another account's credentials must not pass for a removal.
+    // Where neither the instance nor its VPC is known, as with the credentials of another account, nothing is removed.
+    let record = store.root().join("machines/www/config.json");
+    let whole = std::fs::read_to_string(&record).unwrap();
+    std::fs::write(&record, whole.replace("\"region\": \"us-east-1\"", "\"region\": \"eu-west-1\"")).unwrap();
+    let elsewhere = without(&["rm", "-y", "www"]).fails(6);
+    assert!(elsewhere.contains("find neither the instance nor vpc-"), "{elsewhere}");
+    std::fs::write(&record, whole).unwrap();
     without(&["rm", "-y", "www"]).ok();
     let mut left = resources();
     let group = format!("groups/{}", instance["SecurityGroups"][0]["GroupId"].as_str().unwrap());

@@ -137,7 +137,7 @@ impl Opener<'_> {
 fn unreadable(error: &DecryptError) -> Error {
     let refused = |text: &str| Error::new(Kind::Failure, text.to_owned());
     match error {
-        DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
+        DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::InvalidMac => {
             refused("the passphrase is wrong, or the archive was changed")
                 .hint("type it again, or copy the archive anew from where it was made")
         }
@@ -151,7 +151,6 @@ fn unreadable(error: &DecryptError) -> Error {
             Error::new(Kind::Store, "the file is no archive of rmachine's, or damaged")
                 .hint("`rmachine export NAME -o FILE` makes one; a directory is taken for docker-machine's store")
         }
-        other => Error::new(Kind::Store, "the archive cannot be read").source(other.to_string()).hint("export it anew"),
     }
 }
 
