@@ -1,6 +1,9 @@
 //! `ls` and `status`: the truth about many machines, asked once a provider, not once a machine.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures::stream::{self, StreamExt};
 use regex_lite::Regex;
@@ -102,6 +105,9 @@ pub struct Listed {
     pub cert_days: Option<i64>,
     /// Labels of the engine as asked for, `KEY=VALUE`.
     pub labels: Vec<String>,
+    /// How long it took until all of that was known.
+    #[serde(skip)]
+    pub response_time: Duration,
     /// What is said where nothing is wrong yet.
     #[serde(skip)]
     warning: Option<String>,
@@ -193,9 +199,14 @@ impl Core {
     ///
     /// As [`Core::list_recorded`]; what does not answer within `timeout` is a line that says so.
     pub async fn list(&self, filter: &Filter, timeout: Duration) -> Result<Vec<Listed>> {
+        let started = Instant::now();
         let mut lines = self.list_recorded(filter)?;
         self.observe_lines(&mut lines, timeout).await;
-        stream::iter(lines.iter_mut()).for_each_concurrent(AT_ONCE, |line| self.probe_engine(line, timeout)).await;
+        let probe = async |line: &mut Listed| {
+            self.probe_engine(line, timeout).await;
+            line.response_time = started.elapsed();
+        };
+        stream::iter(lines.iter_mut()).for_each_concurrent(AT_ONCE, probe).await;
         for line in &mut lines {
             // What has expired is why the engine refuses us.
             if line.error.is_none() || line.cert_days.is_some_and(|days| days < 0) {
@@ -243,6 +254,7 @@ impl Core {
                     labels: record.engine.labels.clone(),
                     url,
                     docker: None,
+                    response_time: Duration::ZERO,
                     cert_days: expiry.days,
                     error: None,
                     warning: expiry.urgent().map(str::to_owned),
@@ -260,6 +272,7 @@ impl Core {
                 cert_days: None,
                 error: Some(error.to_string()),
                 labels: Vec::new(),
+                response_time: Duration::ZERO,
                 warning: None,
                 record: None,
             },

@@ -5,5 +5,6 @@
 mod data;
 mod errors;
 mod flags;
+mod format;
 mod help;
 mod user;
