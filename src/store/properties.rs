@@ -194,8 +194,11 @@ fn read(bytes: &[u8]) -> Option<Record> {
             assert_eq!(record.name, "m");
             let written = document::bytes(&record, Path::new("/store"), Map::new()).unwrap();
             let mut again = ours(&written).unwrap();
-            // What was docker-machine's has a section of ours now.
-            again.foreign.clone_from(&record.foreign);
+            // What was docker-machine's has a section of ours now, and the engine's options in a file of their own.
+            if record.foreign.as_ref().is_some_and(|foreign| foreign.untouched) {
+                again.foreign.clone_from(&record.foreign);
+                again.engine.clone_from(&record.engine);
+            }
             // By all of its fields, those too that are not written.
             assert_eq!(format!("{again:?}"), format!("{record:?}"));
             let _ = (record.url(), record.published_address());
