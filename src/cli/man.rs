@@ -30,7 +30,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         return ui::print(&String::from_utf8_lossy(&page));
     };
     let shown = directory.display();
-    let count = command.get_subcommands().count() + 1;
+    let count = pages(&command);
     clap_mangen::generate_to(command, directory).map_err(|e| {
         Error::new(Kind::Failure, format!("cannot write the manual pages to {shown}"))
             .source(e)
@@ -38,4 +38,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     })?;
     context.terminal.say(&format!("{count} pages are in {shown}."));
     Ok(())
+}
+
+/// How many pages are made for `command`: one each for it and for all commands below.
+fn pages(command: &clap::Command) -> usize {
+    1 + command.get_subcommands().map(pages).sum::<usize>()
 }
