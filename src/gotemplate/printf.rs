@@ -72,7 +72,8 @@ impl Formatter<'_> {
             flags.width = self.number();
             self.good &= !(indexed && flags.width.is_some());
         }
-        if self.take('.') {
+        // A point at the very end is a verb.
+        if self.rest != "." && self.take('.') {
             self.good &= !indexed;
             indexed = self.index();
             if self.take('*') {
