@@ -129,11 +129,8 @@ impl Account {
     /// Puts a running instance in that is none of ours, as docker-machine made it.
     pub fn plant_instance(&self, id: &str, address: &str) {
         self.plant(ResourceKind::Instance, id);
-        self.change(|cloud| {
-            for held in cloud.held.iter_mut().filter(|h| h.resource.id == id) {
-                held.state = MachineState::Running;
-            }
-        });
+        let its = |h: &&mut Held| h.resource.id == id;
+        self.change(|cloud| cloud.held.iter_mut().filter(its).for_each(|h| h.state = MachineState::Running));
         self.move_to(id, address);
     }
 
