@@ -86,9 +86,7 @@ impl Core {
     pub(super) async fn connect(&self, record: &Record, target: &Target, timeout: Duration) -> Result<Session> {
         match Session::connect(target, timeout).await {
             Ok(session) => Ok(session),
-            // The provider knows of the host, not of the way to it.
-            Err(error) if error.is_on_the_way() => Err(Error::from(error)),
-            Err(error) => Err(self.explain(record, Error::from(error).about(&record.name)).await),
+            Err(error) => Err(self.no_session(record, error).await),
         }
     }
 
@@ -139,6 +137,14 @@ impl Core {
         }
     }
 
+    /// The error for the user. The provider knows of the host, not of the way to it.
+    async fn no_session(&self, record: &Record, error: ssh::Error) -> Error {
+        if error.is_on_the_way() {
+            return Error::from(error);
+        }
+        self.explain(record, Error::from(error).about(&record.name)).await
+    }
+
     /// Adds what the provider knows of why a host does not answer.
     pub(super) async fn explain(&self, record: &Record, error: Error) -> Error {
         let provider = match self.provider(record).await {
@@ -163,8 +169,7 @@ impl Core {
         let port = record.ssh.port;
         let shown = match ssh::scan_host_key(&host, port, &self.route(record)?, CONNECT).await {
             Ok(shown) => shown,
-            Err(error) if error.is_on_the_way() => return Err(Error::from(error)),
-            Err(error) => return Err(self.explain(record, Error::from(error).about(&record.name)).await),
+            Err(error) => return Err(self.no_session(record, error).await),
         };
         if ssh::known_hosts_knows(&known_hosts_files(), &host, port)? {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -132,12 +132,6 @@ pub(super) enum SignError {
     Agent(#[from] russh::keys::Error),
     #[error("the connection ended")]
     Sent(#[from] russh::SendError),
-}
-
-impl From<SignError> for io::Error {
-    fn from(error: SignError) -> Self {
-        Self::other(error)
-    }
 }
 
 impl Signer for Agent {

@@ -89,7 +89,8 @@ impl Login<'_> {
         if !is_rsa {
             return Ok(None);
         }
-        let best = self.within(self.handle.best_supported_rsa_hash()).await?.map_err(|e| self.failed(e))?;
+        let best =
+            timed(self.target, self.step, self.handle.best_supported_rsa_hash()).await?.map_err(|e| self.failed(e))?;
         Ok(best.flatten().or(Some(HashAlg::Sha512)))
     }
 
@@ -158,10 +159,6 @@ impl Login<'_> {
 
     fn failed(&self, source: russh::Error) -> Error {
         Error::Protocol { host: self.target.host.clone(), source }
-    }
-
-    async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T> {
-        timed(self.target, self.step, work).await
     }
 }
 
