@@ -56,13 +56,14 @@ pub struct Error {
     kind: Kind,
     message: String,
     hints: Vec<String>,
+    known_as: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync + 'static>>,
 }
 
 impl Error {
     /// Makes an error without cause and hint.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), source: None }
+        Self { kind, message: message.into(), hints: Vec::new(), known_as: None, source: None }
     }
 
     /// Makes a [`Kind::Usage`] error.
@@ -84,6 +85,13 @@ impl Error {
         self
     }
 
+    /// What docker-machine says in this place, where scripts look for it; see [`Error::known_as_text`].
+    #[must_use]
+    pub fn known_as(mut self, text: impl Into<String>) -> Self {
+        self.known_as = Some(text.into());
+        self
+    }
+
     /// Changes the class.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {
@@ -95,7 +103,8 @@ impl Error {
     #[must_use]
     pub fn context(mut self, message: impl Into<String>) -> Self {
         let hints = std::mem::take(&mut self.hints);
-        Self { kind: self.kind, message: message.into(), hints, source: Some(Box::new(self)) }
+        let known_as = self.known_as.take();
+        Self { kind: self.kind, message: message.into(), hints, known_as, source: Some(Box::new(self)) }
     }
 
     /// Puts the machine's name into hints that say NAME, as those of the layers do that know no machine.
@@ -122,6 +131,11 @@ impl Error {
     /// What the user can do about it.
     pub fn hints(&self) -> &[String] {
         &self.hints
+    }
+
+    /// docker-machine's words for it, where they are other ones; for a program that goes by its name.
+    pub fn known_as_text(&self) -> Option<&str> {
+        self.known_as.as_deref()
     }
 
     /// The exit code of the process.
@@ -179,7 +193,7 @@ impl From<api::Error> for Error {
         let hints = error.hint_text().map(str::to_owned).into_iter().chain(inner.iter().cloned()).collect();
         let message = error.to_string();
         let source = Flattened::of(StdError::source(&error));
-        Self { kind, message, hints, source: source.map(Into::into) }
+        Self { kind, message, hints, known_as: None, source: source.map(Into::into) }
     }
 }
 

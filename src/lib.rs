@@ -13,6 +13,7 @@ mod effect;
 pub mod engine;
 pub mod env;
 pub mod error;
+pub mod gotemplate;
 pub mod machine;
 mod near;
 pub mod ssh;

@@ -10,6 +10,7 @@ CERT={{ cert | sh }}
 KEY={{ key | sh }}
 DAEMON_JSON={{ daemon_json | sh }}
 DAEMON_JSON_LIVE={{ daemon_json_live | sh }}
+DAEMON_JSON_BEFORE={{ daemon_json_before | sh }}
 DROP_IN={{ drop_in | sh }}
 FORCE={{ force | sh }}
 LOGIN_USER={{ login_user | sh }}
@@ -81,7 +82,9 @@ reload_engine() {
 restart_engine() {
     kept=no
     if [ "$was_active" = active ] && [ -n "$DAEMON_JSON_LIVE" ]; then
-        if reload_engine "$DAEMON_JSON_LIVE"; then kept=yes; fi
+        # What runs keeps its settings until it is restarted with the new ones.
+        if reload_engine "$DAEMON_JSON_BEFORE"; then kept=yes; fi
+        configure "$DAEMON_JSON_LIVE" || kept=no
     fi
     systemctl reset-failed docker.service 2>/dev/null
     if ! systemctl restart docker.service; then

@@ -15,6 +15,9 @@ pub(super) struct Files {
     pub(super) daemon_json: String,
     /// The same with live-restore on, for the moment of a restart; empty: containers cannot be kept.
     pub(super) daemon_json_live: String,
+    /// What the running engine has, with live-restore on: it refuses to read settings again that are on its command
+    /// line, as docker-machine has labels there.
+    pub(super) daemon_json_before: String,
     /// The drop-in; empty: only certificates are replaced.
     pub(super) drop_in: String,
 }
@@ -159,6 +162,7 @@ fn settled(daemon: &Map<String, Value>) -> BTreeSet<String> {
 /// The files for a full provision: the host's own daemon.json with the options of `spec` over it.
 pub(super) fn files(spec: &EngineSpec, unit: &UnitFacts, facts: &HostFacts, keep: bool) -> Result<Files> {
     let mut daemon = read(&unit.daemon_json)?;
+    let daemon_json_before = live(&mut daemon.clone(), keep);
     for ours in OURS {
         daemon.remove(ours);
     }
@@ -166,7 +170,8 @@ pub(super) fn files(spec: &EngineSpec, unit: &UnitFacts, facts: &HostFacts, keep
         merge(&mut daemon, key, value);
     }
     let drop_in = unit.drop_in(facts, spec, &settled(&daemon));
-    Ok(Files { daemon_json_live: live(&mut daemon, keep), daemon_json: pretty(&daemon), drop_in })
+    let daemon_json_live = live(&mut daemon, keep);
+    Ok(Files { daemon_json_live, daemon_json_before, daemon_json: pretty(&daemon), drop_in })
 }
 
 /// Puts `value` at `key`: lists and objects are added to what the host has, ours win. Labels are one a key:
@@ -193,7 +198,8 @@ fn merge(daemon: &mut Map<String, Value>, key: String, value: Value) {
 pub(super) fn for_renewal(facts: &HostFacts) -> Result<Files> {
     let mut daemon = read(&facts.daemon_json)?;
     let daemon_json_live = live(&mut daemon, !facts.swarm);
-    Ok(Files { daemon_json_live, daemon_json: pretty(&daemon), drop_in: String::new() })
+    let daemon_json_before = daemon_json_live.clone();
+    Ok(Files { daemon_json_live, daemon_json_before, daemon_json: pretty(&daemon), drop_in: String::new() })
 }
 
 /// Settles `live-restore` (off, unless the host or the user has it on: a swarm cannot start with it),
@@ -252,6 +258,19 @@ mod tests {
                        "dns": ["9.9.9.9", "1.1.1.1"]})
             );
         }
+    }
+
+    /// docker-machine has the labels on the command line: a file that has them too would not be read again.
+    #[test]
+    fn the_running_engine_reads_its_own_settings_again() {
+        let spec = EngineSpec { labels: vec!["tier=ci".into()], port: 2376, ..EngineSpec::default() };
+        let argv = ["/usr/bin/dockerd", "--label", "provider=generic"].map(str::to_owned).to_vec();
+        let unit = UnitFacts { argv, daemon_json: r#"{"dns": ["9.9.9.9"]}"#.into(), ..UnitFacts::default() };
+        let facts = HostFacts::read(&super::super::Answer::default(), "root");
+        let files = files(&spec, &unit, &facts, true).unwrap();
+        let before: Value = serde_json::from_str(&files.daemon_json_before).unwrap();
+        assert_eq!(before, json!({"dns": ["9.9.9.9"], "live-restore": true}));
+        assert!(files.daemon_json_live.contains("tier=ci") && !files.drop_in.contains("--label"));
     }
 
     #[test]

@@ -40,6 +40,15 @@ pub enum Error {
         #[source]
         log: Option<Words>,
     },
+    /// The engine could not be upgraded.
+    #[error("the engine cannot be upgraded: {message}")]
+    Upgrade {
+        /// In the script's words.
+        message: String,
+        /// The log's last lines.
+        #[source]
+        log: Option<Words>,
+    },
     /// The engine did not start.
     #[error("{message}")]
     Engine {
@@ -71,6 +80,10 @@ impl Error {
         Self::Install { message: message.to_owned(), log: Words::of(&log) }
     }
 
+    pub(super) fn upgrade(message: &str, log: String) -> Self {
+        Self::Upgrade { message: message.to_owned(), log: Words::of(&log) }
+    }
+
     pub(super) fn engine(message: &str, journal: String) -> Self {
         Self::Engine { message: message.to_owned(), journal: Words::of(&journal) }
     }
@@ -91,6 +104,9 @@ impl From<Error> for error::Error {
             Error::NoSystemd => (Kind::Failure, "choose an image with systemd"),
             Error::NoRoot { .. } => (Kind::Ssh, "log in as root, or allow the user sudo without a password"),
             Error::Install { .. } => (Kind::Failure, "choose another --engine-source, or an image that has an engine"),
+            Error::Upgrade { .. } => {
+                (Kind::Failure, "`rmachine provision NAME` puts an engine in order that this left half done")
+            }
             Error::Engine { .. } => {
                 (Kind::Engine, "check the --engine-* options against `dockerd --help` of that version")
             }

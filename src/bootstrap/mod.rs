@@ -10,6 +10,7 @@ mod repository;
 mod spec;
 mod template;
 mod unit;
+mod upgrade;
 mod userdata;
 mod web;
 
@@ -24,6 +25,7 @@ pub use self::{
     error::Error,
     host::{HostFacts, authorize_key, boot_id, generate_host_key, install_host_key, probe, reboot},
     spec::{EngineSource, EngineSpec},
+    upgrade::{Candidate, Change, find_upgrade, upgrade},
     userdata::{BootSpec, user_data},
 };
 use crate::ssh::{Session, Stream};
@@ -173,6 +175,7 @@ async fn apply(
             key => tls.key_pem.trim_end(),
             daemon_json => files.daemon_json.as_str(),
             daemon_json_live => files.daemon_json_live.as_str(),
+            daemon_json_before => files.daemon_json_before.as_str(),
             drop_in => files.drop_in.as_str(),
             force => if force { "yes" } else { "no" },
             login_user => facts.login_user.as_str(),
@@ -244,3 +247,5 @@ async fn as_root(session: &Session, facts: &HostFacts, script: &str) -> Result<A
 mod install_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod upgrade_tests;

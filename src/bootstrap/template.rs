@@ -19,6 +19,7 @@ pub(super) const CLOUD_CONFIG: &str = include_str!("../../templates/cloud-config
 pub(super) const CLOUD_CONFIG_HOST: &str = include_str!("../../templates/cloud-config-host.yaml");
 pub(super) const FIRST_BOOT: &str = include_str!("../../templates/first-boot.sh");
 const INSTALL: &str = include_str!("../../templates/install.sh");
+const UPGRADE: &str = include_str!("../../templates/upgrade.sh");
 
 /// Fills `template`; a value that is missing is an error, never an empty string.
 pub(super) fn render(template: &str, values: Value) -> Result<String> {
@@ -78,6 +79,11 @@ pub(super) fn install(spec: &EngineSpec, repository: &Repository) -> Result<Stri
             rpm_fingerprint => repository.rpm_fingerprint.as_str(),
         },
     )
+}
+
+/// The script that upgrades an engine from `spec`'s source.
+pub(super) fn upgrade(spec: &EngineSpec) -> Result<String> {
+    render(&without_comments(UPGRADE), minijinja::context! { source => spec.source.word() })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use rcgen::{KeyPair, PublicKeyData};
+use rcgen::PublicKeyData;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, Pem, X509Certificate};
@@ -133,7 +133,7 @@ pub fn same(one: &str, other: &str) -> bool {
 /// [`Error::Unreadable`], [`Error::Issue`] when the key does not read.
 pub fn key_matches(cert_pem: &str, key_pem: &str) -> Result<bool> {
     let der = der_of(cert_pem)?;
-    let key = KeyPair::from_pem(key_pem).map_err(Error::Issue)?;
+    let key = super::key::read(key_pem)?;
     Ok(parse(&der)?.public_key().raw == key.subject_public_key_info())
 }
 

@@ -5,12 +5,14 @@
 
 mod error;
 mod inspect;
+mod key;
 mod sans;
 mod share;
 
 pub use self::{
     error::Error,
     inspect::{CertInfo, Health, covers, fingerprint, first, health, inspect, key_matches, same, signed_by},
+    key::pkcs8,
     sans::{San, Sans},
     share::{Recipient, Shared, share},
 };
@@ -116,7 +118,7 @@ fn issue(ca: &Identity, mut params: CertificateParams) -> Result<Identity> {
     params.not_after = params.not_after.min(ca_info.not_after);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.is_ca = IsCa::ExplicitNoCa;
-    let ca_key = KeyPair::from_pem(&ca.key_pem).map_err(Error::Issue)?;
+    let ca_key = key::read(&ca.key_pem)?;
     let issuer = Issuer::from_ca_cert_pem(&ca.cert_pem, ca_key).map_err(Error::Issue)?;
     let key = new_key()?;
     let cert = params.signed_by(&key, &issuer).map_err(Error::Issue)?;

@@ -94,3 +94,31 @@ fn openssl_accepts_the_chain_in_strict_mode() {
         assert!(run.status.success(), "{purpose}: {}", String::from_utf8_lossy(&run.stderr));
     }
 }
+
+/// docker-machine's CA: RSA, its key in PKCS#1, no name but an organization, no key identifier.
+#[test]
+fn an_rsa_ca_of_docker_machine_issues_what_openssl_accepts() {
+    let dir = tempfile::tempdir().unwrap();
+    let openssl = |line: &str| {
+        let words = line.replace("DIR", dir.path().to_str().unwrap());
+        let run = std::process::Command::new("openssl").args(words.split(' ')).output().unwrap();
+        assert!(run.status.success(), "{line}: {}", String::from_utf8_lossy(&run.stderr));
+    };
+    openssl("genrsa -traditional -out DIR/key.pem 2048");
+    openssl(
+        "req -x509 -new -key DIR/key.pem -subj /O=me -days 1080 -out DIR/ca.pem -addext keyUsage=critical,keyCertSign,digitalSignature",
+    );
+    let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let (cert_pem, key_pem) = (text("ca.pem"), text("key.pem"));
+    assert!(key_pem.starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+    assert!(key_matches(&cert_pem, &key_pem).unwrap());
+    assert!(key_matches(&cert_pem, &pkcs8(&key_pem).unwrap()).unwrap());
+    let ca = Identity { cert_pem, key_pem: key_pem.into() };
+    let now = OffsetDateTime::now_utc();
+    let leaf = issue_server(&ca, &Sans::parse(["10.0.0.1"]).unwrap(), now).unwrap();
+    assert!(signed_by(&leaf.cert_pem, &ca.cert_pem).unwrap());
+    std::fs::write(dir.path().join("leaf.pem"), &leaf.cert_pem).unwrap();
+    openssl("verify -purpose sslserver -CAfile DIR/ca.pem DIR/leaf.pem");
+    std::fs::write(dir.path().join("again.pem"), pkcs8(&ca.key_pem).unwrap().as_bytes()).unwrap();
+    openssl("pkey -in DIR/again.pem -check -noout");
+}

@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
     let Some(driver) = args.driver.filter(|name| !name.is_empty()) else {
         return Err(Error::usage("no driver was named").hint("add --driver NAME, such as --driver amazonec2"));
     };
-    let values = flags::values(drivers, drivers.get(&driver)?.as_ref(), matches, Which::Connecting)?;
+    let values = flags::values(drivers, drivers.get(&driver)?.as_ref(), matches, Which::Connecting, context.dialect)?;
     let options = AdoptOptions {
         id: args.id,
         driver,

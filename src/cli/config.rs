@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Context, names::OneName, ui};
-use crate::{error::Result, machine::program_probes, store::file};
+use super::{Context, dialect, names::OneName, ui};
+use crate::{error::Result, store::file};
 
 /// Print the flags that point one docker command at a machine
 #[derive(Debug, clap::Args)]
@@ -14,13 +14,23 @@ pub struct Args {
     /// Ask the engine first, and fail when it does not answer
     #[arg(long)]
     check: bool,
+    /// Accepted and ignored: classic Swarm is gone, and Swarm mode is spoken to at the engine's own port
+    #[arg(long, hide = true)]
+    swarm: bool,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let _same_port = args.swarm;
     let access = context.core.access(&args.name.name)?;
     context.ensure_tunnel(&access)?;
-    if args.check || program_probes(&context.program) {
-        context.run(context.core.check(&access, Duration::from_secs(10)))?;
+    if args.check || context.dialect.is_docker_machine() {
+        context.run(context.core.check(&access, Duration::from_secs(10))).map_err(|e| {
+            dialect::certificates(
+                e,
+                "Error running connection boilerplate",
+                &format!("{}:{}", access.host, access.port),
+            )
+        })?;
     }
     let path = |name: &str| access.cert_path.join(name).to_string_lossy().into_owned();
     ui::print(&format!(

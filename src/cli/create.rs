@@ -7,11 +7,13 @@ use clap::ArgMatches;
 use super::{
     Context,
     flags::{self, RouteArgs, Which},
+    swarm::SwarmArgs,
+    usage,
 };
 use crate::{
     bootstrap::{EngineSource, EngineSpec},
     drivers::Drivers,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     machine::CreateOptions,
 };
 
@@ -64,6 +66,8 @@ pub struct Args {
     ssh_tunnel: bool,
     #[command(flatten)]
     route: RouteArgs,
+    #[command(flatten)]
+    swarm: SwarmArgs,
     /// Keep what was made when the create fails, to look into it
     #[arg(long)]
     keep_on_failure: bool,
@@ -71,6 +75,7 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result<()> {
     let drivers = &context.core.drivers;
+    let drop_in = context.dialect.is_docker_machine();
     let Some(driver_name) = args.driver.filter(|name| !name.is_empty()) else {
         let names: Vec<&str> = drivers.iter().map(|d| d.info().name).collect();
         return Err(
@@ -78,7 +83,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         );
     };
     let driver = drivers.get(&driver_name)?;
-    let values = flags::values(drivers, driver.as_ref(), matches, Which::All)?;
+    let values = flags::values(drivers, driver.as_ref(), matches, Which::All, context.dialect)?;
     let install_url = args.engine_install_url.filter(|url| !url.is_empty());
     let engine = EngineSpec {
         source: match (&install_url, args.engine_source) {
@@ -104,9 +109,20 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         ssh_route: args.route.into(),
         keep_on_failure: args.keep_on_failure,
     };
-    let created = context.run_undoing(context.core.create(options))?;
+    if drop_in {
+        context.terminal.say("Running pre-create checks...");
+    }
+    let created = context.run_undoing(context.core.create(options)).map_err(in_its_words)?;
     let name = &created.record.name;
     let (say, program) = (|line: String| context.terminal.say(&line), &context.program);
+    args.swarm.apply(context, name)?;
+    if drop_in {
+        say("Docker is up and running!".to_owned());
+        say(format!(
+            "To see how to connect your Docker Client to the Docker Engine running on this virtual machine, run: {program} env {name}"
+        ));
+        return Ok(());
+    }
     match created.record.url() {
         Some(url) if created.record.engine.source != EngineSource::None => {
             say(format!("Machine \"{name}\" is ready at {url}."));
@@ -115,6 +131,32 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         _ => say(format!("Machine \"{name}\" is ready, without an engine. Log in with: {program} ssh {name}")),
     }
     Ok(())
+}
+
+/// Refuses a driver that this build has not, before its flags are taken for wrong ones.
+pub(super) fn known_driver(drivers: &Drivers, command: &clap::Command, arguments: &[std::ffi::OsString]) -> Result<()> {
+    let asks_for_help = arguments.iter().any(|argument| argument == "--help" || argument == "-h");
+    if usage::subcommand(command, arguments) != Some("create") || asks_for_help {
+        return Ok(());
+    }
+    let Some(name) = flags::chosen_driver(arguments) else { return Ok(()) };
+    let known_as = format!(
+        "Driver \"{name}\" not found. Do you have the plugin binary \"docker-machine-driver-{name}\" accessible in your PATH?"
+    );
+    drivers.get(&name).map(drop).map_err(|e| e.known_as(known_as))
+}
+
+/// docker-machine's words for a create that failed.
+fn in_its_words(error: Error) -> Error {
+    if error.known_as_text().is_some() || error.kind() == Kind::Usage {
+        return error;
+    }
+    let cause = error.causes().last().cloned().unwrap_or_else(|| error.to_string());
+    let text = match error.kind() {
+        Kind::PreCreate => format!("Error with pre-create check: {cause:?}"),
+        _ => format!("Error creating machine: {error}: {cause}"),
+    };
+    error.known_as(text)
 }
 
 /// Adds the flags of every driver, and the list of drivers.

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Context, names::OneName, ui};
+use super::{Context, dialect, names::OneName, ui};
 use crate::{
     env::{self, EnvPlan, Shell},
     error::{Error, Result},
-    machine::program_probes,
 };
 
 /// Print the variables that point docker at a machine, for a shell to evaluate
@@ -31,25 +30,35 @@ pub struct Args {
     /// Ask the engine first, and fail when it does not answer
     #[arg(long)]
     check: bool,
+    /// Accepted and ignored: classic Swarm is gone, and Swarm mode is spoken to at the engine's own port
+    #[arg(long, hide = true)]
+    swarm: bool,
 }
 
 const VARIABLES: [&str; 4] = ["DOCKER_TLS_VERIFY", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME"];
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let _same_port = args.swarm;
     let shell = match &args.shell {
+        // docker-machine takes what it does not know for a POSIX shell.
+        Some(name) if context.dialect.is_docker_machine() => Shell::parse(name).unwrap_or(Shell::Posix),
         Some(name) => Shell::parse(name)?,
         None => Shell::detect(),
     };
-    let plan = if args.unset { unset(context, args) } else { set(context, args)? };
+    let plan = if args.unset { unset(context, args)? } else { set(context, args)? };
     ui::print(&env::render(shell, &plan))
 }
 
-fn unset(context: &Context, args: &Args) -> EnvPlan {
+fn unset(context: &Context, args: &Args) -> Result<EnvPlan> {
+    if context.dialect.is_docker_machine() && args.name.name != super::names::DEFAULT {
+        return Err(Error::usage("--unset takes no name")
+            .known_as("Error: Expected no machine name when the -u flag is present"));
+    }
     let mut unset = VARIABLES.to_vec();
     if args.no_proxy {
         unset.extend(["NO_PROXY", "no_proxy"]);
     }
-    EnvPlan { set: Vec::new(), unset, command: format!("{} env -u{}", context.program, shell_flag(args)) }
+    Ok(EnvPlan { set: Vec::new(), unset, command: format!("{} env -u{}", context.program, shell_flag(args)) })
 }
 
 fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
@@ -59,8 +68,10 @@ fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
     let notify = core.talk.about(name);
     core.expiry(&core.store.load(name)?).warnings.iter().for_each(|warning| notify.warn(warning));
     context.ensure_tunnel(&access)?;
-    if args.check || program_probes(&context.program) {
-        context.run(context.core.check(&access, Duration::from_secs(10)))?;
+    if args.check || context.dialect.is_docker_machine() {
+        context.run(context.core.check(&access, Duration::from_secs(10))).map_err(|e| {
+            dialect::certificates(e, "Error checking TLS connection", &format!("{}:{}", access.host, access.port))
+        })?;
     }
     let cert_path = access.cert_path.to_str().ok_or_else(|| {
         Error::usage(format!("the path {} is not UTF-8", access.cert_path.display()))

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 use clap::{Arg, ArgAction, ArgMatches};
 use rmachine_provider_api::{Driver, Flag, FlagKind, Value, Values};
 
+use super::dialect::Dialect;
 use crate::{
     drivers::Drivers,
     error::{Error, Result},
@@ -58,19 +59,28 @@ pub(super) fn chosen_driver(arguments: &[OsString]) -> Option<String> {
     found.or_else(|| std::env::var("MACHINE_DRIVER").ok()).filter(|name| !name.is_empty())
 }
 
+/// Stands for a driver where the flags of every one are shown.
+pub(super) const EVERY: &str = "*";
+
 /// Adds the flags of every driver to `command`; those of others than `chosen` are hidden.
 pub(super) fn add(mut command: clap::Command, drivers: &Drivers, chosen: Option<&str>, which: Which) -> clap::Command {
     for driver in drivers.iter() {
         let info = driver.info();
         for flag in info.flags.iter().filter(|flag| which.admits(flag)) {
-            command = command.arg(argument(flag, info.name, chosen == Some(info.name)));
+            command = command.arg(argument(flag, info.name, chosen == Some(info.name) || chosen == Some(EVERY)));
         }
     }
     command
 }
 
 /// The values of the flags of `driver`: typed, of the environment, or the defaults.
-pub(super) fn values(drivers: &Drivers, driver: &dyn Driver, matches: &ArgMatches, which: Which) -> Result<Values> {
+pub(super) fn values(
+    drivers: &Drivers,
+    driver: &dyn Driver,
+    matches: &ArgMatches,
+    which: Which,
+    dialect: Dialect,
+) -> Result<Values> {
     refuse_foreign(drivers, driver, matches, which)?;
     let mut typed = BTreeMap::new();
     for flag in driver.info().flags.iter().filter(|flag| which.admits(flag)) {
@@ -81,7 +91,13 @@ pub(super) fn values(drivers: &Drivers, driver: &dyn Driver, matches: &ArgMatche
     // Variables of flags that this command does not take are none of its business.
     let takes = |name: &str| driver.info().flags.iter().any(|flag| which.admits(flag) && flag.env.contains(&name));
     let env = |name: &str| std::env::var(name).ok().filter(|_| takes(name));
-    Ok(Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), env)?)
+    let mut values = Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), env)?;
+    for flag in driver.info().flags.iter().filter(|flag| dialect.is_docker_machine() && which.admits(flag)) {
+        if let Some(default) = flag.drop_in_default.filter(|_| values.source(flag.name).is_none()) {
+            values.set(flag.name, flag.parse(default)?);
+        }
+    }
+    Ok(values)
 }
 
 /// Whether a flag of any driver was typed.

@@ -71,7 +71,8 @@ pub(super) fn run(context: &Context, args: &Args, matches: &ArgMatches) -> Resul
     let drivers = &context.core.drivers;
     let driver = match args.driver.as_ref().filter(|name| !name.is_empty()) {
         Some(name) => {
-            let values = flags::values(drivers, drivers.get(name)?.as_ref(), matches, Which::Connecting)?;
+            let values =
+                flags::values(drivers, drivers.get(name)?.as_ref(), matches, Which::Connecting, context.dialect)?;
             Some((name.clone(), values))
         }
         None => {

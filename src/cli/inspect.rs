@@ -1,22 +1,45 @@
 //! `rmachine inspect`.
 
-use super::{Context, names::OneName, ui};
+use super::{Context, names::OneName, template, ui};
 use crate::error::{Error, Kind, Result};
 
 /// Print all that is recorded of a machine, as JSON and without secrets
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  rmachine inspect aws-test | jq -r .Driver.IPAddress")]
+#[command(after_help = "\
+Examples:
+  rmachine inspect aws-test | jq -r .Driver.IPAddress
+  rmachine inspect aws-test --format '{{.Driver.IPAddress}}'
+  rmachine inspect aws-test -f '{{json .HostOptions.EngineOptions.Labels}}'
+  rmachine inspect aws-test -f '{{range $k, $v := .Driver}}{{println $k $v}}{{end}}'")]
 pub struct Args {
     #[command(flatten)]
     name: OneName,
     /// Print JSON; it always does
     #[arg(long)]
     json: bool,
+    /// Print by a Go template instead
+    #[arg(short, long, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<String>,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let _always = args.json;
+    let format = args.format.as_deref().filter(|format| !format.is_empty());
+    let format = format.map(template::parse).transpose()?;
     let document = context.core.store.load_document(&args.name.name)?;
+    if let Some(format) = format {
+        let output = template::execute(&format, &document.into())?;
+        // docker-machine prints <no value> for these and is content.
+        for unknown in &output.unknown {
+            let near = if unknown.near.is_empty() {
+                String::new()
+            } else {
+                format!("; did you mean {}?", unknown.near.join(", "))
+            };
+            context.terminal.say(&format!("Warning: the record has no {}{near}", unknown.field));
+        }
+        return ui::print(&format!("{}\n", output.text));
+    }
     let text = serde_json::to_string_pretty(&document)
         .map_err(|e| Error::new(Kind::Failure, "the record cannot be printed").source(e))?;
     ui::print(&format!("{text}\n"))

@@ -5,7 +5,7 @@ use super::{
     names::{self, Names},
 };
 use crate::error::Result;
-use rmachine_provider_api::StopMode;
+use rmachine_provider_api::{MachineState, StopMode};
 
 /// Stop machines at once, as by pulling the plug
 #[derive(Debug, clap::Args)]
@@ -17,10 +17,17 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
+    names::announce(context, "Killing", &names);
     names::each(
         context,
         &names,
-        |name| context.core.stop(name, StopMode::Force),
-        |name, ()| format!("Machine \"{name}\" is stopped."),
+        |name| async move {
+            names::not_yet(context, name, MachineState::Stopped).await?;
+            context.core.stop(name, StopMode::Force).await
+        },
+        |name, ()| {
+            let own = format!("Machine \"{name}\" is stopped.");
+            context.dialect.words(&own, &format!("Machine \"{name}\" was killed.")).to_owned()
+        },
     )
 }

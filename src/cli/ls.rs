@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
-use super::{Context, ui};
+use super::{Context, ls_format::Format, ui};
 use crate::{
     error::{Error, Kind, Result},
     machine::{Filter, Listed},
@@ -18,7 +18,12 @@ use crate::{
 Examples:
   rmachine ls                              all machines, with their states and engines
   rmachine ls -q --filter driver=generic   names only, without asking anybody
-  rmachine ls --filter state=Running --json"
+  rmachine ls --filter state=Running --json
+  rmachine ls --format '{{.Name}}: {{.DriverName}}, {{.State}}'
+  rmachine ls --format 'table {{.Name}}\\t{{.URL}}\\t{{.ResponseTime}}'
+
+Fields of --format: .Name .Active .ActiveHost .ActiveSwarm .DriverName .State .URL .Swarm
+  .SwarmOptions .EngineOptions .Error .DockerVersion .ResponseTime"
 )]
 pub struct Args {
     /// Print names only
@@ -30,6 +35,9 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Print each machine by a Go template; with `table ` before it, as a table
+    #[arg(short, long, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<String>,
     /// Seconds to wait for answers
     #[arg(short, long, default_value_t = 10, value_name = "SECONDS")]
     timeout: u64,
@@ -37,6 +45,10 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let filter = Filter::parse(&args.filter)?;
+    // docker-machine's own table, with its columns, where its callers count them.
+    let own = context.dialect.is_docker_machine().then_some("");
+    let format = args.format.as_deref().or(own).filter(|_| !args.quiet && !args.json);
+    let format = format.map(Format::parse).transpose()?;
     if args.quiet && !filter.needs_state() && args.filter.is_empty() {
         let mut names = context.core.store.names()?.join("\n");
         if !names.is_empty() {
@@ -56,6 +68,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     }
     if args.quiet {
         return ui::print(&lines.iter().map(|line| format!("{}\n", line.name)).collect::<String>());
+    }
+    if let Some(format) = format {
+        return ui::print(&format.render(&lines, |name| context.core.store.load_document(name).ok())?);
     }
     ui::print(&table(&lines))
 }

@@ -1,50 +1,74 @@
 //! The command line: arguments → one call of the core → print. One file a command.
 
+mod active;
 mod adopt;
 mod allow;
+mod compat;
+mod completion;
 mod config;
 mod create;
+pub mod dialect;
 mod doctor;
 mod env;
+mod export;
 mod flags;
 mod gc;
+mod go_flags;
 mod holdings;
+mod import;
 mod inspect;
 mod ip;
 mod kill;
 mod ls;
+mod ls_format;
+mod man;
+mod mount;
 mod names;
 mod parcel;
 mod passphrase;
 mod protect;
 mod provision;
 mod regenerate_certs;
+mod rename;
 mod restart;
 mod rm;
 mod rotate_ca;
+mod scp;
+mod secret_file;
 mod share;
 mod ssh;
 mod ssh_config;
 mod start;
 mod status;
 mod stop;
+mod swarm;
+mod tabs;
+mod template;
 mod tunnel;
 pub mod ui;
 mod unshare;
+mod upgrade;
 mod url;
 mod usage;
 mod version;
 
-use std::{ffi::OsString, future::Future, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::dialect::Dialect;
 use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
-    machine::Core,
-    store::Store,
+    machine::{Core, FirstContact},
+    store::{Store, TlsPaths},
 };
 
 /// Makes a host, installs the Docker Engine on it, and hands your docker client a remote engine.
@@ -57,6 +81,18 @@ struct Cli {
     /// Say on stderr what happens, step by step (never secrets)
     #[arg(short = 'D', long, global = true, help_heading = GLOBAL, env = "MACHINE_DEBUG", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     debug: bool,
+    /// CA certificate, in the place of the store's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MACHINE_TLS_CA_CERT", value_name = "PATH", hide_env_values = true)]
+    tls_ca_cert: Option<PathBuf>,
+    /// The CA's private key, in the place of the store's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MACHINE_TLS_CA_KEY", value_name = "PATH", hide_env_values = true)]
+    tls_ca_key: Option<PathBuf>,
+    /// The client's certificate, in the place of the store's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MACHINE_TLS_CLIENT_CERT", value_name = "PATH", hide_env_values = true)]
+    tls_client_cert: Option<PathBuf>,
+    /// The client's private key, in the place of the store's
+    #[arg(long, global = true, help_heading = GLOBAL, env = "MACHINE_TLS_CLIENT_KEY", value_name = "PATH", hide_env_values = true)]
+    tls_client_key: Option<PathBuf>,
     /// Accepted and ignored, as docker-machine's callers pass it
     #[arg(long, global = true, hide = true, value_name = "TOKEN")]
     bugsnag_api_token: Option<String>,
@@ -83,23 +119,32 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Active(active::Args),
     Adopt(adopt::Args),
     Allow(allow::Args),
+    Compat(compat::Args),
+    Completion(completion::Args),
     Config(config::Args),
-    Create(create::Args),
+    Create(Box<create::Args>),
     Doctor(doctor::Args),
     Env(env::Args),
+    Export(export::Args),
     Gc(gc::Args),
+    Import(import::Args),
     Inspect(inspect::Args),
     Ip(ip::Args),
     Kill(kill::Args),
     Ls(ls::Args),
+    Man(man::Args),
+    Mount(mount::Args),
     Protect(protect::Args),
     Provision(provision::Args),
     RegenerateCerts(regenerate_certs::Args),
+    Rename(rename::Args),
     Restart(restart::Args),
     Rm(rm::Args),
     RotateCa(rotate_ca::Args),
+    Scp(scp::Args),
     Share(share::Args),
     Ssh(ssh::Args),
     SshConfig(ssh_config::Args),
@@ -108,6 +153,7 @@ enum Command {
     Stop(stop::Args),
     Tunnel(tunnel::Args),
     Unshare(unshare::Args),
+    Upgrade(upgrade::Args),
     Url(url::Args),
     Version(version::Args),
 }
@@ -118,6 +164,7 @@ struct Context {
     terminal: Arc<ui::Terminal>,
     /// The name the program was called by.
     program: String,
+    dialect: Dialect,
 }
 
 impl Context {
@@ -138,8 +185,21 @@ impl Context {
 
     /// Runs asynchronous work that undoes what it did: Ctrl-C asks it to, a second one ends the process.
     fn run_undoing<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_heeding(
+            "Interrupted: removing what was made (press Ctrl-C again to leave at once and keep the record)",
+            work,
+        )
+    }
+
+    /// The same for work that has little to undo.
+    fn run_to_end<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_heeding("Interrupted: removing what is not whole (press Ctrl-C again to leave at once)", work)
+    }
+
+    fn run_heeding<T>(&self, said: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.block_on(async {
-            let watch = tokio::spawn(watch_twice(Signals::catch(), self.core.interrupt.clone(), self.terminal.clone()));
+            let (interrupt, terminal) = (self.core.interrupt.clone(), self.terminal.clone());
+            let watch = tokio::spawn(watch_twice(Signals::catch(), interrupt, terminal, said));
             let result = work.await;
             watch.abort();
             result
@@ -186,9 +246,14 @@ impl Signals {
     }
 }
 
-async fn watch_twice(mut signals: Signals, interrupt: crate::machine::Interrupt, terminal: Arc<ui::Terminal>) {
+async fn watch_twice(
+    mut signals: Signals,
+    interrupt: crate::machine::Interrupt,
+    terminal: Arc<ui::Terminal>,
+    said: &'static str,
+) {
     signals.next().await;
-    terminal.say("Interrupted: removing what was made (press Ctrl-C again to leave at once and keep the record)");
+    terminal.say(said);
     interrupt.raise();
     signals.next().await;
     terminal.finish();
@@ -204,39 +269,53 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// [`main`] with other drivers; for tests and for programs that bring their own.
 pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
+    if let Some(code) = completion::answer(&drivers, &arguments) {
+        return code;
+    }
+    let program = dialect::program_name(&arguments);
+    let dialect = Dialect::of(&program);
     let command = command(&drivers, &arguments);
-    let terminal = ui::Terminal::of_process();
+    let arguments = go_flags::plain(dialect, &command, &arguments);
+    let terminal = ui::Terminal::speaking(dialect, dialect.talks_on_stdout(&command, &arguments));
+    if let Err(error) = create::known_driver(&drivers, &command, &arguments) {
+        terminal.fail(&error);
+        return dialect.exit_code(&error);
+    }
     let parsed = command
         .clone()
-        .try_get_matches_from(usage::plain_switches(&command, &arguments))
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return usage::answer(&error, &command, &arguments, &terminal),
     };
     start_log(cli.debug);
-    let program = arguments
-        .first()
-        .and_then(|path| PathBuf::from(path).file_stem().map(|stem| stem.to_string_lossy().into_owned()))
-        .unwrap_or_else(|| "rmachine".to_owned());
-    let result = store_root(&cli, &program).and_then(|root| {
-        let core = Core::new(Store::at(root), drivers, terminal.clone());
-        let context = Context { core, terminal: terminal.clone(), program };
-        dispatch(&context, cli.command, &matches)
+    let result = store_root(cli.storage_path.as_deref(), dialect).and_then(|root| {
+        let store = Store::at(root).with_tls(tls_paths(&cli)?);
+        let mut core = Core::new(store, drivers, terminal.clone());
+        if dialect.is_docker_machine() {
+            // It checked none; what is taken here is said, and refused when it changes.
+            core.first_contact = FirstContact::Take;
+        }
+        let mut context = Context { core, terminal: terminal.clone(), program, dialect };
+        dispatch(&mut context, cli.command, &matches)
     });
     match result {
         Ok(code) => code,
         Err(error) => {
+            let error = if is_default(&matches) { names::not_named(error) } else { error };
             terminal.fail(&error);
-            error.exit_code()
+            dialect.exit_code(&error)
         }
     }
 }
 
 /// The whole command with the flags of every driver; only those of the chosen one are shown.
 pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
-    let chosen = flags::chosen_driver(arguments);
-    let chosen = chosen.as_deref();
+    with_flags_of(drivers, flags::chosen_driver(arguments).as_deref())
+}
+
+fn with_flags_of(drivers: &Drivers, chosen: Option<&str>) -> clap::Command {
     let connecting = |command| flags::add(command, drivers, chosen, flags::Which::Connecting);
     Cli::command()
         .args_override_self(true)
@@ -245,26 +324,42 @@ pub fn command(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
         .mut_subcommand("gc", connecting)
 }
 
-fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
+/// Whether a machine was meant without naming it.
+fn is_default(matches: &clap::ArgMatches) -> bool {
+    let Some((_, given)) = matches.subcommand() else { return false };
+    let source = |id: &str| given.try_contains_id(id).is_ok().then(|| given.value_source(id)).flatten();
+    ["name", "names"].iter().any(|id| source(id) == Some(clap::parser::ValueSource::DefaultValue))
+}
+
+fn dispatch(context: &mut Context, command: Command, matches: &clap::ArgMatches) -> Result<ExitCode> {
     let given = |name: &str| matches.subcommand_matches(name).cloned().unwrap_or_default();
     match command {
+        Command::Active(args) => active::run(context, &args)?,
         Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
         Command::Allow(args) => allow::run(context, &args)?,
+        Command::Compat(args) => compat::run(context, &args)?,
+        Command::Completion(args) => completion::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,
-        Command::Create(args) => create::run(context, args, &given("create"))?,
+        Command::Create(args) => create::run(context, *args, &given("create"))?,
         Command::Doctor(args) => doctor::run(context, &args)?,
         Command::Env(args) => env::run(context, &args)?,
+        Command::Export(args) => export::run(context, &args)?,
         Command::Gc(args) => gc::run(context, &args, &given("gc"))?,
+        Command::Import(args) => import::run(context, &args)?,
         Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Ip(args) => ip::run(context, &args)?,
         Command::Kill(args) => kill::run(context, &args)?,
         Command::Ls(args) => ls::run(context, &args)?,
+        Command::Man(args) => man::run(context, &args)?,
+        Command::Mount(args) => mount::run(context, args)?,
         Command::Protect(args) => protect::run(context, &args)?,
         Command::Provision(args) => provision::run(context, &args)?,
         Command::RegenerateCerts(args) => regenerate_certs::run(context, &args)?,
+        Command::Rename(args) => rename::run(context, &args)?,
         Command::Restart(args) => restart::run(context, &args)?,
         Command::Rm(args) => rm::run(context, &args)?,
         Command::RotateCa(args) => rotate_ca::run(context, &args)?,
+        Command::Scp(args) => scp::run(context, &args)?,
         Command::Share(args) => share::run(context, &args)?,
         Command::Ssh(args) => return ssh::run(context, &args),
         Command::SshConfig(args) => ssh_config::run(context, &args)?,
@@ -273,16 +368,31 @@ fn dispatch(context: &Context, command: Command, matches: &clap::ArgMatches) -> 
         Command::Stop(args) => stop::run(context, &args)?,
         Command::Tunnel(args) => tunnel::run(context, &args)?,
         Command::Unshare(args) => unshare::run(context, &args)?,
+        Command::Upgrade(args) => upgrade::run(context, &args)?,
         Command::Url(args) => url::run(context, &args)?,
         Command::Version(args) => version::run(context, &args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the CA and the client's certificate are, if not in the store.
+fn tls_paths(cli: &Cli) -> Result<TlsPaths> {
+    let at = |path: &Option<PathBuf>| {
+        let given = path.as_ref().filter(|path| !path.as_os_str().is_empty());
+        given.map(std::path::absolute).transpose().map_err(|e| Error::usage("a --tls-* path is not valid").source(e))
+    };
+    Ok(TlsPaths {
+        ca_cert: at(&cli.tls_ca_cert)?,
+        ca_key: at(&cli.tls_ca_key)?,
+        client_cert: at(&cli.tls_client_cert)?,
+        client_key: at(&cli.tls_client_key)?,
+    })
+}
+
 /// Where the store is: the flag, the environment, docker-machine's place under its name, else the
 /// platform's data directory.
-fn store_root(cli: &Cli, program: &str) -> Result<PathBuf> {
-    if let Some(path) = cli.storage_path.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+fn store_root(given: Option<&Path>, dialect: Dialect) -> Result<PathBuf> {
+    if let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) {
         return std::path::absolute(path)
             .map_err(|e| Error::usage(format!("invalid --storage-path {}", path.display())).source(e));
     }
@@ -290,7 +400,7 @@ fn store_root(cli: &Cli, program: &str) -> Result<PathBuf> {
         Error::new(Kind::Store, "there is no home directory to keep the store in")
             .hint("choose one with --storage-path DIR")
     };
-    if program == "docker-machine" {
+    if dialect.is_docker_machine() {
         let dirs = directories::BaseDirs::new().ok_or_else(no_home)?;
         return Ok(dirs.home_dir().join(".docker").join("machine"));
     }

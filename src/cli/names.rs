@@ -2,14 +2,24 @@
 
 use std::future::Future;
 
+use rmachine_provider_api::MachineState;
+
 use super::Context;
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     machine,
 };
 
 /// The name that commands take when none is given, as docker-machine does.
 pub const DEFAULT: &str = "default";
+
+/// docker-machine's words where a command means the default machine and there is none.
+pub(super) fn not_named(error: Error) -> Error {
+    if error.kind() != Kind::NoSuchMachine {
+        return error;
+    }
+    error.known_as(format!("Error: No machine name(s) specified and no \"{DEFAULT}\" machine exists"))
+}
 
 /// One machine.
 #[derive(Debug, clap::Args)]
@@ -43,6 +53,23 @@ pub fn unique(names: &[String]) -> Vec<String> {
         }
     }
     once
+}
+
+/// docker-machine says each name before it begins.
+pub(super) fn announce(context: &Context, doing: &str, names: &[String]) {
+    if context.dialect.is_docker_machine() {
+        names.iter().for_each(|name| context.terminal.say(&format!("{doing} \"{name}\"...")));
+    }
+}
+
+/// docker-machine refuses to start what runs and to stop what is stopped; by our own name that is done already.
+pub(super) async fn not_yet(context: &Context, name: &str, state: MachineState) -> Result<()> {
+    if !context.dialect.is_docker_machine() || !context.core.is_in_state(name, state).await {
+        return Ok(());
+    }
+    let word = format!("{state:?}").to_lowercase();
+    Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is {word} already"))
+        .known_as(format!("Machine \"{name}\" is already {word}.")))
 }
 
 /// Works on all `names` at once. Every success is said and every failure printed; the last failure is answered.

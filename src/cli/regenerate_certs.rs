@@ -28,7 +28,12 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
-    let what = Regenerate { force: args.force, client: args.client_certs };
+    // docker-machine issues in any case, and asks first because its engines restart.
+    let drop_in = context.dialect.is_docker_machine();
+    if drop_in {
+        context.terminal.say("Regenerating TLS certificates");
+    }
+    let what = Regenerate { force: args.force || drop_in, client: args.client_certs };
     let work = |name| context.core.regenerate_certificates(name, what);
     names::each(context, &names, work, |name, done| match done {
         Regenerated::NothingToDo => format!("The certificate of machine \"{name}\" is good; nothing was changed."),

@@ -16,10 +16,21 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
-    names::each(
+    names::announce(context, "Restarting", &names);
+    let done = names::each(
         context,
         &names,
-        |name| context.core.restart(name),
-        |name, ()| format!("Machine \"{name}\" is running and its engine answers."),
-    )
+        |name| async move { context.core.restart(name).await },
+        |name, ()| {
+            let own = format!("Machine \"{name}\" is running and its engine answers.");
+            context.dialect.words(&own, &format!("Machine \"{name}\" was restarted.")).to_owned()
+        },
+    );
+    done?;
+    if context.dialect.is_docker_machine() {
+        context.terminal.say(
+            "Restarted machines may have new IP addresses. You may need to re-run the `docker-machine env` command.",
+        );
+    }
+    Ok(())
 }

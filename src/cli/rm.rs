@@ -34,7 +34,17 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     if args.dry_run {
         return look(context, &names);
     }
-    if !args.yes && !args.force {
+    let drop_in = context.dialect.is_docker_machine();
+    if drop_in {
+        context.terminal.say(&format!("About to remove {}", names.join(", ")));
+        context.terminal.say("WARNING: This action will delete both local reference and remote instance.");
+    }
+    if drop_in && !args.yes && !args.force {
+        // Scripts answer it through a pipe.
+        if !context.terminal.confirm_line("Are you sure? (y/n): ") {
+            return Err(Error::usage("nothing was removed: not confirmed"));
+        }
+    } else if !args.yes && !args.force {
         let question = format!("remove {} with all data on it?", names.join(", "));
         match context.terminal.confirm(&question) {
             Some(true) => {}
@@ -49,8 +59,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     names::each(
         context,
         &names,
-        |name| context.core.remove(name, mode),
-        |name, ()| format!("Machine \"{name}\" is removed."),
+        |name| async move {
+            context.core.remove(name, mode).await.map_err(|error| {
+                let what = error.known_as_text().map_or_else(|| error.to_string(), str::to_owned);
+                error.known_as(format!("Error removing host \"{name}\": {what}"))
+            })
+        },
+        |name, ()| {
+            let own = format!("Machine \"{name}\" is removed.");
+            context.dialect.words(&own, &format!("Successfully removed {name}")).to_owned()
+        },
     )
 }
 

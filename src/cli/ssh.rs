@@ -20,6 +20,7 @@ const READER_GONE: u32 = 141;
 Examples:
   rmachine ssh aws-test                       a shell
   rmachine ssh aws-test -- df -h /            a command
+  rmachine ssh aws-test -N -L 8080:localhost:80    with options of ssh, by the stock client
   tar c . | rmachine ssh aws-test tar x -C /srv")]
 pub struct Args {
     /// Name of the machine
@@ -34,6 +35,9 @@ pub struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
+    if args.command.first().is_some_and(|word| word.starts_with('-')) {
+        return stock(context, args);
+    }
     let command = args.command.join(" ");
     let exit = context.run(async {
         let session = context.core.ssh(&args.name).await?;
@@ -55,20 +59,46 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode> {
         Ok(exit)
     });
     match exit {
-        Ok(Exit::Code(code)) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(NO_SESSION))),
+        Ok(Exit::Code(code)) => Ok(ended(context, u8::try_from(code).unwrap_or(NO_SESSION))),
         Ok(Exit::Signal(name)) => {
             context.terminal.say(&format!("the command was ended by signal {name}"));
-            Ok(ExitCode::from(NO_SESSION))
+            Ok(ended(context, NO_SESSION))
         }
         Ok(Exit::Lost) => {
             let error = Error::new(Kind::Ssh, format!("the connection to machine \"{}\" broke", args.name))
                 .hint(format!("`rmachine status {}` shows its state", args.name));
             context.terminal.fail(&error);
+            Ok(ended(context, NO_SESSION))
+        }
+        // As OpenSSH's client says it; docker-machine knows 1 only.
+        Err(error) if error.kind() == Kind::Ssh && !context.dialect.is_docker_machine() => {
+            context.terminal.fail(&error);
             Ok(ExitCode::from(NO_SESSION))
         }
-        Err(error) => {
-            context.terminal.fail(&error);
-            Ok(if error.kind() == Kind::Ssh { ExitCode::from(NO_SESSION) } else { error.exit_code() })
-        }
+        Err(error) => Err(error),
     }
+}
+
+/// The exit code for a command that ended with `code`: the same, but docker-machine's is 1 with a word about it.
+fn ended(context: &Context, code: u8) -> ExitCode {
+    if code == 0 || !context.dialect.is_docker_machine() {
+        return ExitCode::from(code);
+    }
+    context.terminal.say(&format!("exit status {code}"));
+    ExitCode::from(1)
+}
+
+/// Options of ssh(1) before the command, such as `-L 8080:localhost:80`: the stock client has them, and is given this
+/// machine's address, key and pinned host keys.
+fn stock(context: &Context, args: &Args) -> Result<ExitCode> {
+    let names = [args.name.clone()];
+    let configuration = context.run(context.core.ssh_config(&names))?;
+    let directory = context.core.store.scratch()?;
+    let path = directory.path().join("ssh_config");
+    context.core.store.write(&path, configuration.as_bytes())?;
+    let status = std::process::Command::new("ssh").arg("-F").arg(&path).arg(&args.name).args(&args.command).status();
+    let status = status.map_err(|e| {
+        Error::new(Kind::Failure, "options of ssh need the program ssh").source(e).hint("install OpenSSH's client")
+    })?;
+    Ok(ended(context, status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(NO_SESSION)))
 }

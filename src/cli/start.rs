@@ -5,6 +5,7 @@ use super::{
     names::{self, Names},
 };
 use crate::error::Result;
+use rmachine_provider_api::MachineState;
 
 /// Start machines, and make them usable at their new addresses
 #[derive(Debug, clap::Args)]
@@ -16,10 +17,24 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
-    names::each(
+    names::announce(context, "Starting", &names);
+    let done = names::each(
         context,
         &names,
-        |name| context.core.start(name),
-        |name, ()| format!("Machine \"{name}\" is running and its engine answers."),
-    )
+        |name| async move {
+            names::not_yet(context, name, MachineState::Running).await?;
+            context.core.start(name).await
+        },
+        |name, ()| {
+            let own = format!("Machine \"{name}\" is running and its engine answers.");
+            context.dialect.words(&own, &format!("Machine \"{name}\" was started.")).to_owned()
+        },
+    );
+    done?;
+    if context.dialect.is_docker_machine() {
+        context.terminal.say(
+            "Started machines may have new IP addresses. You may need to re-run the `docker-machine env` command.",
+        );
+    }
+    Ok(())
 }

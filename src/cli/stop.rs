@@ -5,7 +5,7 @@ use super::{
     names::{self, Names},
 };
 use crate::error::Result;
-use rmachine_provider_api::StopMode;
+use rmachine_provider_api::{MachineState, StopMode};
 
 /// Stop machines; disks and data stay
 #[derive(Debug, clap::Args)]
@@ -17,10 +17,17 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
+    names::announce(context, "Stopping", &names);
     names::each(
         context,
         &names,
-        |name| context.core.stop(name, StopMode::Graceful),
-        |name, ()| format!("Machine \"{name}\" is stopped."),
+        |name| async move {
+            names::not_yet(context, name, MachineState::Stopped).await?;
+            context.core.stop(name, StopMode::Graceful).await
+        },
+        |name, ()| {
+            let own = format!("Machine \"{name}\" is stopped.");
+            context.dialect.words(&own, &format!("Machine \"{name}\" was stopped.")).to_owned()
+        },
     )
 }

@@ -14,7 +14,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rmachine_provider_api::Notify;
 use zeroize::Zeroizing;
 
-use super::passphrase;
+use super::{dialect::Dialect, passphrase};
 use crate::{
     error::{Error, Result},
     machine::Talk,
@@ -23,21 +23,52 @@ use crate::{
 /// The terminal, or what stands in its place.
 pub struct Terminal {
     bars: Option<MultiProgress>,
+    dialect: Dialect,
+    out: Out,
     voices: Mutex<HashMap<String, Arc<Voice>>>,
 }
 
 impl Terminal {
     /// The process's own stdin and stderr.
     pub fn of_process() -> Arc<Self> {
-        let bars = io::stderr().is_terminal().then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        Arc::new(Self { bars, voices: Mutex::default() })
+        Self::speaking(Dialect::Own, false)
+    }
+
+    /// As [`Terminal::of_process`], in a dialect; docker-machine's talk goes to stdout where that is no data.
+    pub fn speaking(dialect: Dialect, on_stdout: bool) -> Arc<Self> {
+        let bars = !dialect.is_docker_machine() && io::stderr().is_terminal();
+        let bars = bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let out = if on_stdout { Out::Stdout } else { Out::Stderr };
+        Arc::new(Self { bars, dialect, out, voices: Mutex::default() })
+    }
+
+    /// Whose words are spoken.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Prints one line of talk, above the progress.
     pub fn say(&self, line: &str) {
         match &self.bars {
-            Some(bars) => bars.suspend(|| talk(line)),
-            None => talk(line),
+            Some(bars) => bars.suspend(|| self.out.talk(line)),
+            None => self.out.talk(line),
+        }
+    }
+
+    /// Asks `question` and takes the next line of stdin for the answer, from a terminal or not, as docker-machine does.
+    pub fn confirm_line(&self, question: &str) -> bool {
+        let mut answer = String::new();
+        let asked = io::stdout().write_all(question.as_bytes()).and_then(|()| io::stdout().flush());
+        // What cannot be asked or read is no yes.
+        asked.and_then(|()| io::stdin().lock().read_line(&mut answer)).is_ok()
+            && answer.trim_start().to_ascii_lowercase().starts_with('y')
+    }
+
+    /// Asks for something that is not shown while it is typed; `None` when nobody can answer, or gives up.
+    pub fn secret(&self, question: &str) -> Option<Zeroizing<String>> {
+        match &self.bars {
+            Some(bars) => bars.suspend(|| passphrase::ask(question)),
+            None => passphrase::ask(question),
         }
     }
 
@@ -51,13 +82,17 @@ impl Terminal {
     /// Prints `error` as one `Error:` line, its causes and its hints.
     pub fn fail(&self, error: &Error) {
         self.finish();
-        self.say(&render_error(error));
+        Out::Stderr.talk(&render_error_in(self.dialect, error));
     }
 }
 
 /// The text of an error: one `Error:` line, then the causes, then the hints.
 pub fn render_error(error: &Error) -> String {
-    let mut text = format!("Error: {error}");
+    render_error_in(Dialect::Own, error)
+}
+
+fn render_error_in(dialect: Dialect, error: &Error) -> String {
+    let mut text = dialect.headline(error);
     for cause in error.causes() {
         text.push_str(&format!("\nCaused by: {}", cause.replace('\n', "\n  ")));
     }
@@ -75,7 +110,12 @@ impl Talk for Terminal {
     fn about(&self, machine: &str) -> Arc<dyn Notify> {
         let mut voices = self.voices.lock().unwrap_or_else(PoisonError::into_inner);
         let voice = voices.entry(machine.to_owned()).or_insert_with(|| {
-            Arc::new(Voice { machine: machine.to_owned(), bars: self.bars.clone(), state: Mutex::default() })
+            Arc::new(Voice {
+                machine: machine.to_owned(),
+                bars: self.bars.clone(),
+                out: self.out,
+                state: Mutex::default(),
+            })
         });
         voice.clone()
     }
@@ -98,11 +138,7 @@ impl Talk for Terminal {
     }
 
     fn passphrase(&self, path: &Path) -> Option<Zeroizing<String>> {
-        let question = format!("Enter the passphrase of the key {}: ", path.display());
-        match &self.bars {
-            Some(bars) => bars.suspend(|| passphrase::ask(&question)),
-            None => passphrase::ask(&question),
-        }
+        self.secret(&format!("Enter the passphrase of the key {}: ", path.display()))
     }
 }
 
@@ -115,6 +151,7 @@ struct VoiceState {
 struct Voice {
     machine: String,
     bars: Option<MultiProgress>,
+    out: Out,
     state: Mutex<VoiceState>,
 }
 
@@ -145,23 +182,36 @@ impl Notify for Voice {
                 });
                 bar.set_message(message.to_owned());
             }
-            None => talk(&format!("({}) {message}", self.machine)),
+            None => self.out.talk(&format!("({}) {message}", self.machine)),
         }
     }
 
     fn warn(&self, message: &str) {
         let line = format!("Warning: ({}) {message}", self.machine);
         match &self.bars {
-            Some(bars) => bars.suspend(|| talk(&line)),
-            None => talk(&line),
+            Some(bars) => bars.suspend(|| self.out.talk(&line)),
+            None => self.out.talk(&line),
         }
     }
 }
 
-/// Prints a line of talk in one write, so that the lines of several processes do not mix.
-fn talk(line: &str) {
-    // There is nobody left to tell when stderr is closed.
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+/// Where talk goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Out {
+    Stdout,
+    Stderr,
+}
+
+impl Out {
+    /// Prints a line of talk in one write, so that the lines of several processes do not mix.
+    fn talk(self, line: &str) {
+        let line = format!("{line}\n");
+        // There is nobody left to tell when it is closed.
+        let _ = match self {
+            Self::Stdout => io::stdout().write_all(line.as_bytes()),
+            Self::Stderr => io::stderr().write_all(line.as_bytes()),
+        };
+    }
 }
 
 /// Prints data: one write to stdout, a closed pipe is no error (as `head` closes it).
@@ -170,8 +220,17 @@ fn talk(line: &str) {
 ///
 /// When stdout cannot be written otherwise.
 pub fn print(data: &str) -> Result<()> {
+    print_bytes(data.as_bytes())
+}
+
+/// [`print`] of what is no text.
+///
+/// # Errors
+///
+/// As [`print`].
+pub fn print_bytes(data: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(data.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(data).and_then(|()| out.flush()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::new(crate::error::Kind::Failure, "cannot write to the standard output").source(e))
         }

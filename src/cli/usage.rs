@@ -2,10 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{
-    ArgAction,
-    error::{ContextKind, ContextValue, ErrorKind},
-};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::ui::Terminal;
 use crate::error::{Error, Kind};
@@ -18,6 +15,16 @@ pub(super) fn answer(
     terminal: &Terminal,
 ) -> ExitCode {
     match error.kind() {
+        ErrorKind::DisplayVersion if terminal.dialect().is_docker_machine() => {
+            let _ = super::ui::print(&format!("{}\n", terminal.dialect().version("docker-machine")));
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
+            if terminal.dialect().is_docker_machine() && arguments.len() < 2 =>
+        {
+            let _ = super::ui::print(&command.clone().render_help().to_string());
+            ExitCode::SUCCESS
+        }
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // Nothing can be said when even this cannot be printed.
             let _ = error.print();
@@ -25,12 +32,12 @@ pub(super) fn answer(
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             terminal.say(command.clone().render_help().to_string().trim_end());
-            ExitCode::from(Kind::Usage.exit_code())
+            terminal.dialect().exit_code(&Error::new(Kind::Usage, String::new()))
         }
         _ => {
             let error = explain(error, subcommand(command, arguments));
             terminal.fail(&error);
-            error.exit_code()
+            terminal.dialect().exit_code(&error)
         }
     }
 }
@@ -45,12 +52,30 @@ fn explain(error: &clap::Error, subcommand: Option<&str>) -> Error {
     let argument = text(ContextKind::InvalidArg).unwrap_or_default();
     let mut explained = match error.kind() {
         ErrorKind::InvalidSubcommand => {
-            Error::usage(format!("unknown command \"{}\"", text(ContextKind::InvalidSubcommand).unwrap_or_default()))
+            let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            Error::usage(format!("unknown command \"{name}\"")).known_as(format!(
+                "docker-machine: '{name}' is not a docker-machine command. See 'docker-machine --help'."
+            ))
         }
-        ErrorKind::UnknownArgument if argument.starts_with('-') => Error::usage(format!("unknown flag {argument}")),
-        ErrorKind::UnknownArgument => Error::usage(format!("\"{argument}\" is one argument too many")),
+        ErrorKind::UnknownArgument if argument.starts_with('-') => {
+            let name = argument.trim_start_matches('-');
+            Error::usage(format!("unknown flag {argument}")).known_as(format!("flag provided but not defined: -{name}"))
+        }
+        ErrorKind::UnknownArgument => {
+            Error::usage(format!("\"{argument}\" is one argument too many")).known_as(match subcommand {
+                Some("create") => format!("Invalid command line. Found extra arguments [{argument}]"),
+                Some("active") => "Error: Too many arguments given".to_owned(),
+                _ => "Error: Expected one machine name as an argument".to_owned(),
+            })
+        }
         ErrorKind::MissingRequiredArgument => {
-            Error::usage(format!("{} is missing", argument.replace(['<', '>'], "").trim_matches('.')))
+            Error::usage(format!("{} is missing", argument.replace(['<', '>'], "").trim_matches('.'))).known_as(
+                match subcommand {
+                    Some("create") => "Error: No machine name specified",
+                    Some("mount" | "scp") => "Improper number of arguments",
+                    _ => "Error: Expected to get one or more machine names as arguments",
+                },
+            )
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = text(ContextKind::InvalidValue).unwrap_or_default();
@@ -82,33 +107,8 @@ fn explain(error: &clap::Error, subcommand: Option<&str>) -> Error {
 }
 
 /// The subcommand that `arguments` name.
-fn subcommand<'a>(command: &'a clap::Command, arguments: &[OsString]) -> Option<&'a str> {
+pub(super) fn subcommand<'a>(command: &'a clap::Command, arguments: &[OsString]) -> Option<&'a str> {
     let named =
         |word: &str| command.get_subcommands().find(|c| c.get_name() == word || c.get_all_aliases().any(|a| a == word));
     arguments.iter().skip(1).filter_map(|a| a.to_str()).find_map(named).map(clap::Command::get_name)
-}
-
-/// `--flag=true` and `--flag=false` for flags that take no value, as Go's programs let one write them.
-pub(super) fn plain_switches(command: &clap::Command, arguments: &[OsString]) -> Vec<OsString> {
-    let named = subcommand(command, arguments);
-    let own = named.and_then(|name| command.find_subcommand(name));
-    let is_switch = |name: &str| {
-        let mut known = command.get_arguments().chain(own.into_iter().flat_map(clap::Command::get_arguments));
-        known.any(|arg| arg.get_long() == Some(name) && matches!(arg.get_action(), ArgAction::SetTrue))
-    };
-    let mut plain = Vec::with_capacity(arguments.len());
-    let mut ours = true;
-    for argument in arguments {
-        let text = argument.to_str().unwrap_or_default();
-        // What follows belongs to somebody else: a program on the host.
-        ours &= text != "--" && !(text == "ssh" && named == Some("ssh"));
-        let switch =
-            text.strip_prefix("--").and_then(|rest| rest.split_once('=')).filter(|(name, _)| ours && is_switch(name));
-        match switch {
-            Some((name, "true" | "t" | "1" | "TRUE" | "True" | "T")) => plain.push(format!("--{name}").into()),
-            Some((_, "false" | "f" | "0" | "FALSE" | "False" | "F")) => {}
-            _ => plain.push(argument.clone()),
-        }
-    }
-    plain
 }

@@ -18,7 +18,7 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     match &args.name {
-        None => ui::print(&format!("{} version {}\n", context.program, env!("CARGO_PKG_VERSION"))),
+        None => ui::print(&format!("{}\n", context.dialect.version(&context.program))),
         Some(name) => {
             let access = context.core.access(name)?;
             let version = context.run(context.core.check(&access, Duration::from_secs(10)))?;

@@ -75,6 +75,40 @@ pub async fn check(endpoint: &Endpoint, tls: &TlsFiles<'_>, timeout: Duration) -
     tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Error::TimedOut(endpoint.url(), timeout)))
 }
 
+/// Makes the engine at `endpoint` the first manager of a swarm, known to others as `advertised`; one that is in a swarm
+/// already stays as it is (Docker API, POST /swarm/init).
+///
+/// # Errors
+///
+/// [`Error`], as of [`check`]; [`Error::Api`] when it refuses.
+pub async fn start_swarm(
+    endpoint: &Endpoint,
+    tls: &TlsFiles<'_>,
+    advertised: &str,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let work = async {
+        let stream = transport::dial(endpoint).await?;
+        let docker = transport::connect(stream, endpoint, tls).await?;
+        let docker = docker.negotiate_version().await.map_err(|e| Error::from_bollard(endpoint, e))?;
+        let request = bollard::models::SwarmInitRequest {
+            listen_addr: Some("0.0.0.0:2377".to_owned()),
+            advertise_addr: Some(advertised.to_owned()),
+            ..Default::default()
+        };
+        match docker.init_swarm(request).await {
+            Ok(_) => Ok(()),
+            Err(bollard::errors::Error::DockerResponseServerError { message, .. })
+                if message.contains("already part of a swarm") =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(Error::from_bollard(endpoint, error)),
+        }
+    };
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(Error::TimedOut(endpoint.url(), timeout)))
+}
+
 /// As [`check`], over `stream`, which ends at the engine that calls itself `endpoint`.
 ///
 /// # Errors

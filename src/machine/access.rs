@@ -40,6 +40,7 @@ impl Core {
         require_running(&record)?;
         let (Some(url), Some(host)) = (record.url(), record.address()) else {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" has no address"))
+                .known_as("Host is not running")
                 .hint(format!("`rmachine start {name}` starts it and finds its address")));
         };
         let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(record.engine_port);
@@ -86,6 +87,27 @@ impl Core {
 }
 
 impl Core {
+    /// The machine whose URL `docker_host` is, by the records; `named` decides between several of one URL. A machine that
+    /// is stopped is none, as in docker-machine.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when the store does not read; a damaged record is passed over.
+    pub fn active(&self, docker_host: &str, named: &str) -> Result<Option<String>> {
+        if docker_host.is_empty() {
+            return Ok(None);
+        }
+        let is_active = |name: &String| {
+            self.store.load(name).is_ok_and(|record| {
+                record.power != Power::Stopped
+                    && record.url().is_some_and(|url| url == docker_host.trim_end_matches('/'))
+            })
+        };
+        let mut names: Vec<String> = self.store.names()?.into_iter().filter(is_active).collect();
+        let first = names.iter().position(|name| name == named).unwrap_or_default();
+        Ok((first < names.len()).then(|| names.swap_remove(first)))
+    }
+
     /// Whether `allow` could change who reaches machine `name`.
     fn has_firewall(&self, name: &str) -> bool {
         let driver = self.store.load(name).ok().and_then(|record| self.driver(&record).ok().cloned());
@@ -93,16 +115,12 @@ impl Core {
     }
 }
 
-/// Whether a program of this name probes in `config`, `env` and `url`: docker-machine's callers expect it.
-pub fn program_probes(program: &str) -> bool {
-    program == "docker-machine"
-}
-
 /// Refuses a machine that was seen stopped.
 pub(super) fn require_running(record: &Record) -> Result<()> {
     let name = &record.name;
     if record.power == Power::Stopped {
         return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is stopped"))
+            .known_as("Host is not running")
             .hint(format!("start it with `rmachine start {name}`")));
     }
     Ok(())

@@ -6,7 +6,7 @@ use rmachine_provider_api::{
     self as api, HostTrust, InstanceId, MachineState, MachineToken, Notify, Owner, Provider, Stray, Values,
 };
 
-use super::{Core, Created, SshRoute, create::fresh_record, voice};
+use super::{Core, Created, SshRoute, contact::Vouch, create::fresh_record, voice};
 use crate::{
     bootstrap::{self, EngineSpec},
     error::{Error, Kind, Result},
@@ -147,7 +147,7 @@ impl Core {
         let key = directory.path().join(file::LOGIN_KEY);
         self.store.write(&key, pair.private_openssh().as_bytes())?;
         notify.progress("waiting for SSH");
-        self.trust_host(record, "--host-key").await?;
+        self.trust_host(record, Vouch::Flag("--host-key"), std::time::Duration::ZERO).await?;
         let ours = Target { keys: vec![key], ..self.target(record)? };
         let session = match &options.ssh_key {
             Some(key) => self.connect(record, &Target { keys: vec![key.clone()], ..ours }, CONNECT).await?,

@@ -1,7 +1,5 @@
 //! The store's CA and client certificate: made once, under a lock, also by parallel first creates.
 
-use std::path::Path;
-
 use time::OffsetDateTime;
 
 use super::{Core, rotate};
@@ -35,8 +33,7 @@ impl Core {
     pub(super) fn authority(store: &Store, renew_client: bool) -> Result<Authority> {
         let _lock = store.lock_ca()?;
         let now = OffsetDateTime::now_utc();
-        let directory = store.certs_directory();
-        let known = read_ca(store, &directory)?;
+        let known = read_ca(store)?;
         let expired = match &known {
             Some(ca) => certs::health(&certs::inspect(&ca.cert_pem)?, now) == certs::Health::Expired,
             None => false,
@@ -47,12 +44,12 @@ impl Core {
             _ => rotate::write_new_ca(store, now)?,
         };
         let old = rotate::old_ca(store, now)?;
-        let known = if renew_client { None } else { read_client(store, &directory, &ca, now)? };
+        let known = if renew_client { None } else { read_client(store, &ca, now)? };
         if let Some(client) = known {
             return Ok(Authority { ca, old, client, replaced: expired });
         }
         let client = certs::issue_client(&ca, now)?;
-        write(store, &directory, file::CLIENT_CERT, file::CLIENT_KEY, &client)?;
+        write(store, file::CLIENT_CERT, file::CLIENT_KEY, &client)?;
         Ok(Authority { ca, old, client, replaced: expired })
     }
 
@@ -74,8 +71,8 @@ impl Core {
 }
 
 /// The CA; `None` when there is none yet. One that machines trust is never replaced by another.
-fn read_ca(store: &Store, directory: &Path) -> Result<Option<Identity>> {
-    let (cert_path, key_path) = (directory.join(file::CA_CERT), directory.join(file::CA_KEY));
+fn read_ca(store: &Store) -> Result<Option<Identity>> {
+    let (cert_path, key_path) = (store.authority_file(file::CA_CERT), store.authority_file(file::CA_KEY));
     let cert = store.read_text(&cert_path)?;
     let Some(key_pem) = store.read_text(&key_path)? else {
         return match cert {
@@ -99,7 +96,7 @@ fn read_ca(store: &Store, directory: &Path) -> Result<Option<Identity>> {
         None => {
             // A key alone is a first create that died, or a lost file of which each machine has a copy.
             let copies = store.names()?.into_iter().map(|name| store.machine_file(&name, file::CA_CERT));
-            let old = directory.join(file::OLD_CA_CERT);
+            let old = store.authority_file(file::OLD_CA_CERT);
             let copies = copies.chain([old]).filter_map(|path| store.read_text(&path).ok().flatten());
             let Some(cert_pem) = copies.into_iter().find(|copy| belongs(copy).unwrap_or(false)) else {
                 return Ok(None);
@@ -112,8 +109,8 @@ fn read_ca(store: &Store, directory: &Path) -> Result<Option<Identity>> {
 }
 
 /// The client's certificate, when it serves; else a new one is issued, which costs nothing.
-fn read_client(store: &Store, directory: &Path, ca: &Identity, now: OffsetDateTime) -> Result<Option<Identity>> {
-    let read = |name| store.read_text(&directory.join(name));
+fn read_client(store: &Store, ca: &Identity, now: OffsetDateTime) -> Result<Option<Identity>> {
+    let read = |name| store.read_text(&store.authority_file(name));
     let (Some(cert_pem), Some(key_pem)) = (read(file::CLIENT_CERT)?, read(file::CLIENT_KEY)?) else {
         return Ok(None);
     };
@@ -125,7 +122,7 @@ fn read_client(store: &Store, directory: &Path, ca: &Identity, now: OffsetDateTi
 }
 
 /// Writes the key first: a crash in between leaves a key without certificate, which is made anew.
-fn write(store: &Store, directory: &Path, cert: &str, key: &str, identity: &Identity) -> Result<()> {
-    store.write(&directory.join(key), identity.key_pem.as_bytes())?;
-    store.write(&directory.join(cert), identity.cert_pem.as_bytes())
+fn write(store: &Store, cert: &str, key: &str, identity: &Identity) -> Result<()> {
+    store.write(&store.authority_file(key), identity.key_pem.as_bytes())?;
+    store.write(&store.authority_file(cert), identity.cert_pem.as_bytes())
 }

@@ -57,6 +57,7 @@ impl Core {
         let notify = self.talk.about(name);
         self.follow(&mut record).await?;
         notify.progress("connecting");
+        self.meet(&mut record, std::time::Duration::ZERO).await?;
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, std::time::Duration::from_secs(15)).await?;
         self.settle_host_key(&mut record, &session)?;

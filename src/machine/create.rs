@@ -112,7 +112,9 @@ impl Core {
         if !self.store.exists(name) {
             return Ok(false);
         }
-        let taken = || Error::new(Kind::Conflict, format!("machine \"{name}\" already exists"));
+        let known_as = format!("Docker machine \"{name}\" already exists");
+        let taken =
+            || Error::new(Kind::Conflict, format!("machine \"{name}\" already exists")).known_as(known_as.as_str());
         match self.store.load(name) {
             Ok(record) if record.phase.is_unfinished() => Ok(true),
             Ok(record) if record.phase == Phase::Removing => {
@@ -123,6 +125,7 @@ impl Core {
             Err(error) => Err(error
                 .context(format!("machine \"{name}\" already exists"))
                 .with_kind(Kind::Conflict)
+                .known_as(known_as.as_str())
                 .hint("choose another name")),
         }
     }
@@ -302,6 +305,9 @@ pub(super) fn fresh_record(
         ssh: SshRecord::default(),
         host: None,
         protected: false,
+        renamed: None,
+        imported: false,
+        foreign: None,
     }
 }
 

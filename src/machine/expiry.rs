@@ -47,7 +47,12 @@ impl Core {
         let name = &record.name;
         let anew = format!("`rmachine regenerate-certs {name}` issues it anew");
         let client = format!("`rmachine regenerate-certs --client-certs {name}` issues it anew");
-        let authority = "`rmachine rotate-ca` makes a new one and hands it to all machines".to_owned();
+        // One that is not the store's goes with the certificates that it signed.
+        let other_ca = self.has_other_ca(record);
+        let authority = match other_ca {
+            true => format!("`rmachine regenerate-certs {name}` gives the machine this store's"),
+            false => "`rmachine rotate-ca` makes a new one and hands it to all machines".to_owned(),
+        };
         let parts = [
             (file::CA_CERT, "the CA's certificate", authority),
             (file::SERVER_CERT, "the certificate of its engine", anew),
@@ -62,7 +67,8 @@ impl Core {
             expiry.days = Some(expiry.days.map_or(days, |least| least.min(days)));
             let until = info.not_after.date();
             let health = certs::health(&info, now);
-            expiry.renewable |= file != file::CA_CERT && matches!(health, Health::RenewDue | Health::Expired);
+            expiry.renewable |=
+                (other_ca || file != file::CA_CERT) && matches!(health, Health::RenewDue | Health::Expired);
             match health {
                 Health::Good => {}
                 Health::RenewDue if file == file::CA_CERT && days > CA_DAYS => {}

@@ -1,6 +1,9 @@
 //! `ls` and `status`: the truth about many machines, asked once a provider, not once a machine.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures::stream::{self, StreamExt};
 use regex_lite::Regex;
@@ -102,11 +105,33 @@ pub struct Listed {
     pub cert_days: Option<i64>,
     /// Labels of the engine as asked for, `KEY=VALUE`.
     pub labels: Vec<String>,
+    /// How long it took until all of that was known.
+    #[serde(skip)]
+    pub response_time: Duration,
     /// What is said where nothing is wrong yet.
     #[serde(skip)]
     warning: Option<String>,
     #[serde(skip)]
     record: Option<Record>,
+}
+
+impl Core {
+    /// Whether the provider says that machine `name`, which is finished, is in `state`. What cannot be asked is not.
+    pub async fn is_in_state(&self, name: &str, state: MachineState) -> bool {
+        let asked = async {
+            let record = self.store.load(name)?;
+            self.require_ready(&record)?;
+            let ids = record.instance.iter().map(|instance| instance.id.clone()).collect::<Vec<_>>();
+            Ok::<_, Error>(self.provider(&record).await?.observe(&ids).await?)
+        };
+        match asked.await {
+            Ok(observed) => observed.first().is_some_and(|observed| observed.state == state),
+            Err(error) => {
+                tracing::debug!(machine = name, "its state: {error}");
+                false
+            }
+        }
+    }
 }
 
 /// What `ls --filter KEY=VALUE` selects; values of one key are alternatives, keys add up.
@@ -193,9 +218,14 @@ impl Core {
     ///
     /// As [`Core::list_recorded`]; what does not answer within `timeout` is a line that says so.
     pub async fn list(&self, filter: &Filter, timeout: Duration) -> Result<Vec<Listed>> {
+        let started = Instant::now();
         let mut lines = self.list_recorded(filter)?;
         self.observe_lines(&mut lines, timeout).await;
-        stream::iter(lines.iter_mut()).for_each_concurrent(AT_ONCE, |line| self.probe_engine(line, timeout)).await;
+        let probe = async |line: &mut Listed| {
+            self.probe_engine(line, timeout).await;
+            line.response_time = started.elapsed();
+        };
+        stream::iter(lines.iter_mut()).for_each_concurrent(AT_ONCE, probe).await;
         for line in &mut lines {
             // What has expired is why the engine refuses us.
             if line.error.is_none() || line.cert_days.is_some_and(|days| days < 0) {
@@ -236,15 +266,18 @@ impl Core {
             Ok(record) => {
                 let url = record.url();
                 let expiry = self.expiry(&record);
+                let lacking = self.driver(&record).err();
                 Listed {
                     active: !docker_host.is_empty() && url.as_deref() == Some(docker_host),
                     driver: record.driver.clone(),
-                    state: recorded_state(&record),
+                    // Nobody can be asked but its engine.
+                    state: if lacking.is_some() { Status::Unreachable } else { recorded_state(&record) },
                     labels: record.engine.labels.clone(),
                     url,
                     docker: None,
+                    response_time: Duration::ZERO,
                     cert_days: expiry.days,
-                    error: None,
+                    error: lacking.map(|_| format!("the driver \"{}\" is not here", record.driver)),
                     warning: expiry.urgent().map(str::to_owned),
                     record: Some(record),
                     name,
@@ -260,6 +293,7 @@ impl Core {
                 cert_days: None,
                 error: Some(error.to_string()),
                 labels: Vec::new(),
+                response_time: Duration::ZERO,
                 warning: None,
                 record: None,
             },
@@ -348,6 +382,8 @@ impl Core {
                 line.state = Status::Running;
                 line.docker = Some(format!("v{}", version.version));
             }
+            // Without its driver nothing says whether it should answer.
+            Err(_) if line.error.is_some() => {}
             Err(error) => line.error = Some(error.causes().into_iter().next().unwrap_or_else(|| error.to_string())),
         }
     }

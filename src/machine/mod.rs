@@ -6,27 +6,36 @@
 mod access;
 mod adopt;
 mod allow;
+mod archive;
 mod authority;
 mod certificates;
+mod contact;
+mod copy;
 mod create;
 mod doctor;
 mod expiry;
 mod gc;
+mod import;
 mod interrupt;
 mod journal;
 mod list;
+mod mount;
 mod power;
 mod protect;
 mod provision;
 mod remove;
+mod rename;
 mod request;
 mod rotate;
 mod route;
 mod share;
 mod shell;
 mod ssh_config;
+mod stock;
+mod swarm;
 mod talk;
 mod tunnel;
+mod upgrade;
 
 use std::{
     collections::HashMap,
@@ -38,20 +47,26 @@ use std::{
 use rmachine_provider_api::{CreateRequest, Driver, MachineRef, Notify, Provider};
 
 pub use self::{
-    access::{Access, program_probes},
+    access::Access,
     adopt::AdoptOptions,
+    archive::{ArchiveOptions, Exported, Opener, Sealer},
     certificates::{Regenerate, Regenerated},
+    contact::FirstContact,
+    copy::{Copied, CopyOptions, amount},
     create::{CreateOptions, Created},
     doctor::{Area, Checked},
     expiry::Expiry,
     gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
+    import::{ImportOptions, ImportReport, Outcome, Taken, TakenAuthority},
     interrupt::Interrupt,
     list::{Filter, Listed, Status},
+    mount::MountOptions,
     remove::RemoveMode,
     rotate::Rotate,
     route::SshRoute,
     share::{Given, Share, ShareState},
     talk::{Ask, Quiet, Talk},
+    upgrade::Upgraded,
 };
 use crate::{
     drivers::Drivers,
@@ -75,6 +90,8 @@ pub struct Core {
     pub talk: Arc<dyn Talk>,
     /// Ctrl-C.
     pub interrupt: Interrupt,
+    /// What is done with hosts that others made and nobody vouches for.
+    pub first_contact: FirstContact,
     keyring: Arc<Keyring>,
     providers: Mutex<Providers>,
 }
@@ -85,11 +102,30 @@ impl Core {
         let agent = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
         let asked = talk.clone();
         let keyring = Arc::new(Keyring::new(agent, Some(Arc::new(move |path: &Path| asked.passphrase(path)))));
-        Self { store, drivers, talk, interrupt: Interrupt::default(), keyring, providers: Mutex::default() }
+        let store = store.with_drivers(&drivers);
+        Self {
+            store,
+            drivers,
+            talk,
+            interrupt: Interrupt::default(),
+            first_contact: FirstContact::default(),
+            keyring,
+            providers: Mutex::default(),
+        }
     }
 
     /// The driver of `record`.
     fn driver(&self, record: &Record) -> Result<&Arc<dyn Driver>> {
+        if record.lacks_driver() {
+            let text = format!(
+                "machine \"{}\" needs docker-machine's driver \"{}\", which rmachine does not have",
+                record.name, record.driver
+            );
+            return Err(Error::new(Kind::Failure, text).hint(format!(
+                "manage it with docker-machine, or where it was made; `rmachine env {0}` works all the same, and `rmachine rm -f {0}` forgets it here",
+                record.name
+            )));
+        }
         self.drivers.get(&record.driver).map_err(|e| {
             e.with_kind(Kind::Failure).context(format!("machine \"{}\" needs a driver that is not here", record.name))
         })

@@ -72,6 +72,7 @@ impl Core {
             let provider = self.provider(&record).await?;
             return provider.reboot(&id).await.map_err(Error::from);
         }
+        self.meet(&mut record, Duration::ZERO).await?;
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, Duration::from_secs(15)).await?;
         let before = bootstrap::probe(&session).await?.boot_id;
@@ -100,6 +101,7 @@ impl Core {
             return Ok(());
         }
         notify.progress("waiting for SSH");
+        self.meet(record, BOOT).await?;
         let session = self.session_after_boot(record, old_boot, notify).await?;
         self.settle_host_key(record, &session)?;
         if !wants_engine(record) {

@@ -9,7 +9,7 @@ use std::{
 use rmachine_provider_api::{HostTrust, Notify, Plan};
 use time::OffsetDateTime;
 
-use super::{Core, authority::Authority, blocking, create::wants_engine, shell::no_address, voice};
+use super::{Core, authority::Authority, blocking, contact::Vouch, create::wants_engine, shell::no_address, voice};
 use crate::{
     bootstrap::{self, EngineSource, HostFacts, ServerTls},
     certs::{self, Sans},
@@ -38,7 +38,7 @@ impl Core {
     ) -> Result<()> {
         notify.progress("waiting for SSH");
         let flag = format!("--{}-ssh-host-key", record.driver);
-        self.trust_host(record, &flag).await?;
+        self.trust_host(record, Vouch::Flag(&flag), Duration::ZERO).await?;
         let target = self.target(record)?;
         let seeded = record.plan.as_ref().is_some_and(|p| matches!(p.host_trust, HostTrust::Seeded));
         let boots = record.plan.as_ref().is_some_and(|p| p.boot_data.is_some());
@@ -72,6 +72,7 @@ impl Core {
             self.require_ready(&record)?;
         }
         let notify = self.talk.about(name);
+        self.meet(&mut record, Duration::ZERO).await?;
         // Otherwise the engine is there, and nothing is fetched.
         if record.phase.is_unfinished() || record.engine.source == EngineSource::Url {
             self.warn_of_engine(name, &record.engine)?;

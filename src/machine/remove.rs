@@ -63,6 +63,7 @@ impl Core {
     /// Deletes everything and then the record; the caller holds the lock.
     pub(super) async fn destroy(&self, record: &mut Record, notify: &dyn Notify) -> Result<()> {
         if record.phase.may_hold_resources() {
+            self.driver(record)?;
             if record.phase != Phase::Removing {
                 match self.enter(record, Phase::Removing) {
                     // A full disk must not keep what costs money, and removing makes room.
@@ -105,9 +106,17 @@ impl Core {
     fn forget_with_remains(&self, record: &Record, error: Error) -> Result<()> {
         let name = &record.name;
         self.keep_remains(name)?;
+        let (error, forgotten) = match record.lacks_driver() {
+            true => (error.without_hints(), format!("its files are kept in {}", self.store.tombstones().display())),
+            false if record.imported => (error, "`rmachine gc` finishes the removal".to_owned()),
+            false => {
+                let token = &record.token;
+                (error, format!("it carries the tag rmachine:token={token}; `rmachine gc` finishes the removal"))
+            }
+        };
         Err(error
             .context(format!("machine \"{name}\" is forgotten, but what it made may still be there"))
-            .hint(format!("it carries the tag rmachine:token={}; `rmachine gc` finishes the removal", record.token)))
+            .hint(forgotten))
     }
 
     /// Moves the machine's directory aside, so that what is left can still be found and removed.

@@ -114,8 +114,7 @@ impl Core {
 
 /// The old CA while it may sign and be trusted: in an overlap, until it expires.
 pub(super) fn old_ca(store: &Store, now: OffsetDateTime) -> Result<Option<Identity>> {
-    let directory = store.certs_directory();
-    let read = |name| store.read_text(&directory.join(name));
+    let read = |name| store.read_text(&store.authority_file(name));
     let (Some(cert_pem), Some(key_pem)) = (read(file::OLD_CA_CERT)?, read(file::OLD_CA_KEY)?) else {
         return Ok(None);
     };
@@ -126,14 +125,13 @@ pub(super) fn old_ca(store: &Store, now: OffsetDateTime) -> Result<Option<Identi
 /// Writes a new CA in the place of the present one; the caller holds the CA's lock. The key comes first: a key without
 /// a certificate is a CA that is not made yet.
 pub(super) fn write_new_ca(store: &Store, now: OffsetDateTime) -> Result<Identity> {
-    let directory = store.certs_directory();
     let owner = store.prepare()?;
     let new = certs::new_ca(owner.as_str(), now)?;
-    store.remove_file(&directory.join(file::CA_CERT))?;
-    store.write(&directory.join(file::CA_KEY), new.key_pem.as_bytes())?;
+    store.remove_file(&store.authority_file(file::CA_CERT))?;
+    store.write(&store.authority_file(file::CA_KEY), new.key_pem.as_bytes())?;
     let old = old_ca(store, now)?.map(|old| old.cert_pem).unwrap_or_default();
     let bundle = format!("{}{old}", new.cert_pem);
-    store.write(&directory.join(file::CA_CERT), bundle.as_bytes())?;
+    store.write(&store.authority_file(file::CA_CERT), bundle.as_bytes())?;
     Ok(Identity { cert_pem: bundle, key_pem: new.key_pem })
 }
 
@@ -146,9 +144,8 @@ fn begin(store: &Store) -> Result<()> {
     if authority.replaced || old_ca(store, now)?.is_some_and(|old| !certs::same(&old.cert_pem, &present.cert_pem)) {
         return Ok(());
     }
-    let directory = store.certs_directory();
-    store.write(&directory.join(file::OLD_CA_KEY), present.key_pem.as_bytes())?;
-    store.write(&directory.join(file::OLD_CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
+    store.write(&store.authority_file(file::OLD_CA_KEY), present.key_pem.as_bytes())?;
+    store.write(&store.authority_file(file::OLD_CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
     write_new_ca(store, now).map(|_| ())
 }
 
@@ -157,8 +154,7 @@ fn finish(store: &Store) -> Result<bool> {
     let authority = Core::authority(store, false)?;
     let present = authority.ca;
     let _lock = store.lock_ca()?;
-    let directory = store.certs_directory();
-    let old = store.read_text(&directory.join(file::OLD_CA_CERT))?;
+    let old = store.read_text(&store.authority_file(file::OLD_CA_CERT))?;
     let same = old.as_ref().is_some_and(|old| certs::same(old, &present.cert_pem));
     if authority.replaced {
         return Ok(true);
@@ -166,8 +162,8 @@ fn finish(store: &Store) -> Result<bool> {
     if old.is_none() || same {
         return Ok(false);
     }
-    store.write(&directory.join(file::CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
-    store.remove_file(&directory.join(file::OLD_CA_KEY))?;
-    store.remove_file(&directory.join(file::OLD_CA_CERT))?;
+    store.write(&store.authority_file(file::CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
+    store.remove_file(&store.authority_file(file::OLD_CA_KEY))?;
+    store.remove_file(&store.authority_file(file::OLD_CA_CERT))?;
     Ok(true)
 }

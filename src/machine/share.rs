@@ -238,7 +238,7 @@ impl Core {
     /// [`Kind::NoSuchMachine`], [`Kind::Store`].
     pub fn ca_of_shares(&self, name: &str) -> Result<String> {
         self.store.load(name)?;
-        let path = self.store.certs_directory().join(file::CA_CERT);
+        let path = self.store.authority_file(file::CA_CERT);
         self.store.read_text(&path)?.ok_or_else(|| {
             Error::new(Kind::Store, format!("{} is missing", path.display()))
                 .hint(format!("`rmachine regenerate-certs {name}` restores it from a machine's copy"))
@@ -295,6 +295,7 @@ impl Core {
     async fn apply_shares(&self, record: &mut Record, authority: &Authority) -> Result<()> {
         let notify = self.talk.about(&record.name);
         notify.progress("connecting");
+        self.meet(record, std::time::Duration::ZERO).await?;
         let target = self.target(record)?;
         let session = self.connect(record, &target, std::time::Duration::from_secs(15)).await?;
         self.settle_host_key(record, &session)?;

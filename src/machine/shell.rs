@@ -25,13 +25,30 @@ impl Core {
     ///
     /// [`Kind::Conflict`] when it is not usable, [`Kind::Ssh`] when it does not answer.
     pub async fn ssh(&self, name: &str) -> Result<Session> {
-        let record = self.store.load(name)?;
+        self.ssh_as(name, None).await
+    }
+
+    /// The same as another user of it than the one that rmachine logs in as.
+    pub(super) async fn ssh_as(&self, name: &str, user: Option<&str>) -> Result<Session> {
+        let mut record = self.store.load(name)?;
         self.require_ssh(&record)?;
         if record.instance.is_none() {
             self.require_ready(&record)?;
         }
-        let target = self.target(&record)?;
+        if self.is_unmet(&record) {
+            let _lock = self.lock(name).await?;
+            record = self.store.load(name)?;
+            self.meet(&mut record, Duration::ZERO).await?;
+        }
+        let mut target = self.target(&record)?;
+        if let Some(user) = user {
+            user.clone_into(&mut target.user);
+        }
         let session = self.connect(&record, &target, CONNECT).await?;
+        // What follows is done as the machine's own user.
+        if target.user != record.ssh.user {
+            return Ok(session);
+        }
         // The first login after the create: the seed is not trusted any more.
         if record.phase == Phase::Ready && record.ssh.host_keys.len() > 1 {
             let _lock = self.lock(name).await?;
@@ -138,7 +155,7 @@ impl Core {
     }
 
     /// The error for the user. The provider knows of the host, not of the way to it.
-    async fn no_session(&self, record: &Record, error: ssh::Error) -> Error {
+    pub(super) async fn no_session(&self, record: &Record, error: ssh::Error) -> Error {
         if error.is_on_the_way() {
             return Error::from(error);
         }
@@ -154,37 +171,6 @@ impl Core {
         match provider.diagnose(&machine_ref(record, None)).await {
             Some((reason, hint)) => error.hint(format!("{reason}: {hint}")),
             None => error,
-        }
-    }
-
-    /// For hosts that we did not make: pins the key that a known_hosts file, a fingerprint or the
-    /// user's word vouches for. Nothing is sent to a host before. `flag` is the one that a key is given by.
-    pub(super) async fn trust_host(&self, record: &mut Record, flag: &str) -> Result<()> {
-        let trusted_elsewhere =
-            record.plan.as_ref().is_some_and(|plan| !matches!(plan.host_trust, HostTrust::KnownHosts));
-        if !record.ssh.host_keys.is_empty() || trusted_elsewhere {
-            return Ok(());
-        }
-        let host = record.address().ok_or_else(|| no_address(record))?.to_owned();
-        let port = record.ssh.port;
-        let shown = match ssh::scan_host_key(&host, port, &self.route(record)?, CONNECT).await {
-            Ok(shown) => shown,
-            Err(error) => return Err(self.no_session(record, error).await),
-        };
-        if ssh::known_hosts_knows(&known_hosts_files(), &host, port)? {
-            return Ok(());
-        }
-        let fingerprint = ssh::fingerprint(&shown)?;
-        let question = format!("the host {host} shows the key {fingerprint}, which no known_hosts file has; trust it?");
-        match self.talk.confirm(&question) {
-            Some(true) => {
-                record.ssh.host_keys = vec![shown];
-                Ok(())
-            }
-            Some(false) => Err(Error::new(Kind::Ssh, format!("the key of host {host} was not accepted"))),
-            None => Err(Error::new(Kind::Ssh, format!("the key of host {host} is not known"))
-                .hint(format!("it shows {fingerprint}; compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"))
-                .hint(format!("then give it with {flag}, or add it to ~/.ssh/known_hosts"))),
         }
     }
 }

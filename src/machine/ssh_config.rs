@@ -1,6 +1,6 @@
 //! `ssh-config`: what the stock ssh, scp, rsync and editors need to log in with the same keys and the same trust.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Core;
 use crate::{
@@ -46,6 +46,16 @@ impl Core {
             }
         }
         Ok(blocks.join("\n"))
+    }
+
+    /// The same in a file of the store, for programs that start ssh by themselves, now or when a connection has broken.
+    pub(super) async fn ssh_config_file(&self, name: &str) -> Result<PathBuf> {
+        let text = self.ssh_config(&[name.to_owned()]).await?;
+        let path = self.store.machine_file(name, file::SSH_CONFIG);
+        if self.store.read_text(&path)?.is_none_or(|old| old != text) {
+            self.store.write(&path, text.as_bytes())?;
+        }
+        Ok(path)
     }
 
     async fn ssh_block(&self, record: &Record) -> Result<String> {

@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use super::SftpError;
 use crate::error::{self, Kind};
 
 /// A failed SSH operation.
@@ -97,6 +98,21 @@ pub enum Error {
         #[source]
         source: russh::Error,
     },
+    /// No SFTP server.
+    #[error("{host} has no SFTP server")]
+    NoSftp {
+        /// Which host.
+        host: String,
+    },
+    /// The SFTP server cannot be spoken to.
+    #[error("the SFTP session with {host} failed")]
+    Sftp {
+        /// Which host.
+        host: String,
+        /// Why.
+        #[source]
+        source: SftpError,
+    },
     /// The local side of a pipe or terminal failed.
     #[error("the local input or output of the session failed")]
     Local(#[source] io::Error),
@@ -135,7 +151,13 @@ impl Error {
                 "give it to your agent with `ssh-add`, or run this on a terminal, where its passphrase is asked for"
             }
             Self::Proxy { .. } => "run the command by itself: it has to end in a connection to the host's sshd",
-            Self::Jump { .. } | Self::PublicKey(_) | Self::Protocol { .. } | Self::Local(_) => return None,
+            Self::NoSftp { .. } => {
+                "install it there (Debian: openssh-sftp-server; sshd_config: `Subsystem sftp internal-sftp`), or go without: \
+                 `rmachine ssh NAME -- tar c -C /srv . | tar x`"
+            }
+            Self::Sftp { .. } | Self::Jump { .. } | Self::PublicKey(_) | Self::Protocol { .. } | Self::Local(_) => {
+                return None;
+            }
         })
     }
 }

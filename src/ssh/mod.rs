@@ -7,6 +7,7 @@ mod lines;
 mod login;
 mod route;
 mod session;
+mod sftp;
 mod terminal;
 mod trust;
 mod wait;
@@ -19,9 +20,13 @@ pub use self::{
     keys::{KeyPair, fingerprint, public_half, same_key},
     route::Route,
     session::{Exit, Output, Session, Stream},
+    sftp::{Attributes, Download, Name, Sftp, SftpError, Upload},
     trust::{known_hosts_knows, scan_host_key},
     wait::WaitPolicy,
 };
+
+#[cfg(test)]
+pub(crate) use self::sftp::fake::{Say as FakeSay, sftp as fake_sftp};
 
 /// Result of this module's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -14,7 +14,7 @@ use russh::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{
-    Error, Result, Route, Target, keys,
+    Error, Result, Route, Sftp, SftpError, Target, keys,
     lines::LineWriter,
     login::login,
     route,
@@ -318,6 +318,30 @@ impl Session {
             .await
             .map_err(|e| self.failed(e))?;
         Ok(channel.into_stream())
+    }
+
+    /// Starts the host's SFTP server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSftp`] when it has none.
+    pub async fn sftp(&self) -> Result<Arc<Sftp>> {
+        let none = || Error::NoSftp { host: self.host.clone() };
+        let mut channel = self.channel().await?;
+        channel.request_subsystem(true, "sftp").await.map_err(|e| self.failed(e))?;
+        loop {
+            match channel.wait().await {
+                Some(ChannelMsg::Success) => break,
+                Some(ChannelMsg::WindowAdjusted { .. }) => {}
+                _ => return Err(none()),
+            }
+        }
+        match Sftp::start(channel.into_stream()).await {
+            Ok(sftp) => Ok(Arc::new(sftp)),
+            // The subsystem is named in sshd's configuration, and its program is missing.
+            Err(SftpError::Lost) if self.is_open() => Err(none()),
+            Err(source) => Err(Error::Sftp { host: self.host.clone(), source }),
+        }
     }
 
     /// Whether the connection stands, as far as is known.

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
-    RECORD_VERSION, Record,
+    Foreign, RECORD_VERSION, Record,
     bytes::{to_json, unreadable},
 };
 use crate::{
@@ -25,8 +25,10 @@ pub const SECTION: &str = "Rmachine";
 ///
 /// When the record does not serialize.
 pub fn render(record: &Record, root: &Path, driver_fields: Map<String, Value>) -> serde_json::Result<Value> {
+    if let Some(foreign) = &record.foreign {
+        return around(record, root, foreign.document.clone());
+    }
     let machine = root.join("machines").join(&record.name);
-    let certs = root.join("certs");
     let key_path =
         if record.ssh.key_file.is_empty() { String::new() } else { display(&machine.join(&record.ssh.key_file)) };
     let mut driver = Map::new();
@@ -80,24 +82,54 @@ pub fn render(record: &Record, root: &Path, driver_fields: Map<String, Value>) -
                 "Env": null,
                 "IsExperimental": false,
             },
-            "AuthOptions": {
-                "CertDir": display(&certs),
-                "CaCertPath": display(&certs.join("ca.pem")),
-                "CaPrivateKeyPath": display(&certs.join("ca-key.pem")),
-                "CaCertRemotePath": "",
-                "ServerCertPath": display(&machine.join("server.pem")),
-                "ServerKeyPath": display(&machine.join("server-key.pem")),
-                "ClientKeyPath": display(&certs.join("key.pem")),
-                "ServerCertRemotePath": "",
-                "ServerKeyRemotePath": "",
-                "ClientCertPath": display(&certs.join("cert.pem")),
-                "ServerCertSANs": record.extra_sans,
-                "StorePath": display(&machine),
-            },
+            "AuthOptions": auth_options(record, root),
         },
         "Name": record.name,
         SECTION: serde_json::to_value(record)?,
     }))
+}
+
+fn auth_options(record: &Record, root: &Path) -> Value {
+    let (machine, certs) = (root.join("machines").join(&record.name), root.join("certs"));
+    json!({
+        "CertDir": display(&certs),
+        "CaCertPath": display(&certs.join("ca.pem")),
+        "CaPrivateKeyPath": display(&certs.join("ca-key.pem")),
+        "CaCertRemotePath": "",
+        "ServerCertPath": display(&machine.join("server.pem")),
+        "ServerKeyPath": display(&machine.join("server-key.pem")),
+        "ClientKeyPath": display(&certs.join("key.pem")),
+        "ServerCertRemotePath": "",
+        "ServerKeyRemotePath": "",
+        "ClientCertPath": display(&certs.join("cert.pem")),
+        "ServerCertSANs": record.extra_sans,
+        "StorePath": display(&machine),
+    })
+}
+
+/// docker-machine's own document with our section, and what of its fields we have changed: the address, and where it is
+/// another one, the place of its files. Everything else stays as docker-machine wrote it, so that it can read it.
+fn around(record: &Record, root: &Path, mut document: Map<String, Value>) -> serde_json::Result<Value> {
+    let machine = root.join("machines").join(&record.name);
+    if let Some(Value::Object(driver)) = document.get_mut("Driver") {
+        if let Some(address) = record.address() {
+            driver.insert("IPAddress".into(), json!(address));
+        }
+        driver.insert("MachineName".into(), json!(record.name));
+        driver.insert("StorePath".into(), json!(display(root)));
+        if !record.ssh.key_file.is_empty() {
+            driver.insert("SSHKeyPath".into(), json!(display(&machine.join(&record.ssh.key_file))));
+        }
+    }
+    if let Some(Value::Object(options)) = document.get_mut("HostOptions") {
+        let moved = options.get("AuthOptions").is_none_or(|auth| auth["StorePath"] != json!(display(&machine)));
+        if moved {
+            options.insert("AuthOptions".into(), auth_options(record, root));
+        }
+    }
+    document.insert("Name".into(), json!(record.name));
+    document.insert(SECTION.into(), serde_json::to_value(record)?);
+    Ok(Value::Object(document))
 }
 
 /// The text of [`render`]'s document.
@@ -107,29 +139,42 @@ pub(super) fn bytes(record: &Record, root: &Path, driver_fields: Map<String, Val
     to_json(&document)
 }
 
+/// What a `config.json` is.
+#[derive(Debug)]
+pub(super) enum Document {
+    /// A record of ours.
+    Ours(Box<Record>),
+    /// docker-machine's, without a section of ours.
+    Foreign(Map<String, Value>),
+}
+
 /// Reads the record of machine `name` from `bytes`, those of the file `path`. The engine's options are not in it.
 ///
 /// # Errors
 ///
-/// [`Kind::Store`] when it does not read, is not that machine's, is docker-machine's or newer than this program.
-pub(super) fn read(bytes: &[u8], name: &str, path: &Path) -> Result<Record> {
+/// [`Kind::Store`] when it does not read, is not that machine's or newer than this program.
+pub(super) fn read(bytes: &[u8], name: &str, path: &Path) -> Result<Document> {
     let broken = |e: serde_json::Error| unreadable(path, e).hint(without_record(name));
-    let mut document: Value = serde_json::from_slice(bytes).map_err(broken)?;
-    let Some(section) = document.get_mut(SECTION).map(Value::take) else {
-        return Err(made_by_docker_machine(name));
-    };
+    let mut document: Map<String, Value> = serde_json::from_slice(bytes).map_err(broken)?;
+    let Some(section) = document.shift_remove(SECTION) else { return Ok(Document::Foreign(document)) };
     let version = section.get("Version").and_then(Value::as_u64).unwrap_or(0);
     if version > u64::from(RECORD_VERSION) {
         return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is from a newer rmachine"))
             .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
     }
-    let record: Record = serde_json::from_value(section).map_err(broken)?;
+    let mut record: Record = serde_json::from_value(section).map_err(broken)?;
+    if record.renamed.take().is_some_and(|new| new == name) {
+        name.clone_into(&mut record.name);
+    }
     // What is done to a machine is done in the directory that its record names.
     if record.name != name {
         let other = <serde_json::Error as serde::de::Error>::custom(format!("it is of a machine {:?}", record.name));
         return Err(broken(other));
     }
-    Ok(record)
+    if record.imported {
+        record.foreign = Some(Box::new(Foreign { document, ..Foreign::default() }));
+    }
+    Ok(Document::Ours(Box::new(record)))
 }
 
 /// Reads the engine's options of machine `name` from `bytes`, those of the file `path`.
@@ -148,17 +193,12 @@ pub(super) fn without_record(name: &str) -> String {
     )
 }
 
-pub(super) fn made_by_docker_machine(name: &str) -> Error {
-    Error::new(Kind::Store, format!("machine \"{name}\" was made by docker-machine"))
-        .hint("this version reads its own records only; use docker-machine for this machine")
-}
-
 fn display(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
 /// `KEY=VALUE` with the value hidden: engine options and variables may hold secrets.
-fn redacted(option: &str) -> String {
+pub(super) fn redacted(option: &str) -> String {
     match option.split_once('=') {
         Some((key, _)) => format!("{key}=<redacted>"),
         None => option.to_owned(),

@@ -14,6 +14,9 @@ pub mod atomic;
 mod bytes;
 mod debris;
 mod document;
+mod legacy;
+mod legacy_engine;
+mod load;
 mod lock;
 mod name;
 mod phase;
@@ -29,9 +32,12 @@ use std::{
 use rmachine_provider_api::{Owner, Secrets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use self::bytes::{cannot, read_optional, to_json, unreadable};
 pub use self::{
+    legacy::Foreign,
+    legacy_engine::hide_secrets,
     lock::{Lock, LockError},
     name::check_name,
     phase::Phase,
@@ -39,7 +45,10 @@ pub use self::{
     record::{HostRecord, LOOPBACK, Power, RECORD_VERSION, Record, SshRecord},
     tombs::Tombstone,
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    drivers::Drivers,
+    error::{Error, Kind, Result},
+};
 
 /// Files of a machine, in its directory.
 pub mod file {
@@ -55,6 +64,8 @@ pub mod file {
     pub const SHARES: &str = "shares.json";
     /// The pinned host keys for the stock ssh, as `ssh-config` wrote them.
     pub const KNOWN_HOSTS: &str = "known_hosts";
+    /// How the stock ssh logs in, for rsync and sshfs.
+    pub const SSH_CONFIG: &str = "ssh_config";
     /// The tunnel that runs: id of its process's run, written by it.
     pub const TUNNEL: &str = "tunnel";
     /// What the tunnel that runs in the background says.
@@ -87,6 +98,22 @@ pub mod file {
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    tls: TlsPaths,
+    /// Those that read docker-machine's records.
+    drivers: Drivers,
+}
+
+/// Other places for the CA and the client's certificate than `certs/`.
+#[derive(Debug, Clone, Default)]
+pub struct TlsPaths {
+    /// The CA's certificate.
+    pub ca_cert: Option<PathBuf>,
+    /// Its private key.
+    pub ca_key: Option<PathBuf>,
+    /// The client's certificate.
+    pub client_cert: Option<PathBuf>,
+    /// Its private key.
+    pub client_key: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,7 +126,13 @@ struct Identity {
 impl Store {
     /// The store at `root`.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), tls: TlsPaths::default(), drivers: Drivers::of(Vec::new()) }
+    }
+
+    /// The same store, whose records of docker-machine are read by these drivers.
+    #[must_use]
+    pub fn with_drivers(self, drivers: &Drivers) -> Self {
+        Self { drivers: drivers.clone(), ..self }
     }
 
     /// The directory that holds it all.
@@ -110,6 +143,25 @@ impl Store {
     /// The directory of the CA and the client's certificate.
     pub fn certs_directory(&self) -> PathBuf {
         self.root.join("certs")
+    }
+
+    /// With the CA and the client's certificate at other places.
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsPaths) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Where the file `name` of the CA or the client's certificate is: in `certs/`, or where it was said to be.
+    pub fn authority_file(&self, name: &str) -> PathBuf {
+        let elsewhere = match name {
+            file::CA_CERT => &self.tls.ca_cert,
+            file::CA_KEY => &self.tls.ca_key,
+            file::CLIENT_CERT => &self.tls.client_cert,
+            file::CLIENT_KEY => &self.tls.client_key,
+            _ => &None,
+        };
+        elsewhere.clone().unwrap_or_else(|| self.certs_directory().join(name))
     }
 
     /// The directory of machine `name`; clients use it as `DOCKER_CERT_PATH`.
@@ -186,61 +238,34 @@ impl Store {
         check_name(name).is_ok() && self.machine_directory(name).is_dir()
     }
 
-    /// Reads the record of machine `name`.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::NoSuchMachine`] with the near names, [`Kind::Store`] when it does not read or is newer than this program.
-    pub fn load(&self, name: &str) -> Result<Record> {
-        check_name(name).map_err(|_| self.no_such_machine(name))?;
-        self.load_from(name, &self.machine_directory(name))
-    }
-
-    /// Reads the record of machine `name` in `directory`.
-    fn load_from(&self, name: &str, directory: &Path) -> Result<Record> {
-        let path = directory.join(file::CONFIG);
-        let Some(bytes) = read_optional(&path)? else {
-            if self.exists(name) {
-                return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
-                    .hint(document::without_record(name)));
-            }
-            return Err(self.no_such_machine(name));
-        };
-        let mut record = document::read(&bytes, name, &path)?;
-        let path = directory.join(file::ENGINE);
-        if let Some(bytes) = read_optional(&path)? {
-            record.engine = document::read_engine(&bytes, name, &path)?;
-        }
-        Ok(record)
-    }
-
-    /// Reads `config.json` of machine `name` as it stands.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::load`].
-    pub fn load_document(&self, name: &str) -> Result<Value> {
-        check_name(name).map_err(|_| self.no_such_machine(name))?;
-        let path = self.machine_file(name, file::CONFIG);
-        match read_optional(&path)? {
-            Some(bytes) => {
-                let document: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
-                // docker-machine keeps cloud keys in its documents.
-                let ours = document.get(document::SECTION).is_some();
-                if ours { Ok(document) } else { Err(document::made_by_docker_machine(name)) }
-            }
-            None => Err(self.no_such_machine(name)),
-        }
-    }
-
     /// Saves `record`; `driver_fields` are what docker-machine's driver keeps besides.
     ///
     /// # Errors
     ///
     /// [`Kind::Store`]; the old record is there then.
     pub fn save(&self, record: &Record, driver_fields: Map<String, Value>) -> Result<()> {
-        let bytes = document::bytes(record, &self.root, driver_fields)?;
+        let owned = self.take_over(record)?;
+        let bytes = document::bytes(owned.as_ref().unwrap_or(record), &self.root, driver_fields)?;
         self.write(&self.machine_file(&record.name, file::CONFIG), &bytes)
+    }
+
+    /// The text of `config.json` for `record`, as [`Store::save`] writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn encode(&self, record: &Record, driver_fields: Map<String, Value>) -> Result<Vec<u8>> {
+        document::bytes(record, &self.root, driver_fields)
+    }
+
+    /// Gives the directory of machine `old` the name `new`; the caller holds both locks and saves the record.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`]; it has the old name then.
+    pub fn rename(&self, old: &str, new: &str) -> Result<()> {
+        let (from, to) = (self.machine_directory(old), self.machine_directory(new));
+        atomic::move_directory(&from, &to).map_err(|e| cannot("rename", &from, e))
     }
 
     /// Takes the name of `record`: its directory appears with record, engine options and secrets in it, or not at
@@ -250,6 +275,21 @@ impl Store {
     ///
     /// [`Kind::Store`]; nothing is left then.
     pub fn reserve(&self, record: &Record, driver_fields: Map<String, Value>, secrets: &Secrets) -> Result<()> {
+        self.reserve_with(record, driver_fields, secrets, &[])
+    }
+
+    /// [`Store::reserve`] with other files of the machine, by their names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::reserve`].
+    pub fn reserve_with(
+        &self,
+        record: &Record,
+        driver_fields: Map<String, Value>,
+        secrets: &Secrets,
+        files: &[(String, Zeroizing<Vec<u8>>)],
+    ) -> Result<()> {
         let (name, target) = (&record.name, self.machine_directory(&record.name));
         let directory = debris::unfinished(&self.root, name);
         let fill = || {
@@ -258,6 +298,9 @@ impl Store {
             self.write(&directory.join(file::ENGINE), &to_json(&record.engine)?)?;
             if !secrets.0.is_empty() {
                 self.write(&directory.join(file::CREDENTIALS), &to_json(secrets)?)?;
+            }
+            for (name, content) in files {
+                self.write(&directory.join(name), content)?;
             }
             atomic::move_directory(&directory, &target).map_err(|e| cannot("make the directory", &target, e))
         };
@@ -274,27 +317,6 @@ impl Store {
             .prefix(atomic::TEMPORARY)
             .tempdir_in(&self.root)
             .map_err(|e| cannot("make a directory in", &self.root, e))
-    }
-
-    /// Saves the secrets of machine `name`; none removes nothing and writes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`].
-    pub fn save_secrets(&self, name: &str, secrets: &Secrets) -> Result<()> {
-        if secrets.0.is_empty() {
-            return Ok(());
-        }
-        self.write(&self.machine_file(name, file::CREDENTIALS), &to_json(secrets)?)
-    }
-
-    /// The secrets of machine `name`; empty when there are none.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::Store`] when the file does not read.
-    pub fn load_secrets(&self, name: &str) -> Result<Secrets> {
-        tombs::read_secrets(&self.machine_directory(name))
     }
 
     /// Writes a private file (0600) under the store.
@@ -348,7 +370,9 @@ impl Store {
     }
 
     fn no_such_machine(&self, name: &str) -> Error {
-        let mut error = Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"));
+        let mut error = Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist")).known_as(format!(
+            "Docker machine \"{name}\" does not exist. Use \"docker-machine ls\" to list machines. Use \"docker-machine create\" to add a new one."
+        ));
         if name == "default" {
             error = error.hint("without a name, commands mean the machine called \"default\"");
         }

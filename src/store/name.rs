@@ -19,6 +19,7 @@ pub fn check_name(name: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(format!("invalid machine name {name:?}"))
+        .known_as("Error creating machine: Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . -")
         .hint("a name has 1 to 63 letters, digits, dots and dashes, and begins with a letter or digit"))
 }
 

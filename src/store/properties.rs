@@ -1,14 +1,24 @@
 //! Properties of the readers of the store and of what a user types.
 
-use std::{path::Path, sync::LazyLock};
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use proptest::prelude::*;
+use rmachine_provider_api::{Driver, Owner};
 use serde_json::{Map, Value, json};
 
-use super::{Record, check_name, document};
+use super::{
+    Record, check_name,
+    document::{self, Document},
+    legacy::{self, Origin},
+};
 use crate::{
     cases,
     certs::{Recipient, Sans},
+    drivers::Drivers,
+    error::Result,
 };
 
 static WHOLE: &[u8] = include_bytes!("record.json");
@@ -109,15 +119,86 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![tokens, prop::collection::vec(any::<u8>(), 0..64)]
 }
 
+/// A document of version 3 as docker-machine may have written it, any of its fields missing, of another type or odd.
+fn foreign() -> impl Strategy<Value = Value> {
+    let odd = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        cases::texts(0..8).prop_map(Value::from),
+        Just(json!("198.51.100.7")),
+        Just(json!("../../x")),
+        prop::collection::vec(cases::texts(0..5), 0..3).prop_map(Value::from),
+        Just(json!({ "a": {} })),
+    ];
+    let driver = prop_oneof![Just("generic"), Just("none"), Just("virtualbox"), Just("")];
+    const FIELDS: [&str; 12] = [
+        "IPAddress",
+        "MachineName",
+        "SSHUser",
+        "SSHPort",
+        "SSHKeyPath",
+        "StorePath",
+        "URL",
+        "EnginePort",
+        "InstanceId",
+        "AccessKey",
+        "DockerPort",
+        "Region",
+    ];
+    const OPTIONS: [&str; 9] = [
+        "ArbitraryFlags",
+        "Env",
+        "Labels",
+        "InsecureRegistry",
+        "RegistryMirror",
+        "StorageDriver",
+        "InstallURL",
+        "Dns",
+        "LogLevel",
+    ];
+    let fields = prop::collection::vec((prop::sample::select(&FIELDS[..]), odd.clone()), 0..8);
+    let options = prop::collection::vec((prop::sample::select(&OPTIONS[..]), odd.clone()), 0..6);
+    let top = prop::collection::vec((prop::sample::select(&["Driver", "HostOptions", "Name"][..]), odd), 0..2);
+    (driver, fields, options, top, 2_u8..4).prop_map(|(driver, fields, options, top, version)| {
+        let object = |pairs: Vec<(&str, Value)>| pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Value>();
+        let mut document = json!({
+            "ConfigVersion": version, "DriverName": driver, "Driver": object(fields), "Name": "m",
+            "HostOptions": { "EngineOptions": object(options), "AuthOptions": { "ServerCertSANs": ["a b", "ok"] } },
+        });
+        top.into_iter().for_each(|(key, value)| document[key] = value);
+        document
+    })
+}
+
+/// docker-machine's own document of machine `m`, as a record.
+fn convert(document: Map<String, Value>) -> Result<Record> {
+    static DRIVERS: LazyLock<Drivers> = LazyLock::new(|| {
+        let drivers: [Arc<dyn Driver>; 2] =
+            [Arc::new(rmachine_provider_generic::Generic), Arc::new(rmachine_provider_none::NoneDriver)];
+        Drivers::of(drivers.into())
+    });
+    let owner = Owner("o".to_owned());
+    legacy::convert(document, Origin { name: "m", directory: Path::new("/nowhere"), drivers: &DRIVERS, owner })
+}
+
 /// Reads `bytes` as the record of machine `m`: an error that says something, or a record of `m` that is read back as it was
 /// when it is written.
 fn read(bytes: &[u8]) -> Option<Record> {
-    let path = Path::new("/store/machines/m/config.json");
-    match document::read(bytes, "m", path) {
+    let ours = |bytes: &[u8]| match document::read(bytes, "m", PATH.as_ref())? {
+        Document::Ours(record) => Ok(*record),
+        Document::Foreign(document) => convert(document),
+    };
+    match ours(bytes) {
         Ok(record) => {
             assert_eq!(record.name, "m");
             let written = document::bytes(&record, Path::new("/store"), Map::new()).unwrap();
-            let again = document::read(&written, "m", path).unwrap();
+            let mut again = ours(&written).unwrap();
+            // What was docker-machine's has a section of ours now, and the engine's options in a file of their own.
+            if record.foreign.as_ref().is_some_and(|foreign| foreign.untouched) {
+                again.foreign.clone_from(&record.foreign);
+                again.engine.clone_from(&record.engine);
+            }
             // By all of its fields, those too that are not written.
             assert_eq!(format!("{again:?}"), format!("{record:?}"));
             let _ = (record.url(), record.published_address());
@@ -129,6 +210,8 @@ fn read(bytes: &[u8]) -> Option<Record> {
         }
     }
 }
+
+const PATH: &str = "/store/machines/m/config.json";
 
 #[test]
 fn the_record_that_is_changed_here_reads() {
@@ -150,6 +233,13 @@ proptest! {
     #[test]
     fn a_record_with_anything_in_it_is_an_error_or_a_record(bytes in replaced()) {
         read(&bytes);
+    }
+
+    #[test]
+    fn any_document_of_docker_machine_is_an_error_or_a_record(document in foreign()) {
+        if let Some(record) = read(document.to_string().as_bytes()) {
+            prop_assert!(record.imported && record.foreign.is_some_and(|foreign| foreign.untouched));
+        }
     }
 
     #[test]

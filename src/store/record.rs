@@ -6,7 +6,7 @@ use rmachine_provider_api::{AttemptToken, Instance, MachineToken, Owner, Plan, R
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::Phase;
+use super::{Foreign, Phase};
 use crate::{bootstrap::EngineSpec, engine::Endpoint};
 
 /// Version of [`Record`] as written now. A newer one is refused, an older one migrated.
@@ -76,6 +76,15 @@ pub struct Record {
     /// Whether `rm` refuses it.
     #[serde(default)]
     pub protected: bool,
+    /// Whether docker-machine made it: nothing of it carries our tags, and its host key was pinned at our first contact.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
+    /// The name that its directory is about to get: one that was given it by a rename that was killed is its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<String>,
+    /// docker-machine's own document of an imported one.
+    #[serde(skip)]
+    pub foreign: Option<Box<Foreign>>,
 }
 
 /// Whether a machine runs, as last known.
@@ -128,6 +137,11 @@ pub struct HostRecord {
 }
 
 impl Record {
+    /// Whether it is one of docker-machine's whose driver could not read it: what needs the driver cannot be done.
+    pub fn lacks_driver(&self) -> bool {
+        self.imported && self.config.is_null()
+    }
+
     /// The address to dial, when there is one.
     pub fn address(&self) -> Option<&str> {
         self.instance.as_ref()?.addresses.dial.as_deref()

@@ -1,17 +1,10 @@
 //! `tombstones/`: machines that were forgotten by force while something may be left of them.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use rmachine_provider_api::Secrets;
 
-use super::{
-    Record, Store, atomic,
-    bytes::{cannot, read_optional, unreadable},
-    file,
-};
+use super::{Record, Store, atomic, bytes::cannot};
 use crate::error::Result;
 
 /// The directory of a machine that was moved aside.
@@ -81,7 +74,7 @@ impl Store {
     ///
     /// [`crate::error::Kind::Store`] when the file does not read.
     pub fn tombstone_secrets(&self, tombstone: &Tombstone) -> Result<Secrets> {
-        read_secrets(&tombstone.directory)
+        self.secrets_in(&tombstone.machine, &tombstone.directory)
     }
 
     /// Removes a tombstone. Missing is success.
@@ -91,14 +84,5 @@ impl Store {
     /// [`crate::error::Kind::Store`].
     pub fn remove_tombstone(&self, tombstone: &Tombstone) -> Result<()> {
         atomic::remove_directory(&tombstone.directory).map_err(|e| cannot("remove", &tombstone.directory, e))
-    }
-}
-
-/// The secrets in the directory of a machine; empty when there are none.
-pub(super) fn read_secrets(directory: &Path) -> Result<Secrets> {
-    let path = directory.join(file::CREDENTIALS);
-    match read_optional(&path)? {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e)),
-        None => Ok(Secrets::default()),
     }
 }

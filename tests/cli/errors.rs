@@ -20,7 +20,7 @@ fn wrong_command_lines() {
             &["ls", "--quite"],
             &["ls", "--timeout", "soon"],
             &["ls", "--timeout"],
-            &["url", "one", "two"],
+            &["active", "one"],
             &["rm"],
             &["--storage-path"],
         ],
@@ -212,4 +212,32 @@ fn several_machines_fail_one_by_one() {
     Hint: `rmachine ls` shows all machines, `rmachine create` makes one
     "#);
     assert_eq!(user.run(&["ls", "-q"]).stdout, "two\n", "the others are worked on all the same");
+}
+
+#[test]
+fn files_mounts_and_upgrades() {
+    let user = User::with_machines();
+    snapshot(
+        &user,
+        "files_mounts_and_upgrades",
+        &[
+            &["scp"],
+            &["scp", "one:a"],
+            &["scp", "a", "b"],
+            &["scp", "a", ""],
+            &["scp", "a", ":b"],
+            &["scp", "a", "-x@one:b"],
+            &["scp", "a", "none:b"],
+            &["scp", "a", "one:b"],
+            &["scp", "-d", "a", "b"],
+            &["scp", "-d", "one:a", "two:b"],
+            &["mount"],
+            &["mount", "one:"],
+            &["mount", "-u", "one:"],
+            &["upgrade", "none"],
+            &["upgrade", "one"],
+            &["completion"],
+            &["completion", "cmd"],
+        ],
+    );
 }

@@ -2,24 +2,33 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 37] = [
+    "active",
     "adopt",
     "allow",
+    "compat",
+    "completion",
     "config",
     "create",
     "doctor",
     "env",
+    "export",
     "gc",
+    "import",
     "inspect",
     "ip",
     "kill",
     "ls",
+    "man",
+    "mount",
     "protect",
     "provision",
     "regenerate-certs",
+    "rename",
     "restart",
     "rm",
     "rotate-ca",
+    "scp",
     "share",
     "ssh",
     "ssh-config",
@@ -28,6 +37,7 @@ const COMMANDS: [&str; 27] = [
     "stop",
     "tunnel",
     "unshare",
+    "upgrade",
     "url",
     "version",
 ];

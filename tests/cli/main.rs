@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
+mod active;
+mod completion;
 mod data;
 mod errors;
 mod flags;
+mod format;
 mod help;
+mod import;
 mod user;

@@ -6,7 +6,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 #[path = "../lab/transcript.rs"]
-mod transcript;
+pub mod transcript;
 
 pub struct User {
     home: TempDir,

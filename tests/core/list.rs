@@ -70,17 +70,6 @@ async fn a_record_of_a_newer_program_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_record_of_docker_machine_is_named_as_such() {
-    let world = World::new();
-    let core = world.core();
-    core.create(options("m")).await.unwrap();
-    let mut document = world.store().load_document("m").unwrap();
-    document.as_object_mut().unwrap().remove("Rmachine");
-    std::fs::write(world.store().machine_file("m", "config.json"), document.to_string()).unwrap();
-    assert_eq!(core.access("m").unwrap_err().to_string(), "machine \"m\" was made by docker-machine");
-}
-
-#[tokio::test]
 async fn many_machines_are_one_question() {
     let world = World::new();
     let core = world.core();

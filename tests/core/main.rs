@@ -3,20 +3,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 mod access;
+mod archive;
 mod authority;
 mod create_faults;
+#[path = "../docker_machine/mod.rs"]
+mod docker_machine;
 mod doctor;
 #[path = "../faults/engine.rs"]
 mod engine;
 mod gc;
 #[path = "../faults/host.rs"]
 mod host;
+mod import;
 mod lifecycle;
 mod list;
 mod locks;
 mod memory;
 mod one_ca;
 mod refused;
+mod rename;
 mod resume;
 mod rotate;
 mod secrets;

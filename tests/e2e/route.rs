@@ -43,6 +43,11 @@ fn a_private_machine_behind_a_machine() {
     let client = client.split_whitespace().next().unwrap();
     assert!(gates_own.split_whitespace().any(|own| own == client), "{client} is the gate's: {gates_own}");
     store.sh("inner", "docker version").ok();
+    // Files take the same way, also from a machine that has another one.
+    let file = store.file("file", "by the gate");
+    store.rmachine(&["scp", file.to_str().unwrap(), "inner:"]).ok();
+    store.rmachine(&["scp", "inner:file", "gate:copy"]).ok();
+    assert_eq!(store.rmachine(&["ssh", "gate", "cat copy"]).ok(), "by the gate");
     store.rmachine(&["restart", "inner"]).ok();
     store.sh("inner", "docker version").ok();
     assert_eq!(store.inspect("inner")["Rmachine"]["Ssh"]["ProxyJump"], hop);

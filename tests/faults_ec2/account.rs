@@ -154,6 +154,18 @@ impl Account {
         command
     }
 
+    /// `docker-machine ARGUMENTS` in this account, as GitLab Runner calls it.
+    pub fn docker_machine(&self, arguments: &[&str]) -> Command {
+        let link = self.store.path().join("docker-machine");
+        if !link.exists() {
+            std::os::unix::fs::symlink(program(), &link).unwrap();
+        }
+        let mut command = Command::new(link);
+        self.environment(command.arg("--bugsnag-api-token=none").args(arguments))
+            .env("MACHINE_STORAGE_PATH", self.root());
+        command
+    }
+
     /// Runs `rmachine ARGUMENTS` to its end.
     #[track_caller]
     pub fn rmachine(&self, arguments: &[&str]) -> Ended {

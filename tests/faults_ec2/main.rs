@@ -19,6 +19,8 @@ mod capacity;
 mod chaos;
 mod crowd;
 mod gc;
+mod gitlab;
+mod gitlab_hosts;
 mod hosts;
 mod lost;
 mod races;

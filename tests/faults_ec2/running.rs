@@ -1,7 +1,7 @@
 //! A command that a test watches while it runs, and ends in the middle.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread::JoinHandle,
@@ -21,7 +21,7 @@ pub struct Running {
     child: Child,
     what: String,
     lines: Arc<Mutex<Vec<String>>>,
-    reader: Option<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// How a command ended.
@@ -61,20 +61,37 @@ pub enum Seen {
 impl Running {
     /// Starts `command`, with nothing on its stdin.
     #[track_caller]
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::listen(command, false)
+    }
+
+    /// As [`Running::start`], where progress comes on stdout, as under docker-machine's name.
+    #[track_caller]
+    pub fn start_talking(command: Command) -> Self {
+        Self::listen(command, true)
+    }
+
+    #[track_caller]
+    fn listen(mut command: Command, to_stdout: bool) -> Self {
         let words: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
         let what = words.join(" ");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let stdout = if to_stdout { Stdio::piped() } else { Stdio::null() };
+        command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{what}: {e}"));
-        let stderr = BufReader::new(child.stderr.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let sink = lines.clone();
-        let reader = std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                sink.lock().unwrap().push(line);
-            }
-        });
-        Self { child, what, lines, reader: Some(reader) }
+        let read = |from: Box<dyn Read + Send>| {
+            let sink = lines.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(from).lines().map_while(Result::ok) {
+                    sink.lock().unwrap().push(line);
+                }
+            })
+        };
+        let mut readers = vec![read(Box::new(child.stderr.take().unwrap()))];
+        if let Some(stdout) = child.stdout.take() {
+            readers.push(read(Box::new(stdout)));
+        }
+        Self { child, what, lines, readers }
     }
 
     /// What it has said so far.
@@ -132,7 +149,7 @@ impl Running {
 
     fn collect(&mut self) -> Ended {
         let code = self.child.wait().unwrap().code();
-        if let Some(reader) = self.reader.take() {
+        for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
         let stderr = self.said().join("\n");

@@ -52,6 +52,16 @@ impl Machine {
         self.home().join(&self.store).join("machines/m")
     }
 
+    /// Another machine in the same store.
+    pub fn add(&self, name: &str, sshd: &Sshd) {
+        let (port, key, host_key) = (sshd.port.to_string(), sshd.path("login"), sshd.first_host_key());
+        let mut command = self.command(&["create", "-d", "generic", "--engine-source", "none"]);
+        command.args(["--generic-ip-address", "127.0.0.1", "--generic-ssh-port", &port, "--generic-ssh-user", &user()]);
+        command.arg("--generic-ssh-key").arg(key).args(["--generic-ssh-host-key", &host_key, name]);
+        let created = command.said();
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    }
+
     /// `rmachine create` of the machine, with these flags besides.
     pub fn create(&self, flags: &[&str]) -> Command {
         let (port, key) = (self.sshd.port.to_string(), self.sshd.path("login"));

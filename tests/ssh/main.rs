@@ -9,7 +9,10 @@ mod doctor;
 mod keyring;
 mod login;
 mod route;
+mod scp;
+mod scp_broken;
 mod sshd;
+mod stock;
 mod terminal;
 #[path = "../lab/transcript.rs"]
 mod transcript;

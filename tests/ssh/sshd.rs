@@ -76,6 +76,8 @@ impl Sshd {
              PrintMotd no\nPrintLastLog no\nMaxStartups 100\nAuthorizedKeysFile {}\n",
             home.join("authorized_keys").display()
         );
+        config.push_str(&format!("Subsystem sftp internal-sftp -d {}\n", home.join("files").display()));
+        std::fs::create_dir(home.join("files")).unwrap();
         for kind in types {
             let key = keygen(home, &format!("host_{kind}"), &["-t", kind]);
             config.push_str(&format!("HostKey {}\n", key.display()));
@@ -84,6 +86,20 @@ impl Sshd {
         let login = keygen(home, "login", &["-t", "ed25519"]);
         std::fs::write(home.join("authorized_keys"), format!("{}\n", public(&login))).unwrap();
         Self { directory, port, child: None, first_type }
+    }
+
+    /// One whose SFTP server is this shell script; empty: none.
+    pub fn with_sftp(script: &str) -> Self {
+        let mut sshd = Self::prepare(&["ed25519"]);
+        let path = sshd.path("sftp.sh");
+        std::fs::write(&path, script).unwrap();
+        let config = std::fs::read_to_string(sshd.path("sshd_config")).unwrap();
+        let others: String = config.split_inclusive('\n').filter(|line| !line.starts_with("Subsystem")).collect();
+        let line =
+            if script.is_empty() { String::new() } else { format!("Subsystem sftp /bin/sh {}\n", path.display()) };
+        std::fs::write(sshd.path("sshd_config"), others + &line).unwrap();
+        sshd.run();
+        sshd
     }
 
     /// Starts it and returns when it listens.

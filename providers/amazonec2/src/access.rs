@@ -12,7 +12,7 @@ pub(crate) async fn allow(aws: &Aws, machine: &MachineRef<'_>, sources: Option<&
     let groups = own_groups(aws, machine).await?;
     if groups.is_empty() {
         return Err(Error::unsupported(format!("the machine \"{}\" has no security group of its own", machine.name))
-            .hint("it was made with --amazonec2-security-group; change that group where it is managed"));
+            .hint("others use its groups as well, as --amazonec2-security-group or docker-machine have it; change them where they are managed"));
     }
     let sources = match sources {
         Some(sources) => sources.to_vec(),

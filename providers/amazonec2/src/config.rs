@@ -56,6 +56,9 @@ pub(crate) struct Config {
     pub(crate) groups_readonly: bool,
     pub(crate) open_ports: Vec<OpenPort>,
     pub(crate) ingress: Vec<IpNet>,
+    /// Who may connect where the caller's address cannot be found.
+    #[serde(default)]
+    pub(crate) ingress_fallback: Vec<IpNet>,
     pub(crate) key_pair: Option<String>,
     pub(crate) key_path: Option<PathBuf>,
     pub(crate) ssh_user: Option<String>,
@@ -193,6 +196,7 @@ pub(crate) fn configure(values: &Values) -> Result<Configured> {
         groups_readonly: values.switch("amazonec2-security-group-readonly"),
         open_ports: open_ports(values.list("amazonec2-open-port"))?,
         ingress: networks(values.list("amazonec2-ingress-cidr"))?,
+        ingress_fallback: networks(values.list("amazonec2-ingress-fallback"))?,
         key_pair: text("amazonec2-keypair-name"),
         key_path: key_path(values)?,
         ssh_user: text("amazonec2-ssh-user"),
@@ -283,12 +287,16 @@ fn profile_region(profile: Option<&str>) -> Option<String> {
 }
 
 fn endpoint(values: &Values) -> Result<Option<String>> {
-    let Some(endpoint) = values.text("amazonec2-endpoint") else { return Ok(None) };
-    let scheme = if values.switch("amazonec2-insecure-transport") { "http" } else { "https" };
+    let plain = values.switch("amazonec2-insecure-transport");
+    values.text("amazonec2-endpoint").map(|endpoint| endpoint_url(endpoint, plain)).transpose()
+}
+
+pub(crate) fn endpoint_url(endpoint: &str, plain_http: bool) -> Result<String> {
+    let scheme = if plain_http { "http" } else { "https" };
     let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     match rest.map(|rest| rest.split('/').next().unwrap_or_default()) {
-        Some(host) if !host.is_empty() && url.parse::<http::Uri>().is_ok() => Ok(Some(url)),
+        Some(host) if !host.is_empty() && url.parse::<http::Uri>().is_ok() => Ok(url),
         _ => Err(Error::invalid(format!("invalid endpoint {endpoint:?}")).hint("an endpoint is https://HOST[:PORT]")),
     }
 }

@@ -101,6 +101,12 @@ pub(crate) static FLAGS: &[Flag] = &[
     Flag::list("amazonec2-open-port", "PORT", "port that the machine's own group opens to all: 80, 53/udp, 8000-8010"),
     Flag::list("amazonec2-ingress-cidr", "CIDR", "who may use SSH and the engine; else your present address alone")
         .env(&["AWS_INGRESS_CIDR"]),
+    Flag::list(
+        "amazonec2-ingress-fallback",
+        "CIDR",
+        "who may where your present address cannot be found; else the create is refused",
+    )
+    .drop_in_default("0.0.0.0/0"),
     Flag::text(
         "amazonec2-keypair-name",
         "NAME",

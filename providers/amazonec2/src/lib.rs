@@ -15,6 +15,7 @@ mod image;
 mod ingress;
 mod instance;
 mod inventory;
+mod legacy;
 mod lists;
 mod network;
 mod plan;
@@ -30,9 +31,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Finding, Instance, InstanceId, Journal, MachineRef,
-    MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Stray,
-    Values,
+    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Finding, Imported, Instance, InstanceId, Journal,
+    LegacyFields, MachineRef, MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource, Result,
+    Secrets, StopMode, Stray, Values,
 };
 use serde_json::{Map, Value, json};
 
@@ -90,12 +91,16 @@ impl Driver for AmazonEc2 {
 
     fn legacy_fields(&self, config: &Value, plan: Option<&Plan>, instance: Option<&Instance>) -> Map<String, Value> {
         let Ok(config) = Config::read(config) else { return Map::new() };
-        legacy(&config, plan.and_then(|plan| Resolved::read(plan).ok()).as_ref(), instance)
+        legacy_fields(&config, plan.and_then(|plan| Resolved::read(plan).ok()).as_ref(), instance)
+    }
+
+    fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
+        legacy::import(fields)
     }
 }
 
 /// The fields of docker-machine's amazonec2 driver (drivers/amazonec2/amazonec2.go), keys left empty.
-fn legacy(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instance>) -> Map<String, Value> {
+fn legacy_fields(config: &Config, resolved: Option<&Resolved>, instance: Option<&Instance>) -> Map<String, Value> {
     let details = instance.map(|instance| Details::read(&instance.details)).unwrap_or_default();
     let of_plan = |text: fn(&Resolved) -> &str| resolved.map(text).unwrap_or_default().to_owned();
     let zone = of_plan(|resolved| &resolved.zone);
@@ -206,6 +211,10 @@ impl Provider for Ec2 {
 
     async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
         stray::claim(&self.aws, token, owner, name).await
+    }
+
+    async fn rename(&self, machine: &MachineRef<'_>, to: &str) -> Result<()> {
+        stray::rename(&self.aws, machine, to).await
     }
 
     async fn checkup(&self) -> Vec<Finding> {

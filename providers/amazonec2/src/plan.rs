@@ -77,7 +77,7 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
         let cidr = places.first().map(|place| place.cidr.clone()).unwrap_or_default();
         let groups = network::named_groups(aws, &config, &vpc).await?;
         let (sources, accounts) =
-            futures::future::try_join(sources(&config, &groups, &cidr), inventory::accounts(aws)).await?;
+            futures::future::try_join(sources(aws, &config, &groups, &cidr), inventory::accounts(aws)).await?;
         // The subnet's owner is another one where the VPC is shared.
         let account = accounts.into_iter().next().or_else(|| places.first().and_then(|place| place.account.clone()));
         Ok::<_, Error>((places, groups, sources, account))
@@ -228,14 +228,25 @@ fn to_value(resolved: &Resolved) -> Result<Value> {
 }
 
 /// Who may connect; not asked when no group is made.
-async fn sources(config: &Config, groups: &NamedGroups, subnet_cidr: &str) -> Result<Vec<IpNet>> {
+async fn sources(aws: &Aws, config: &Config, groups: &NamedGroups, subnet_cidr: &str) -> Result<Vec<IpNet>> {
     if !config.groups.is_empty() && groups.absent.is_empty() {
         return Ok(Vec::new());
     }
     if !config.ingress.is_empty() {
         return Ok(config.ingress.clone());
     }
-    Ok(vec![ingress::caller(config.reach, subnet_cidr).await?])
+    match ingress::caller(config.reach, subnet_cidr).await {
+        Ok(caller) => Ok(vec![caller]),
+        Err(error) if !config.ingress_fallback.is_empty() => {
+            let open: Vec<String> = config.ingress_fallback.iter().map(ToString::to_string).collect();
+            aws.warn(&format!(
+                "{error}: SSH and the engine are open to {}; --amazonec2-ingress-cidr says who may connect",
+                open.join(", ")
+            ));
+            Ok(config.ingress_fallback.clone())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Docker's word for EC2's.

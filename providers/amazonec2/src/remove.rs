@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     client::Aws,
     create::{self, Details, Started},
-    instance as view, inventory,
+    instance as view, inventory, legacy,
     plan::Resolved,
     tags::{self, filter},
     watch::{self, Verdict, Watch},
@@ -36,6 +36,10 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     // A persistent request would start another instance in the place of the one that goes.
     if resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot()) {
         let known = started.as_ref().and_then(|started| started.spot_request.clone());
+        let known = match known {
+            Some(known) => Some(known),
+            None => legacy::spot_request(aws, machine).await?,
+        };
         cancel_spot_requests(aws, machine, known).await?;
     }
     let by_token = tags::by_token(machine.token);
@@ -63,7 +67,7 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     if ids.is_empty() && !found_more {
         check_account(aws, machine, resolved.as_ref()).await?;
     }
-    Ok(())
+    legacy::delete_key_pairs(aws, machine, recorded_ids(machine, ResourceKind::KeyPair), notify).await
 }
 
 /// The instance of an attempt whose answer never came: found by its token, or the same request answers it again, or
@@ -358,7 +362,7 @@ async fn is_used_by_others(aws: &Aws, machine: &MachineRef<'_>, id: &str) -> Res
 async fn check_account(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resolved>) -> Result<()> {
     let recorded = machine.instance.and_then(|instance| Details::read(&instance.details).account);
     let recorded = recorded.or_else(|| resolved.and_then(|resolved| resolved.account.clone()));
-    let Some(recorded) = recorded else { return Ok(()) };
+    let Some(recorded) = recorded else { return legacy::check_place(aws, machine).await };
     let owners = inventory::accounts(aws).await?;
     if owners.is_empty() || owners.contains(&recorded) {
         return Ok(());

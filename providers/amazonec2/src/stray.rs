@@ -1,8 +1,8 @@
 //! An instance of ours whose record was lost: what can be read back, and a way in.
 
 use rmachine_provider_api::{
-    Error, HostTrust, Instance, InstanceId, Kind, LeftBehind, Login, LoginKey, MachineState, MachineToken, Owner, Plan,
-    Resource, Result, Stray,
+    Error, HostTrust, Instance, InstanceId, Kind, LeftBehind, Login, LoginKey, MachineRef, MachineState, MachineToken,
+    Owner, Plan, Resource, Result, Stray,
 };
 
 use crate::{
@@ -161,6 +161,41 @@ pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner, name: 
     .await
     .map(|_| ())
     .map_err(|e| e.error("take the machine's resources over (ec2:CreateTags)").left(LeftBehind::Nothing))
+}
+
+/// Shows `machine` as `to`: in the tag that names the machine, and in `Name` where that has its old name.
+pub(crate) async fn rename(aws: &Aws, machine: &MachineRef<'_>, to: &str) -> Result<()> {
+    let found = inventory::of_token(aws, machine.token).await?;
+    let tagged: Vec<String> = found.into_iter().map(|resource| resource.id).collect();
+    let instance = machine.instance.map(|instance| instance.id.to_string());
+    let ids: Vec<String> = tagged.iter().cloned().chain(instance).collect();
+    // What docker-machine made carries no tag of ours but its name.
+    let named = tags_named(aws, &ids, machine.name).await?;
+    for (ids, key) in [(tagged, tags::MACHINE), (named, "Name")] {
+        if ids.is_empty() {
+            continue;
+        }
+        let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(to).build();
+        aws.call("CreateTags", |ec2| ec2.create_tags().set_resources(Some(ids.clone())).tags(tag.clone()).send())
+            .await
+            .map_err(|e| e.error("change the name in the tags (ec2:CreateTags)").left(LeftBehind::Nothing))?;
+    }
+    Ok(())
+}
+
+/// Those of `ids` whose tag `Name` is `name`.
+async fn tags_named(aws: &Aws, ids: &[String], name: &str) -> Result<Vec<String>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filters = [tags::filter("resource-id", ids), tags::filter("key", ["Name"]), tags::filter("value", [name])];
+    let answer = aws
+        .call("DescribeTags", |ec2| ec2.describe_tags().set_filters(Some(filters.to_vec())).send())
+        .await
+        .map_err(|e| e.error("look up the tags"))?;
+    let found = answer.tags().iter().filter(|tag| tag.key() == Some("Name") && tag.value() == Some(name));
+    let found = found.filter_map(|tag| tag.resource_id().map(str::to_owned));
+    Ok(found.filter(|id| ids.contains(id)).collect())
 }
 
 /// The regions that the account may use.

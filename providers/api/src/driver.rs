@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Flag, Instance, Plan, Provider, Result, Values};
+use crate::{Error, Flag, Imported, Instance, LegacyFields, Plan, Provider, Result, Values};
 
 /// What a driver is, as data.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +106,11 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported(format!("the driver \"{}\" makes nothing that could be left behind", self.info().name)))
     }
 
+    /// Whether its machines are on this computer, so that no other one can use them.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Makes a client. Cheap: the first request may come later.
     ///
     /// # Errors
@@ -128,6 +133,17 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     ) -> serde_json::Map<String, serde_json::Value> {
         let _ = (config, plan, instance);
         serde_json::Map::new()
+    }
+
+    /// Reads the object `Driver` of docker-machine's record of a machine. Asks nobody and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::Unsupported`] by drivers that docker-machine had no such one of; [`crate::Kind::InvalidInput`] when
+    /// a field that is needed is missing or wrong, named in the text, never with a secret.
+    fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
+        let _ = fields;
+        Err(Error::unsupported(format!("the driver \"{}\" takes no records of docker-machine", self.info().name)))
     }
 }
 

@@ -36,11 +36,24 @@ pub struct Flag {
     pub aliases: &'static [&'static str],
     /// Whether it says where to look or how to get in: commands besides `create` take it then.
     pub connects: bool,
+    /// Default where the program stands in for docker-machine, whose own default was another one.
+    pub drop_in_default: Option<&'static str>,
 }
 
 impl Flag {
     const fn of(name: &'static str, kind: FlagKind, value_name: &'static str, help: &'static str) -> Self {
-        Self { name, kind, env: &[], default: None, help, value_name, secret: false, aliases: &[], connects: false }
+        Self {
+            name,
+            kind,
+            env: &[],
+            default: None,
+            help,
+            value_name,
+            secret: false,
+            aliases: &[],
+            connects: false,
+            drop_in_default: None,
+        }
     }
 
     /// A flag with one string.
@@ -51,6 +64,13 @@ impl Flag {
     /// A flag with a whole number.
     pub const fn integer(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
         Self::of(name, FlagKind::Integer, value_name, help)
+    }
+
+    /// With another default where the program stands in for docker-machine.
+    #[must_use]
+    pub const fn drop_in_default(mut self, value: &'static str) -> Self {
+        self.drop_in_default = Some(value);
+        self
     }
 
     /// A flag that is on or off.

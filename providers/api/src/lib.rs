@@ -11,6 +11,7 @@ mod driver;
 mod error;
 mod finding;
 mod flags;
+mod legacy;
 mod model;
 mod provider;
 
@@ -18,6 +19,7 @@ pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, 
 pub use error::{Error, Kind, LeftBehind, Result, Retry};
 pub use finding::{Finding, Health};
 pub use flags::{Flag, FlagKind, Source, Value, Values};
+pub use legacy::{Imported, LegacyFields};
 pub use model::{
     Addresses, Alternative, AttemptToken, BootData, BootForm, CreateRequest, HostTrust, Instance, InstanceId, Login,
     LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource, ResourceKind,

@@ -158,6 +158,16 @@ pub trait Provider: Debug + Send + Sync + 'static {
         Err(Error::unsupported("this driver cannot change the owner of a machine"))
     }
 
+    /// Shows `machine` under the name `to` where it shows its name at all; what a user named stays. Repeat: success.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where names cannot be changed: the machine is renamed in the store all the same.
+    async fn rename(&self, machine: &MachineRef<'_>, to: &str) -> Result<()> {
+        let _ = (machine, to);
+        Err(Error::unsupported("this driver cannot change the name that it shows"))
+    }
+
     /// What `doctor` should know of the account: credentials, clock, quotas. Never fails: a failure is a finding.
     async fn checkup(&self) -> Vec<Finding> {
         Vec::new()

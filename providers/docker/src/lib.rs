@@ -56,6 +56,10 @@ impl Driver for DockerDriver {
         Config::read(config).map(|config| config.host).unwrap_or_default()
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
         one_place(INFO.name, config, regions)
     }

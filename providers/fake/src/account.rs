@@ -126,6 +126,14 @@ impl Account {
         self.plant_of(kind, id, None);
     }
 
+    /// Puts a running instance in that is none of ours, as docker-machine made it.
+    pub fn plant_instance(&self, id: &str, address: &str) {
+        self.plant(ResourceKind::Instance, id);
+        let its = |h: &&mut Held| h.resource.id == id;
+        self.change(|cloud| cloud.held.iter_mut().filter(its).for_each(|h| h.state = MachineState::Running));
+        self.move_to(id, address);
+    }
+
     /// Puts a thing in that another store's machine owns.
     pub fn plant_of(&self, kind: ResourceKind, id: &str, owner: Option<&Owner>) {
         let resource = Resource {
@@ -339,11 +347,31 @@ impl Account {
         .await
     }
 
+    /// Deletes what nothing uses, such as a key pair. Missing is success.
+    pub(crate) async fn delete(&self, id: &str) -> Result<()> {
+        self.request(Operation::DeleteGroup, |cloud| {
+            cloud.held.retain(|h| h.resource.id != id);
+            Ok(())
+        })
+        .await
+    }
+
     /// Makes `owner` the owner of all that carries `token`.
     pub(crate) async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
         self.request(Operation::Claim, |cloud| {
             for held in cloud.held.iter_mut().filter(|h| h.resource.token.as_ref() == Some(token)) {
                 held.resource.owner = Some(owner.clone());
+                held.resource.machine = Some(name.to_owned());
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives all that carries `token` another name.
+    pub(crate) async fn rename(&self, token: &MachineToken, name: &str) -> Result<()> {
+        self.request(Operation::Rename, |cloud| {
+            for held in cloud.held.iter_mut().filter(|h| h.resource.token.as_ref() == Some(token)) {
                 held.resource.machine = Some(name.to_owned());
             }
             Ok(())

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Capabilities, Configured, Driver, DriverInfo, Error, Flag, Notify, Provider, Result, Secrets, Source, Values,
+    Addresses, Capabilities, Configured, Driver, DriverInfo, Error, Flag, HostTrust, Imported, Instance, InstanceId,
+    LegacyFields, Login, LoginKey, Notify, Plan, Provider, ResourceKind, Result, Secrets, Source, Values,
 };
 use serde_json::{Value, json};
 
@@ -86,5 +87,47 @@ impl Driver for FakeDriver {
     async fn connect(&self, _: &Value, secrets: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
         self.account.connect(secrets.0.get("token").map(String::as_str)).await?;
         Ok(Arc::new(FakeProvider { account: self.account.clone(), ingress: self.info.capabilities.ingress }))
+    }
+
+    fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
+        let region = fields.text("Region").ok_or_else(|| Error::invalid("Region is missing"))?;
+        let config = json!({ "region": region, "size": 8, "spot": false, "tags": [], "fallbacks": [] });
+        let mut secrets = Secrets::default();
+        if let Some(token) = fields.text("AccessToken") {
+            secrets.0.insert("token".to_owned(), token.to_owned());
+        }
+        let dial = fields.text("IPAddress");
+        let instance = fields.text("InstanceId").map(|id| Instance {
+            id: InstanceId(id.to_owned()),
+            addresses: Addresses {
+                dial: dial.map(str::to_owned),
+                public: dial.and_then(|text| text.parse().ok()).into_iter().collect(),
+                ..Addresses::default()
+            },
+            url: None,
+            engine_port: None,
+            details: Value::Null,
+        });
+        Ok(Imported {
+            plan: Plan {
+                resolved: config.clone(),
+                login: Login {
+                    user: fields.text("SSHUser").unwrap_or("fake").to_owned(),
+                    port: fields.port("SSHPort", 22)?,
+                    key: LoginKey::Default,
+                },
+                boot_data: None,
+                host_trust: HostTrust::KnownHosts,
+                arch: None,
+                summary: Vec::new(),
+                alternatives: Vec::new(),
+            },
+            config,
+            secrets,
+            secret_fields: &["AccessToken"],
+            engine_port: None,
+            instance,
+            made: fields.text("KeyName").map(|name| (ResourceKind::KeyPair, name.to_owned())).into_iter().collect(),
+        })
     }
 }

@@ -33,6 +33,8 @@ pub enum Operation {
     SetRules,
     /// Changing the owner's tag.
     Claim,
+    /// Changing the name in the tags.
+    Rename,
     /// What `checkup` asks.
     Checkup,
 }

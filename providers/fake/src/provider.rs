@@ -33,6 +33,20 @@ impl FakeProvider {
         Err(Error::new(Kind::Timeout, format!("{id} does not show up")).left(LeftBehind::Present(vec![id.to_string()])))
     }
 
+    /// Deletes what the record knows and no tag of ours finds: docker-machine made it.
+    async fn destroy_untagged(&self, machine: &MachineRef<'_>) -> Result<()> {
+        if let Some(instance) = machine.instance {
+            let found = self.account.describe(std::slice::from_ref(&instance.id)).await?;
+            if found.iter().any(|h| h.resource.token.is_none() && h.state != MachineState::Terminated) {
+                self.account.terminate(instance.id.as_str()).await?;
+            }
+        }
+        for key in machine.made.iter().filter(|made| made.kind == ResourceKind::KeyPair) {
+            self.account.delete(&key.id).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes all of `machine` that can be seen now; answers whether there was any.
     async fn sweep(&self, machine: &MachineRef<'_>) -> Result<bool> {
         let found = self.account.find(Some(machine.owner)).await?;
@@ -132,6 +146,7 @@ impl Provider for FakeProvider {
 
     async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
         notify.progress("terminating");
+        self.destroy_untagged(machine).await?;
         let mut quiet = 0;
         for _ in 0..PATIENCE * 4 {
             quiet = if self.sweep(machine).await? { 0 } else { quiet + 1 };
@@ -175,6 +190,10 @@ impl Provider for FakeProvider {
 
     async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
         self.account.claim(token, owner, name).await
+    }
+
+    async fn rename(&self, machine: &MachineRef<'_>, to: &str) -> Result<()> {
+        self.account.rename(machine.token, to).await
     }
 
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {

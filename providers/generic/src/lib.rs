@@ -2,13 +2,15 @@
 //!
 //! It makes and deletes nothing; `rm` forgets the host and leaves it as it is.
 
+mod legacy;
+
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Error, Flag, HostTrust, Instance,
-    InstanceId, Journal, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan,
-    Provider, Resource, Result, Secrets, StopMode, Values,
+    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Error, Flag, HostTrust, Imported, Instance,
+    InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner,
+    Plan, Provider, Resource, Result, Secrets, StopMode, Values,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,6 +69,14 @@ fn port(values: &Values, flag: &str) -> Result<u16> {
         .ok_or_else(|| Error::invalid(format!("--{flag} takes a port from 1 to 65535, not {number}")))
 }
 
+/// A name or address, without the brackets of an IPv6 literal.
+fn check_address(address: &str) -> Result<String> {
+    if address.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@')) {
+        return Err(Error::invalid(format!("invalid address {address:?}")).hint("give a name or an IP address only"));
+    }
+    Ok(address.trim_matches(['[', ']']).to_owned())
+}
+
 /// Whether `text` has the form of a fingerprint or of a public key line; the SSH client reads it in full.
 fn looks_like_host_key(text: &str) -> bool {
     // 32 bytes of SHA-256 in base64 without padding.
@@ -85,11 +95,7 @@ impl Driver for Generic {
         let address = values.text("generic-ip-address").ok_or_else(|| {
             Error::invalid("the driver \"generic\" needs an address").hint("add --generic-ip-address HOST")
         })?;
-        if address.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '@')) {
-            return Err(
-                Error::invalid(format!("invalid address {address:?}")).hint("give a name or an IP address only")
-            );
-        }
+        let address = check_address(address)?;
         let key = values.text("generic-ssh-key").map(PathBuf::from);
         if let Some(path) = &key {
             std::fs::File::open(path).map_err(|e| {
@@ -108,7 +114,7 @@ impl Driver for Generic {
             ));
         }
         let config = Config {
-            address: address.trim_matches(['[', ']']).to_owned(),
+            address,
             user: values.text("generic-ssh-user").unwrap_or("root").to_owned(),
             key,
             port: port(values, "generic-ssh-port")?,
@@ -125,6 +131,10 @@ impl Driver for Generic {
 
     async fn connect(&self, _: &Value, _: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
         Ok(Arc::new(GenericProvider))
+    }
+
+    fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
+        legacy::import(fields)
     }
 }
 

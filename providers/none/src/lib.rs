@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Error, Flag, HostTrust, Instance,
-    InstanceId, Journal, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan,
-    Provider, Resource, Result, Secrets, StopMode, Values,
+    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Error, Flag, HostTrust, Imported, Instance,
+    InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner,
+    Plan, Provider, Resource, Result, Secrets, StopMode, Values,
 };
 use serde_json::{Value, json};
 
@@ -48,6 +48,43 @@ impl Driver for NoneDriver {
         fields.insert("URL".into(), config["url"].clone());
         fields
     }
+
+    fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
+        let url = fields.text("URL").ok_or_else(|| Error::invalid("URL is missing"))?;
+        let name = fields.text("MachineName").unwrap_or_default();
+        Ok(Imported {
+            config: json!({ "url": url }),
+            secrets: Secrets::default(),
+            secret_fields: &[],
+            engine_port: None,
+            plan: plan(&json!({ "url": url })),
+            instance: Some(instance(name, url)?),
+            made: Vec::new(),
+        })
+    }
+}
+
+fn plan(config: &Value) -> Plan {
+    Plan {
+        resolved: config.clone(),
+        login: Login { user: String::new(), port: 22, key: LoginKey::Default },
+        boot_data: None,
+        host_trust: HostTrust::KnownHosts,
+        arch: None,
+        alternatives: Vec::new(),
+        summary: vec![("url".into(), config["url"].as_str().unwrap_or_default().to_owned())],
+    }
+}
+
+fn instance(name: &str, url: &str) -> Result<Instance> {
+    let host = host_of(url)?;
+    Ok(Instance {
+        id: InstanceId(name.to_owned()),
+        addresses: Addresses { public: host.parse().into_iter().collect(), dial: Some(host), ..Addresses::default() },
+        url: Some(url.to_owned()),
+        engine_port: None,
+        details: Value::Null,
+    })
 }
 
 /// The host of a `tcp://HOST:PORT` URL, without the brackets of an IPv6 literal.
@@ -71,31 +108,11 @@ fn no_power(what: &str) -> Error {
 #[async_trait]
 impl Provider for NoneProvider {
     async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
-        Ok(Plan {
-            resolved: spec.config.clone(),
-            login: Login { user: String::new(), port: 22, key: LoginKey::Default },
-            boot_data: None,
-            host_trust: HostTrust::KnownHosts,
-            arch: None,
-            alternatives: Vec::new(),
-            summary: vec![("url".into(), spec.config["url"].as_str().unwrap_or_default().to_owned())],
-        })
+        Ok(plan(&spec.config))
     }
 
     async fn create(&self, request: &CreateRequest, _: &dyn Journal) -> Result<Instance> {
-        let url = request.plan.resolved["url"].as_str().unwrap_or_default().to_owned();
-        let host = host_of(&url)?;
-        Ok(Instance {
-            id: InstanceId(request.name.clone()),
-            addresses: Addresses {
-                public: host.parse().into_iter().collect(),
-                dial: Some(host),
-                ..Addresses::default()
-            },
-            url: Some(url),
-            engine_port: None,
-            details: Value::Null,
-        })
+        instance(&request.name, request.plan.resolved["url"].as_str().unwrap_or_default())
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
@@ -131,7 +148,17 @@ impl Provider for NoneProvider {
 
 #[cfg(test)]
 mod tests {
-    use super::host_of;
+    use super::*;
+
+    #[test]
+    fn a_url_of_docker_machine_reads() {
+        let read = |record: &Value| NoneDriver.import_legacy(LegacyFields(record.as_object().unwrap()));
+        let imported =
+            read(&json!({ "URL": "tcp://10.0.0.5:2376", "MachineName": "m", "IPAddress": "10.0.0.5" })).unwrap();
+        assert_eq!(imported.config, json!({ "url": "tcp://10.0.0.5:2376" }));
+        assert_eq!(imported.instance.unwrap().addresses.dial.as_deref(), Some("10.0.0.5"));
+        assert!(read(&json!({})).is_err() && read(&json!({ "URL": "unix:///x" })).is_err());
+    }
 
     #[test]
     fn urls() {

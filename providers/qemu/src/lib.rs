@@ -63,6 +63,10 @@ impl Driver for QemuDriver {
         Config::read(config).map(|config| config.directory.display().to_string()).unwrap_or_default()
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
         one_place(INFO.name, config, regions)
     }

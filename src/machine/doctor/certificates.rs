@@ -33,7 +33,7 @@ struct Files {
 impl Certificates {
     pub(super) fn read(store: &Store, now: OffsetDateTime) -> Self {
         let directory = store.certs_directory();
-        let read = |name| store.read_text(&directory.join(name));
+        let read = |name| store.read_text(&store.authority_file(name));
         let files = || {
             Ok(Files {
                 ca: read(file::CA_CERT)?,
@@ -163,8 +163,16 @@ impl Certificates {
             return Ok(Some(Finding::bad(name, text, remedy)));
         };
         if copy_ca != ca {
-            let text = format!("{}/ca.pem is not the store's CA", directory.display());
-            return Ok(Some(Finding::bad(name, text, remedy)));
+            // As imported: with the client's files of the CA that it came with.
+            let serves = !certs::same(&copy_ca, ca)
+                && matches!(self.leaf(&cert, &key, &copy_ca), Ok((info, None)) if certs::health(&info, self.now) != Health::Expired);
+            return Ok(Some(if record.imported && serves {
+                let text = "it has the certificates of the CA that it was imported with, and they are good";
+                Finding::warning(name, text, remedy)
+            } else {
+                let text = format!("{}/ca.pem is not the store's CA", directory.display());
+                Finding::bad(name, text, remedy)
+            }));
         }
         if Some(&cert) == files.client.as_ref() && Some(&key) == files.client_key.as_ref() {
             return Ok(None);

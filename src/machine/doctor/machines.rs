@@ -9,7 +9,7 @@ use crate::{
     bootstrap::{self, HostFacts},
     engine::EngineVersion,
     error::{Error, Result},
-    machine::{Core, create::wants_engine, machine_ref},
+    machine::{Core, create::wants_engine, machine_ref, shell::known_hosts_files},
     ssh::{self, Session},
     store::{Phase, Power, Record},
 };
@@ -26,7 +26,12 @@ impl Core {
     ) -> Vec<Finding> {
         let name = record.name.as_str();
         if let Err(error) = self.driver(record) {
-            return vec![failed(name, &error)];
+            let missing = failed(name, &error);
+            // docker-machine's stays docker-machine's: nothing is broken.
+            return vec![match (record.lacks_driver(), missing.remedy.clone()) {
+                (true, Some(remedy)) => Finding::warning(name, missing.text, remedy),
+                _ => missing,
+            }];
         }
         let busy = self.is_locked(name);
         let mut findings = match self.unfinished(record, busy) {
@@ -101,6 +106,14 @@ impl Core {
         let (engine, host) =
             tokio::join!(Box::pin(self.engine_answers(record, timeout)), Box::pin(self.host_answers(record, timeout)));
         let mut findings = Vec::new();
+        if self.waits_for_contact(record) {
+            let text = "its host key is not pinned yet: docker-machine pinned none";
+            findings.push(Finding::warning(
+                name,
+                text,
+                format!("`rmachine ssh {name}` on a terminal asks whether to trust it"),
+            ));
+        }
         let mut answers = Vec::new();
         let mut errors = Vec::new();
         match engine {
@@ -137,6 +150,12 @@ impl Core {
         findings
     }
 
+    /// Whether nobody vouches for the host's key so far.
+    fn waits_for_contact(&self, record: &Record) -> bool {
+        let known = |host: &str| ssh::known_hosts_knows(&known_hosts_files(), host, record.ssh.port).unwrap_or(false);
+        self.is_unmet(record) && !record.address().is_some_and(known)
+    }
+
     async fn why(&self, record: &Record, account: Option<&Account>, timeout: Duration) -> Option<(String, String)> {
         let provider = account?.provider.as_ref()?;
         match within(timeout, async { Ok(provider.diagnose(&machine_ref(record, None)).await) }).await {
@@ -156,7 +175,7 @@ impl Core {
     }
 
     async fn host_answers(&self, record: &Record, timeout: Duration) -> Result<Option<HostFacts>> {
-        if !self.driver(record)?.info().capabilities.ssh {
+        if !self.driver(record)?.info().capabilities.ssh || self.waits_for_contact(record) {
             return Ok(None);
         }
         let about = |error: ssh::Error| Error::from(error).about(&record.name);

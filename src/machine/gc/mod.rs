@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rmachine_provider_api::{MachineRef, MachineToken, Owner, Provider, Resource, ResourceKind, Values};
+use rmachine_provider_api::{MachineRef, MachineState, MachineToken, Owner, Provider, Resource, ResourceKind, Values};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -20,7 +20,7 @@ use self::scan::{Living, Scanned};
 use super::{Core, ENGINE_PORT, voice};
 use crate::{
     error::{Error, Kind, Result},
-    store::Store,
+    store::{Record, Store},
 };
 
 /// What `gc` is asked for.
@@ -233,7 +233,11 @@ impl Core {
         if !record.phase.may_hold_resources() {
             return Ok(Vec::new());
         }
-        let found = self.provider(&record).await?.find(Some(&record.owner)).await?;
+        let provider = self.provider(&record).await?;
+        if record.imported {
+            return untagged(&record, provider.as_ref()).await;
+        }
+        let found = provider.find(Some(&record.owner)).await?;
         Ok(found.into_iter().filter(|resource| resource.token.as_ref() == Some(&record.token)).collect())
     }
 
@@ -267,6 +271,28 @@ impl Core {
         }
         Ok(deleted)
     }
+}
+
+/// What docker-machine made for `record`, which has no tags: the instance where it is there still, and what the record names.
+async fn untagged(record: &Record, provider: &dyn Provider) -> Result<Vec<Resource>> {
+    let mut found = Vec::new();
+    if let Some(instance) = &record.instance {
+        let observed = provider.observe(std::slice::from_ref(&instance.id)).await?;
+        let alive = |state| !matches!(state, MachineState::Absent | MachineState::Terminated | MachineState::Unknown);
+        found.extend(observed.iter().filter(|seen| alive(seen.state)).map(|seen| Resource {
+            kind: ResourceKind::Instance,
+            id: seen.id.to_string(),
+            owner: None,
+            token: None,
+            machine: Some(record.name.clone()),
+            created: None,
+            location: None,
+            detail: Some("made by docker-machine".to_owned()),
+            monthly_usd: None,
+        }));
+    }
+    found.extend(record.resources.iter().cloned());
+    Ok(found)
 }
 
 /// The token of a thing, when it is one of ours; what machines share has none. A tag is anybody's to write, and `*`

@@ -117,6 +117,10 @@ impl Core {
                 for name in self.store.names()? {
                     // What does not read says nothing of its place; the places that were written down do.
                     let Ok(record) = self.store.load(&name) else { continue };
+                    // Nothing of it carries our tags, and nobody could be asked.
+                    if record.lacks_driver() {
+                        continue;
+                    }
                     match self.store.load_secrets(&name) {
                         Ok(secrets) => known.push(Place { driver: record.driver, config: record.config, secrets }),
                         Err(error) => report.failures.push(error),

@@ -37,6 +37,10 @@ impl Core {
                 if living.knows(&record.token) {
                     return self.store.remove_tombstone(tombstone).map(|()| true);
                 }
+                // Only its user knows what is left of it; the files wait for him.
+                if record.lacks_driver() {
+                    return Ok(false);
+                }
                 let notify = self.talk.about(&record.name);
                 let secrets = self.store.tombstone_secrets(tombstone)?;
                 let provider =

@@ -1,0 +1,36 @@
+//! `rmachine upgrade`.
+
+use super::{
+    Context,
+    names::{self, Names},
+};
+use crate::error::Result;
+
+/// Upgrade the engines of machines to the newest version, from where they came
+///
+/// The engine restarts; what that ends is said before. Certificates and options stay.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rmachine upgrade aws-test
+  rmachine upgrade $(rmachine ls -q)")]
+pub struct Args {
+    #[command(flatten)]
+    names: Names,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
+    let names = args.names.unique();
+    names::each(
+        context,
+        &names,
+        |name| context.core.upgrade(name),
+        |name, done| match (done.changed, done.from == done.to) {
+            (false, _) => format!("Machine \"{name}\": the engine {} is the newest there is.", done.from),
+            (true, true) => {
+                format!("Machine \"{name}\": packages were upgraded, the engine's version stays {}.", done.to)
+            }
+            (true, false) => format!("Machine \"{name}\": the engine was upgraded from {} to {}.", done.from, done.to),
+        },
+    )
+}

@@ -1,0 +1,72 @@
+//! The files of a machine of docker-machine's that come along.
+
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{Error, Kind, Result},
+    store::{Record, Store, file},
+};
+
+/// What docker clients need.
+const CLIENT: [&str; 3] = [file::CA_CERT, file::CLIENT_CERT, file::CLIENT_KEY];
+/// What the engine has, as the source remembers it.
+const SERVER: [&str; 2] = [file::SERVER_CERT, file::SERVER_KEY];
+
+/// Names and contents in the machine's new directory.
+pub(in crate::machine) struct Files {
+    pub(in crate::machine) files: Vec<(String, Zeroizing<Vec<u8>>)>,
+    /// The login key among them; empty: the user's default keys.
+    pub(in crate::machine) key_file: String,
+    pub(in crate::machine) notes: Vec<String>,
+}
+
+/// Reads the files of `record` in `store`, which are all that is needed to go on with it elsewhere.
+pub(in crate::machine) fn collect(store: &Store, record: &Record) -> Result<Files> {
+    let name = &record.name;
+    let mut taken = Files { files: Vec::new(), key_file: String::new(), notes: Vec::new() };
+    let read = |path: &Path| Ok::<_, Error>(store.read_bytes(path)?.map(Zeroizing::new));
+    let key = &record.ssh.key_file;
+    if !key.is_empty() {
+        let path = store.machine_file(name, key);
+        let content = read(&path)?.ok_or_else(|| {
+            Error::new(Kind::Store, format!("the login key {} of machine \"{name}\" is missing", path.display()))
+                .hint("copy it back there; without it nobody can log in to the machine")
+        })?;
+        // One from elsewhere is the user's own.
+        taken.key_file = if Path::new(key).is_absolute() { file::COPIED_KEY.to_owned() } else { key.clone() };
+        taken.files.push((taken.key_file.clone(), content));
+        let public = format!("{key}.pub");
+        if let Some(content) = read(&store.machine_file(name, &public))? {
+            taken.files.push((format!("{}.pub", taken.key_file), content));
+        }
+    }
+    // All three of one place belong together.
+    let places = [store.machine_directory(name), store.certs_directory()];
+    let mut found = Vec::new();
+    for place in &places {
+        found = Vec::new();
+        for name in CLIENT {
+            if let Some(content) = read(&place.join(name))? {
+                found.push((name.to_owned(), content));
+            }
+        }
+        if found.len() == CLIENT.len() {
+            break;
+        }
+    }
+    if found.len() == CLIENT.len() {
+        taken.files.extend(found);
+    } else {
+        taken.notes.push(format!(
+            "ca.pem, cert.pem or key.pem of its clients is missing; `rmachine regenerate-certs {name}` issues them"
+        ));
+    }
+    for file in SERVER {
+        if let Some(content) = read(&store.machine_file(name, file))? {
+            taken.files.push((file.to_owned(), content));
+        }
+    }
+    Ok(taken)
+}

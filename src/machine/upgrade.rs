@@ -1,0 +1,116 @@
+//! `upgrade`: the engine's newest version, from where the engine came.
+
+use std::time::Duration;
+
+use super::{Core, voice};
+use crate::{
+    bootstrap::{self, Candidate, EngineSource},
+    error::{Error, Kind, Result},
+    store::Record,
+};
+
+/// What an upgrade did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgraded {
+    /// The engine's version before.
+    pub from: String,
+    /// The version that answers now.
+    pub to: String,
+    /// Whether anything was newer.
+    pub changed: bool,
+}
+
+impl Core {
+    /// Upgrades the engine of machine `name`, restarts it, and asks it for its version over TLS. Certificates and options
+    /// stay. Nothing newer is success, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Failure`] for an engine that rmachine did not install or that has no newer version to be had;
+    /// [`Kind::Ssh`], [`Kind::Engine`].
+    pub async fn upgrade(&self, name: &str) -> Result<Upgraded> {
+        let _lock = self.lock(name).await?;
+        let mut record = self.store.load(name)?;
+        self.require_managed(&record, "upgrade")?;
+        self.require_ready(&record)?;
+        require_own(&record)?;
+        let notify = self.talk.about(name);
+        let authority = self.load_authority(false).await?;
+        let target = self.target(&record)?;
+        let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
+        self.settle_host_key(&mut record, &session)?;
+        let facts = bootstrap::probe(&session).await?;
+        let found = bootstrap::find_upgrade(&session, &facts, &record.engine, voice(&notify))
+            .await
+            .map_err(|e| about(e, name))?;
+        let by_script = record.engine.source == EngineSource::Url;
+        if found.changes.is_empty() && !by_script {
+            session.close().await;
+            return Ok(Upgraded { to: found.version.clone(), from: found.version, changed: false });
+        }
+        // Before it is done: it may matter to what runs there.
+        notify.warn(&what_restarts(&found, facts.swarm));
+        bootstrap::upgrade(&session, &facts, &record.engine, voice(&notify)).await.map_err(|e| about(e, name))?;
+        // The new unit may start dockerd in another way; this fits our settings to it, and asks over TLS.
+        self.provision_over(&mut record, &session, &authority, &notify).await?;
+        session.close().await;
+        self.finish_provision(&mut record, authority).await?;
+        let to = record.host.as_ref().map(|host| host.engine_version.clone()).unwrap_or_default();
+        Ok(Upgraded { changed: true, from: found.version, to })
+    }
+}
+
+fn about(error: bootstrap::Error, name: &str) -> Error {
+    Error::from(error).about(name)
+}
+
+/// Refuses an engine that is somebody else's.
+fn require_own(record: &Record) -> Result<()> {
+    let name = &record.name;
+    match record.engine.source {
+        EngineSource::Auto | EngineSource::Docker | EngineSource::Distro | EngineSource::Url => Ok(()),
+        EngineSource::Existing => Err(Error::new(
+            Kind::Failure,
+            format!("the engine of machine \"{name}\" was there before (--engine-source existing), and is not rmachine's to upgrade"),
+        )
+        .hint(format!("upgrade it on its host as it was installed, then `rmachine provision {name}`"))),
+        EngineSource::None => {
+            Err(Error::new(Kind::Failure, format!("machine \"{name}\" was made without an engine (--engine-source none)"))
+                .hint(format!("`rmachine ssh {name}` gets you in to install one")))
+        }
+    }
+}
+
+fn what_restarts(found: &Candidate, swarm: bool) -> String {
+    let what: Vec<String> =
+        found.changes.iter().map(|change| format!("{} {} → {}", change.package, change.from, change.to)).collect();
+    let what = if what.is_empty() { "the install script is run again".to_owned() } else { what.join(", ") };
+    let containers = match (found.containers, found.live_restore) {
+        (0, _) => "no container runs".to_owned(),
+        (count, true) => format!("{count} running, which live-restore keeps where the new version can"),
+        (count, false) => format!("{count} running, which end with it; those with a restart policy come back"),
+    };
+    let swarm = if swarm { "; the swarm moves its services away meanwhile" } else { "" };
+    format!("{what}: the engine restarts (containers: {containers}{swarm})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_restarts_is_said() {
+        let mut found = Candidate { version: "1".into(), changes: vec![], containers: 2, live_restore: false };
+        let script = what_restarts(&found, false);
+        assert!(
+            script
+                .starts_with("the install script is run again: the engine restarts (containers: 2 running, which end")
+        );
+        found.changes = vec![bootstrap::Change { package: "docker-ce".into(), from: "1".into(), to: "2".into() }];
+        found.live_restore = true;
+        assert!(what_restarts(&found, true).starts_with("docker-ce 1 → 2: the engine restarts"));
+        assert!(what_restarts(&found, true).contains("live-restore keeps"));
+        found.containers = 0;
+        assert!(what_restarts(&found, false).ends_with("(containers: no container runs)"));
+    }
+}

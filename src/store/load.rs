@@ -1,0 +1,127 @@
+//! Reading records: ours, and docker-machine's.
+
+use std::path::Path;
+
+use rmachine_provider_api::{Owner, Secrets};
+use serde_json::{Map, Value};
+
+use super::{
+    Record, Store,
+    bytes::{read_optional, to_json, unreadable},
+    check_name,
+    document::{self, Document},
+    file, legacy, legacy_engine,
+};
+use crate::error::{Error, Kind, Result};
+
+impl Store {
+    /// Reads the record of machine `name`; one of docker-machine's is converted, and its files stay as they are until
+    /// a command saves it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchMachine`] with the near names, [`Kind::Store`] when it does not read or is newer than this program.
+    pub fn load(&self, name: &str) -> Result<Record> {
+        check_name(name).map_err(|_| self.no_such_machine(name))?;
+        self.load_from(name, &self.machine_directory(name))
+    }
+
+    /// Reads the record of machine `name` in `directory`.
+    pub(super) fn load_from(&self, name: &str, directory: &Path) -> Result<Record> {
+        let path = directory.join(file::CONFIG);
+        let Some(bytes) = read_optional(&path)? else {
+            if self.exists(name) {
+                return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
+                    .hint(document::without_record(name)));
+            }
+            return Err(self.no_such_machine(name));
+        };
+        let mut record = match document::read(&bytes, name, &path)? {
+            Document::Ours(record) => *record,
+            Document::Foreign(document) => {
+                let owner = self.owner()?.unwrap_or_else(unnamed);
+                return legacy::convert(document, legacy::Origin { name, directory, drivers: &self.drivers, owner });
+            }
+        };
+        let path = directory.join(file::ENGINE);
+        if let Some(bytes) = read_optional(&path)? {
+            record.engine = document::read_engine(&bytes, name, &path)?;
+        }
+        Ok(record)
+    }
+
+    /// Reads `config.json` of machine `name` as it would be saved; what docker-machine keeps in it that may be secret
+    /// is hidden.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::load`].
+    pub fn load_document(&self, name: &str) -> Result<Value> {
+        check_name(name).map_err(|_| self.no_such_machine(name))?;
+        let path = self.machine_file(name, file::CONFIG);
+        let Some(bytes) = read_optional(&path)? else { return Err(self.no_such_machine(name)) };
+        let mut document: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
+        if !document.contains_key(document::SECTION) {
+            let record = self.load(name)?;
+            let rendered = document::render(&record, self.root(), Map::new()).map_err(|e| unreadable(&path, e))?;
+            let Value::Object(rendered) = rendered else { return Ok(rendered) };
+            document = rendered;
+        }
+        if document[document::SECTION]["Imported"] == true {
+            legacy_engine::hide_secrets(&mut document);
+        }
+        Ok(Value::Object(document))
+    }
+
+    /// Saves the secrets of machine `name`; none removes nothing and writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn save_secrets(&self, name: &str, secrets: &Secrets) -> Result<()> {
+        if secrets.0.is_empty() {
+            return Ok(());
+        }
+        self.write(&self.machine_file(name, file::CREDENTIALS), &to_json(secrets)?)
+    }
+
+    /// The secrets of machine `name`; empty when there are none.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when the file does not read.
+    pub fn load_secrets(&self, name: &str) -> Result<Secrets> {
+        self.secrets_in(name, &self.machine_directory(name))
+    }
+
+    /// The secrets in the directory of a machine: our file, or docker-machine's record.
+    pub(super) fn secrets_in(&self, name: &str, directory: &Path) -> Result<Secrets> {
+        let path = directory.join(file::CREDENTIALS);
+        if let Some(bytes) = read_optional(&path)? {
+            return serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e));
+        }
+        // What does not read was said when it was loaded.
+        let foreign = self.load_from(name, directory).ok().and_then(|record| record.foreign);
+        Ok(foreign.map(|foreign| foreign.secrets).unwrap_or_default())
+    }
+
+    /// Before docker-machine's record is saved for the first time: its keys and the engine's options go to files of their
+    /// own, and it gets an owner. Answers the record to save, where that is another one.
+    pub(super) fn take_over(&self, record: &Record) -> Result<Option<Record>> {
+        let Some(foreign) = record.foreign.as_ref().filter(|foreign| foreign.untouched) else { return Ok(None) };
+        let mut owned = record.clone();
+        if owned.owner == unnamed() {
+            owned.owner = self.prepare()?;
+        }
+        if read_optional(&self.machine_file(&record.name, file::CREDENTIALS))?.is_none() {
+            self.save_secrets(&record.name, &foreign.secrets)?;
+        }
+        self.write(&self.machine_file(&record.name, file::ENGINE), &to_json(&record.engine)?)?;
+        Ok(Some(owned))
+    }
+}
+
+/// The owner of machines in a store that has no id yet.
+fn unnamed() -> Owner {
+    Owner(String::new())
+}

@@ -1,0 +1,10 @@
+//! The program under the name `docker-machine`: what scripts depend on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+
+mod flags;
+mod install;
+mod reference;
+mod table;
+mod user;
+mod words;

@@ -1,0 +1,22 @@
+//! docker-machine's published behaviours from a shell, by bats, on an EC2 machine.
+
+use std::process::Command;
+
+use crate::support::{PREBAKED, Store, program, resources, run};
+
+#[test]
+fn published_behaviours_hold_from_a_shell() {
+    let before = resources();
+    let store = Store::new();
+    let link = store.file("bin/docker-machine", "");
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(program(), &link).unwrap();
+    let mut bats: Command = store.command("bats");
+    let path = bats.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_str().unwrap().to_owned();
+    bats.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/bats/drop_in.bats"));
+    bats.env("PATH", format!("{}:{path}", link.parent().unwrap().display()));
+    bats.env("FLAGS", format!("--amazonec2-ami-name {PREBAKED}"));
+    let said = run(&mut bats).ok();
+    assert!(!said.contains("not ok") && !said.contains("# skip"), "{said}");
+    assert_eq!(resources(), before);
+}
