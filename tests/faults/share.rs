@@ -1,6 +1,11 @@
 //! share and unshare that die at each of their side effects.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+};
 
 use rmachine::machine::{Core, Quiet, Share, ShareState};
 use time::OffsetDateTime;
@@ -55,7 +60,9 @@ impl Shared {
 
     /// Whether the one with the key comes in.
     pub fn enters(&self) -> bool {
-        fs::write(self.directory().join("key.pem"), &self.key_pem).unwrap();
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.directory().join("key.pem")).unwrap();
+        file.write_all(self.key_pem.as_bytes()).unwrap();
         let entered = self.world.lets_in(&self.directory());
         fs::remove_file(self.directory().join("key.pem")).unwrap();
         entered

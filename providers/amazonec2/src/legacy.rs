@@ -134,6 +134,7 @@ fn config(fields: LegacyFields<'_>, region: &str, zone: &str, groups: &[String],
         // What cannot be read of these is of no use any more: the instance is made.
         open_ports: values::open_ports(&fields.list("OpenPorts")).unwrap_or_default(),
         ingress: Vec::new(),
+        ingress_fallback: Vec::new(),
         key_pair: owned("KeyName").filter(|_| fields.switch("ExistingKey")),
         key_path: None,
         ssh_user: Some(login.user.clone()),
