@@ -83,7 +83,7 @@ fn by_the_name_of_docker_machine_its_store_is_used_and_env_probes() {
 #[test]
 fn plain_http_is_warned_of_once_before_the_host_is_reached() {
     let user = User::new();
-    let url = "http://u:s3cret@h.test/i.sh?token=s3cret";
+    let url = "http://u:s3cret-flag@h.test/i.sh?token=s3cret";
     let create = ["create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", "1"];
     let warnings = |more: &[&str], repository: &str| -> Vec<String> {
         let arguments = [&create[..], &["--generic-ssh-host-key", KEY], more, &["m"]].concat();
@@ -95,7 +95,7 @@ fn plain_http_is_warned_of_once_before_the_host_is_reached() {
     assert!(script[0].starts_with("Warning: (m) the install script comes over plain http, "), "{script:?}");
     assert!(script[0].ends_with("http://h.test/i.sh?<redacted>"), "{script:?}");
     assert_eq!(script.len(), 1, "Docker's repository is not used then: {script:?}");
-    let packages = warnings(&[], "http://u:s3cret@mirror.test/docker");
+    let packages = warnings(&[], "http://u:s3cret-repo@mirror.test/docker");
     assert!(packages[0].contains("packages of http://mirror.test/docker come over plain http"), "{packages:?}");
     assert_eq!(packages.len(), 1, "{packages:?}");
     assert!(warnings(&["--engine-source", "distro"], "http://mirror.test").is_empty());

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    io::Write,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -70,8 +71,9 @@ impl DockerMachine {
     /// Puts `document` in the place of the machine's record.
     pub fn write(&self, name: &str, document: &Value) {
         let path = self.machine(name).join("config.json");
-        std::fs::write(&path, serde_json::to_vec_pretty(document).unwrap()).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+        file.write_all(&serde_json::to_vec_pretty(document).unwrap()).unwrap();
     }
 
     /// Reads the machine's record as it stands.

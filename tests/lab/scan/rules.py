@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from .kept import ARGV, ENVIRON, FILE, Place
@@ -67,7 +68,22 @@ def may_hold_one(place: Place, kind: str, content: bytes) -> bool:
     # A user's own key is wherever the user has it, as a file of its own.
     own = kind == OWN and content.startswith(b"-----BEGIN ")
     cloud = kind == SEED and bool(CLOUD.fullmatch(name))
-    return name in STORE[kind] or bool(HALF.fullmatch(name)) or own or cloud
+    return name in STORE[kind] or bool(HALF.fullmatch(name)) or own or cloud or (name == "config.json" and kind in theirs(content))
+
+
+def theirs(content: bytes) -> set[str]:
+    """What a record of docker-machine has in the clear: as that one wrote it, all; read where it is and saved by rmachine, what
+    docker-machine needs to read it again (docs/store.md)."""
+    try:
+        record = json.loads(content)
+    except ValueError:
+        return set()
+    if not isinstance(record, dict) or "ConfigVersion" not in record:
+        return set()
+    section = record.get("Rmachine")
+    if section is None:
+        return {CREDENTIAL, ENGINE}
+    return {ENGINE} if isinstance(section, dict) and section.get("Imported") is True else set()
 
 
 def looked_at(place: Place, content: bytes) -> bytes:

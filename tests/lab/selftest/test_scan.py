@@ -119,6 +119,12 @@ def process(*words: str, executable: str = "/bin/sh", **environ: str) -> None:
     subprocess.run(["sh", "-c", "sleep 0.3; :", *words], executable=executable, env={"PATH": os.environ["PATH"], **environ}, check=True)
 
 
+def record(secrets: dict[str, str], **more: object) -> str:
+    """A record as docker-machine has it."""
+    engine = {"Env": [f"HTTP_PROXY={secrets['proxy']}"]}
+    return json.dumps({"ConfigVersion": 3, "Driver": {"SecretKey": secrets["token"]}, "HostOptions": {"EngineOptions": engine}, **more})
+
+
 def test_all_is_where_it_belongs(run: Run) -> None:
     """Stores, users' own keys, hosts and an engine's options pass, also where they are gone at the end."""
     secrets = run.store()
@@ -133,6 +139,8 @@ def test_all_is_where_it_belongs(run: Run) -> None:
     })  # fmt: skip
     run.write("spoiled/spoiled-on-purpose", "by a test")
     run.write("spoiled/store/log", secrets["token"], 0o644)
+    run.write("theirs/machines/m/config.json", record(secrets))
+    run.write("taken/machines/m/config.json", record({**secrets, "token": ""}, Rmachine={"Imported": True}))
     subprocess.run(["rm", "-r", run.root / "store"], check=True)
     process(AWS_SECRET_ACCESS_KEY=secrets["token"])
     code, text = run.report("--want", "processes", "hosts")
@@ -143,6 +151,10 @@ def test_all_is_where_it_belongs(run: Run) -> None:
 
 
 PLANTED: dict[str, tuple[Callable[[Run, dict[str, str]], object], str]] = {
+    "a record that others read": (lambda run, s: run.write("theirs/config.json", record(s), 0o644), "engine option: "),
+    "a record that was taken over": (
+        lambda run, s: run.write("taken/config.json", record({**s, "proxy": ""}, Rmachine={"Imported": True})), "cloud key: "),
+    "a record of our own": (lambda run, s: run.write("own/config.json", record({**s, "token": ""}, Rmachine={})), "engine option: "),
     "argv": (lambda run, s: process(s["token"]), "cloud key: argv of"),
     "argv, a key": (lambda run, s: process(f"--key={line(s['key.pem'])}"), "client key: argv of"),
     "environ": (lambda run, s: process(TOKEN=s["token"]), "cloud key: environ of"),
