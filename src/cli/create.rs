@@ -110,6 +110,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         keep_on_failure: args.keep_on_failure,
     };
     if drop_in {
+        context.core.check_free(&options.name)?;
         context.terminal.say("Running pre-create checks...");
     }
     let created = context.run_undoing(context.core.create(options)).map_err(in_its_words)?;

@@ -3,7 +3,7 @@
 //!
 //! Facts: docker/machine v0.16.2, `commands/*.go`, `libmachine/mcnerror/errors.go`, `libmachine/libmachine.go`.
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{borrow::Cow, ffi::OsString, path::Path, process::ExitCode};
 
 use crate::error::{Error, Kind};
 
@@ -63,6 +63,15 @@ impl Dialect {
         match self {
             Self::Own => format!("{program} version {own}"),
             Self::DockerMachine => format!("docker-machine version {STANDS_IN_FOR}, build rmachine-{own}"),
+        }
+    }
+
+    /// `text` with the commands that it names as this program is called: another name has another store.
+    pub(super) fn commands(self, text: &str) -> Cow<'_, str> {
+        if self.is_docker_machine() && text.contains("`rmachine ") {
+            text.replace("`rmachine ", "`docker-machine ").into()
+        } else {
+            text.into()
         }
     }
 

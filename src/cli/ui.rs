@@ -38,7 +38,7 @@ impl Terminal {
     pub fn speaking(dialect: Dialect, on_stdout: bool) -> Arc<Self> {
         let bars = !dialect.is_docker_machine() && io::stderr().is_terminal();
         let bars = bars.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        let out = if on_stdout { Out::Stdout } else { Out::Stderr };
+        let out = Out { dialect, on_stdout };
         Arc::new(Self { bars, dialect, out, voices: Mutex::default() })
     }
 
@@ -82,7 +82,7 @@ impl Terminal {
     /// Prints `error` as one `Error:` line, its causes and its hints.
     pub fn fail(&self, error: &Error) {
         self.finish();
-        Out::Stderr.talk(&render_error_in(self.dialect, error));
+        Out { on_stdout: false, ..self.out }.talk(&render_error_in(self.dialect, error));
     }
 }
 
@@ -195,21 +195,22 @@ impl Notify for Voice {
     }
 }
 
-/// Where talk goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Out {
-    Stdout,
-    Stderr,
+/// Where talk goes, and in whose words.
+#[derive(Debug, Clone, Copy)]
+struct Out {
+    dialect: Dialect,
+    on_stdout: bool,
 }
 
 impl Out {
     /// Prints a line of talk in one write, so that the lines of several processes do not mix.
     fn talk(self, line: &str) {
-        let line = format!("{line}\n");
+        let line = format!("{}\n", self.dialect.commands(line));
         // There is nobody left to tell when it is closed.
-        let _ = match self {
-            Self::Stdout => io::stdout().write_all(line.as_bytes()),
-            Self::Stderr => io::stderr().write_all(line.as_bytes()),
+        let _ = if self.on_stdout {
+            io::stdout().write_all(line.as_bytes())
+        } else {
+            io::stderr().write_all(line.as_bytes())
         };
     }
 }

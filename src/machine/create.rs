@@ -57,14 +57,14 @@ impl Core {
         Sans::parse(&options.tls_sans)?;
         let configured = driver.configure(&options.values)?;
         let name = options.name.as_str();
-        if driver.info().capabilities.engine {
-            self.warn_of_engine(name, &options.engine)?;
-        }
         if options.ssh_tunnel {
             tunnel::require_ssh(driver.as_ref(), "--ssh-tunnel")?;
         }
         options.ssh_route.validate(driver.as_ref())?;
         let resumed = self.may_go_on(name)?;
+        if driver.info().capabilities.engine {
+            self.warn_of_engine(name, &options.engine)?;
+        }
         let owner = self.store.prepare()?;
         // Where another process makes it right now, a second create has nothing to wait for.
         let _lock = if resumed { self.lock_at_once(name)? } else { self.lock(name).await? };
@@ -105,6 +105,15 @@ impl Core {
         let notify = self.talk.about(name);
         engine.warnings()?.iter().for_each(|warning| notify.warn(warning));
         Ok(())
+    }
+
+    /// Refuses a name that [`Core::create`] would refuse because a machine has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`].
+    pub fn check_free(&self, name: &str) -> Result<()> {
+        self.may_go_on(name).map(drop)
     }
 
     /// Whether there is an unfinished create of this name; a finished machine is a conflict.

@@ -146,8 +146,9 @@ fn many_machines_at_once() {
     assert_eq!(executor.list().len(), count);
     names.iter().for_each(|name| executor.job(&store, name));
     std::thread::scope(|scope| {
-        for name in &names {
-            scope.spawn(|| {
+        let (executor, names) = (&executor, &names);
+        for name in names {
+            scope.spawn(move || {
                 executor.remove(name, &|| {
                     if executor.machines.join(name).exists() { vec![name.clone()] } else { Vec::new() }
                 });

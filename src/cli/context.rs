@@ -1,0 +1,109 @@
+//! What every command works with, and how it ends when it is interrupted.
+
+use std::{future::Future, sync::Arc};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{dialect::Dialect, ui::Terminal};
+use crate::{
+    error::{Error, Kind, Result},
+    machine::{Access, Core, Interrupt},
+};
+
+/// What a command works with.
+pub(super) struct Context {
+    pub(super) core: Core,
+    pub(super) terminal: Arc<Terminal>,
+    /// The name the program was called by.
+    pub(super) program: String,
+    pub(super) dialect: Dialect,
+}
+
+impl Context {
+    /// Runs asynchronous work that may end anywhere; Ctrl-C ends it at once.
+    pub(super) fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let interrupt = self.core.interrupt.clone();
+        self.block_on(async {
+            let mut signals = Signals::catch();
+            let watch = tokio::spawn(async move {
+                signals.next().await;
+                interrupt.raise();
+            });
+            let result = self.core.interrupt.or(work).await;
+            watch.abort();
+            result
+        })
+    }
+
+    /// Runs asynchronous work that undoes what it did: Ctrl-C asks it to, a second one ends the process.
+    pub(super) fn run_undoing<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_heeding(
+            "Interrupted: removing what was made (press Ctrl-C again to leave at once and keep the record)",
+            work,
+        )
+    }
+
+    /// The same for work that has little to undo.
+    pub(super) fn run_to_end<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.run_heeding("Interrupted: removing what is not whole (press Ctrl-C again to leave at once)", work)
+    }
+
+    fn run_heeding<T>(&self, said: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.block_on(async {
+            let (interrupt, terminal) = (self.core.interrupt.clone(), self.terminal.clone());
+            let watch = tokio::spawn(watch_twice(Signals::catch(), interrupt, terminal, said));
+            let result = work.await;
+            watch.abort();
+            result
+        })
+    }
+
+    /// Starts the tunnel of a machine whose engine is reached through SSH, when it does not run.
+    pub(super) fn ensure_tunnel(&self, access: &Access) -> Result<()> {
+        if !access.tunnel || self.core.tunnel_runs(&access.name)? {
+            return Ok(());
+        }
+        self.run(self.core.ensure_tunnel(&access.name))
+    }
+
+    fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::new(Kind::Failure, "cannot start the runtime").source(e))?;
+        let result = runtime.block_on(work);
+        // A read of stdin that is under way cannot be ended otherwise.
+        runtime.shutdown_background();
+        self.terminal.finish();
+        result
+    }
+}
+
+/// Ctrl-C, and being told to end (SIGTERM). Caught from the first moment on, before any work begins.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    /// Without handlers the signals end the process by themselves.
+    fn catch() -> Self {
+        Self(signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()))
+    }
+
+    /// Returns when one of them comes.
+    async fn next(&mut self) {
+        let Some((interrupt, terminate)) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}
+
+async fn watch_twice(mut signals: Signals, interrupt: Interrupt, terminal: Arc<Terminal>, said: &'static str) {
+    signals.next().await;
+    terminal.say(said);
+    interrupt.raise();
+    signals.next().await;
+    terminal.finish();
+    #[allow(clippy::exit, reason = "the user asked twice; the record says how far the work is")]
+    std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+}
