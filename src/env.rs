@@ -62,12 +62,13 @@ impl Shell {
 
     /// Finds out the shell: the calling process where it is one, else `$SHELL`, else POSIX.
     pub fn detect() -> Self {
-        Self::parent()
-            .or_else(|| {
-                let shell = std::env::var("SHELL").ok()?;
-                Self::known(Path::new(&shell).file_name()?.to_str()?)
-            })
-            .unwrap_or(if cfg!(windows) { Self::Cmd } else { Self::Posix })
+        Self::parent().or_else(Self::of_variable).unwrap_or(if cfg!(windows) { Self::Cmd } else { Self::Posix })
+    }
+
+    /// The shell that `$SHELL` names, if it is known.
+    pub fn of_variable() -> Option<Self> {
+        let shell = std::env::var("SHELL").ok()?;
+        Self::known(Path::new(&shell).file_name()?.to_str()?)
     }
 
     /// The shell that called us; a command substitution's subshell has the shell's name too.

@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, _: &Args) -> Result<()> {
         return ui::print(&format!("{name}\n"));
     }
     // docker-machine's words, which its callers know.
-    let error = Error::new(Kind::Failure, "No active host found");
+    let error = Error::new(Kind::Failure, "No active host found").known_as("No active host found");
     Err(match (host.is_empty(), named.is_empty()) {
         (true, _) => error.hint("DOCKER_HOST is not set: eval $(rmachine env NAME) sets it"),
         (false, true) => error.hint(format!("DOCKER_HOST is {host}, which is the URL of no machine that runs")),

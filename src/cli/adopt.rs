@@ -71,7 +71,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         engine: EngineSpec::default(),
     };
     let record = context.run(context.core.adopt(&options))?.record;
-    let (name, program) = (&record.name, &context.program);
+    let (name, program) = (&record.name, &context.called);
     context.terminal.say(&format!(
         "Machine \"{name}\" is in this store now. Point docker at it with: eval $({program} env {name})"
     ));

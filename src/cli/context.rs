@@ -16,6 +16,8 @@ pub(super) struct Context {
     pub(super) terminal: Arc<Terminal>,
     /// The name the program was called by.
     pub(super) program: String,
+    /// How it is called again, with the store that was typed.
+    pub(super) called: String,
     pub(super) dialect: Dialect,
 }
 

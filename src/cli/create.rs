@@ -52,8 +52,8 @@ pub struct Args {
     /// Registry that the engine may talk to without TLS (may be repeated)
     #[arg(long, value_name = "REGISTRY")]
     engine_insecure_registry: Vec<String>,
-    /// Mirror of Docker Hub that the engine uses (may be repeated)
-    #[arg(long, env = "ENGINE_REGISTRY_MIRROR", hide_env_values = true, value_name = "URL", value_delimiter = ',')]
+    /// Mirror of Docker Hub that the engine uses (may be repeated) [env: ENGINE_REGISTRY_MIRROR]
+    #[arg(long, value_name = "URL")]
     engine_registry_mirror: Vec<String>,
     /// Storage driver of the engine
     #[arg(long, value_name = "DRIVER")]
@@ -93,7 +93,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         install_url,
         storage_driver: args.engine_storage_driver.filter(|driver| !driver.is_empty()),
         insecure_registries: args.engine_insecure_registry,
-        registry_mirrors: args.engine_registry_mirror,
+        registry_mirrors: typed_or_in(args.engine_registry_mirror, "ENGINE_REGISTRY_MIRROR"),
         labels: args.engine_label,
         opts: args.engine_opt,
         env: args.engine_env,
@@ -115,10 +115,13 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
     }
     let created = context.run_undoing(context.core.create(options)).map_err(in_its_words)?;
     let name = &created.record.name;
-    let (say, program) = (|line: String| context.terminal.say(&line), &context.program);
+    let (say, program) = (|line: String| context.terminal.say(&line), &context.called);
     args.swarm.apply(context, name)?;
     if drop_in {
-        say("Docker is up and running!".to_owned());
+        // Of a URL alone nobody was asked.
+        if context.core.has_host(&created.record) {
+            say("Docker is up and running!".to_owned());
+        }
         say(format!(
             "To see how to connect your Docker Client to the Docker Engine running on this virtual machine, run: {program} env {name}"
         ));
@@ -132,6 +135,15 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         _ => say(format!("Machine \"{name}\" is ready, without an engine. Log in with: {program} ssh {name}")),
     }
     Ok(())
+}
+
+/// What was typed, else the list in a variable of the environment: separated by commas, an empty one counts as unset.
+fn typed_or_in(typed: Vec<String>, variable: &str) -> Vec<String> {
+    if !typed.is_empty() {
+        return typed;
+    }
+    let list = std::env::var(variable).unwrap_or_default();
+    list.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
 /// Refuses a driver that this build has not, before its flags are taken for wrong ones.
@@ -152,10 +164,11 @@ fn in_its_words(error: Error) -> Error {
     if error.known_as_text().is_some() || error.kind() == Kind::Usage {
         return error;
     }
-    let cause = error.causes().last().cloned().unwrap_or_else(|| error.to_string());
+    let causes = error.causes();
     let text = match error.kind() {
-        Kind::PreCreate => format!("Error with pre-create check: {cause:?}"),
-        _ => format!("Error creating machine: {error}: {cause}"),
+        // Above it stands only that the driver refuses.
+        Kind::PreCreate => format!("Error with pre-create check: {:?}", causes.first().unwrap_or(&error.to_string())),
+        _ => format!("Error creating machine: {error}: {}", causes.last().unwrap_or(&error.to_string())),
     };
     error.known_as(text)
 }

@@ -68,11 +68,16 @@ impl Dialect {
 
     /// `text` with the commands that it names as this program is called: another name has another store.
     pub(super) fn commands(self, text: &str) -> Cow<'_, str> {
-        if self.is_docker_machine() && text.contains("`rmachine ") {
-            text.replace("`rmachine ", "`docker-machine ").into()
+        if self.is_docker_machine() && text.contains("rmachine ") {
+            text.replace("`rmachine ", "`docker-machine ").replace("$(rmachine ", "$(docker-machine ").into()
         } else {
             text.into()
         }
+    }
+
+    /// The text of a help in which every command is called as this program is.
+    pub(super) fn help(self, text: &str) -> String {
+        if self.is_docker_machine() { text.replace("rmachine ", "docker-machine ") } else { text.to_owned() }
     }
 
     /// One of two texts for the same thing.

@@ -39,10 +39,11 @@ const VARIABLES: [&str; 4] = ["DOCKER_TLS_VERIFY", "DOCKER_HOST", "DOCKER_CERT_P
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let _same_port = args.swarm;
-    let shell = match &args.shell {
+    let shell = match args.shell.as_deref().filter(|name| !name.is_empty()) {
         // docker-machine takes what it does not know for a POSIX shell.
         Some(name) if context.dialect.is_docker_machine() => Shell::parse(name).unwrap_or(Shell::Posix),
         Some(name) => Shell::parse(name)?,
+        None if context.dialect.is_docker_machine() => Shell::of_variable().unwrap_or_else(Shell::detect),
         None => Shell::detect(),
     };
     let plan = if args.unset { unset(context, args)? } else { set(context, args)? };
@@ -55,10 +56,11 @@ fn unset(context: &Context, args: &Args) -> Result<EnvPlan> {
             .known_as("Error: Expected no machine name when the -u flag is present"));
     }
     let mut unset = VARIABLES.to_vec();
+    let no_proxy = if args.no_proxy { " --no-proxy" } else { "" };
     if args.no_proxy {
         unset.extend(["NO_PROXY", "no_proxy"]);
     }
-    Ok(EnvPlan { set: Vec::new(), unset, command: format!("{} env -u{}", context.program, shell_flag(args)) })
+    Ok(EnvPlan { set: Vec::new(), unset, command: format!("{} env -u{no_proxy}{}", context.called, shell_flag(args)) })
 }
 
 fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
@@ -86,7 +88,7 @@ fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
     Ok(EnvPlan {
         set,
         unset: Vec::new(),
-        command: format!("{} env{no_proxy}{} {name}", context.program, shell_flag(args)),
+        command: format!("{} env{no_proxy}{} {name}", context.called, shell_flag(args)),
     })
 }
 

@@ -89,10 +89,14 @@ pub(super) fn values(
         }
     }
     // Variables of flags that this command does not take are none of its business.
-    let takes = |name: &str| driver.info().flags.iter().any(|flag| which.admits(flag) && flag.env.contains(&name));
+    let drop_in = dialect.is_docker_machine();
+    let takes = |name: &str| {
+        let reads = |flag: &Flag| flag.env.contains(&name) && !(drop_in && flag.own_env.contains(&name));
+        driver.info().flags.iter().any(|flag| which.admits(flag) && reads(flag))
+    };
     let env = |name: &str| std::env::var(name).ok().filter(|_| takes(name));
     let mut values = Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), env)?;
-    for flag in driver.info().flags.iter().filter(|flag| dialect.is_docker_machine() && which.admits(flag)) {
+    for flag in driver.info().flags.iter().filter(|flag| drop_in && which.admits(flag)) {
         if let Some(default) = flag.drop_in_default.filter(|_| values.source(flag.name).is_none()) {
             values.set(flag.name, flag.parse(default)?);
         }

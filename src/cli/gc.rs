@@ -128,7 +128,7 @@ fn list(report: &GcReport) -> String {
 
 fn conclude(context: &Context, args: &Args, report: &GcReport) {
     let say = |line: String| context.terminal.say(&line);
-    let program = &context.program;
+    let program = &context.called;
     let count = report.found.iter().filter(|orphan| orphan.standing.is_deleted()).count();
     let foreign = report.found.iter().filter(|orphan| orphan.standing == Standing::Foreign).count();
     if !report.places.is_empty() {

@@ -188,7 +188,7 @@ fn say(context: &Context, args: &Args, report: &ImportReport) {
         TakenAuthority::Same | TakenAuthority::Other => {}
     }
     if done > 0 {
-        let program = &context.program;
+        let program = &context.called;
         context
             .terminal
             .say(&format!("{done} imported; {} was only read. See them with: {program} ls", report.source.display()));

@@ -1,5 +1,7 @@
 //! `rmachine inspect`.
 
+use serde::Serialize;
+
 use super::{Context, names::OneName, template, ui};
 use crate::error::{Error, Kind, Result};
 
@@ -40,7 +42,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         }
         return ui::print(&format!("{}\n", output.text));
     }
-    let text = serde_json::to_string_pretty(&document)
+    let mut text = Vec::new();
+    let indent = context.dialect.words("  ", "    ");
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+    document
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))
         .map_err(|e| Error::new(Kind::Failure, "the record cannot be printed").source(e))?;
-    ui::print(&format!("{text}\n"))
+    text.push(b'\n');
+    ui::print_bytes(&text)
 }

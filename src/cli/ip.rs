@@ -1,6 +1,9 @@
 //! `rmachine ip`.
 
-use super::{Context, names::Names, ui};
+use super::{
+    Context,
+    names::{self, Names},
+};
 use crate::error::Result;
 
 /// Print the addresses of machines, one a line
@@ -12,10 +15,5 @@ pub struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let mut lines = String::new();
-    for name in &args.names.names {
-        lines.push_str(&context.core.access(name)?.ip);
-        lines.push('\n');
-    }
-    ui::print(&lines)
+    names::lines(context, &args.names, |name| Ok(context.core.access(name)?.ip))
 }

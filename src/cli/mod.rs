@@ -65,7 +65,7 @@ use self::{context::Context, dialect::Dialect};
 use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
-    machine::{Core, FirstContact},
+    machine::{Core, FirstContact, StateWords},
     store::{Store, TlsPaths},
 };
 
@@ -191,8 +191,15 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
         if dialect.is_docker_machine() {
             // It checked none; what is taken here is said, and refused when it changes.
             core.first_contact = FirstContact::Take;
+            core.state_words = StateWords::DockerMachine;
         }
-        let mut context = Context { core, terminal: terminal.clone(), program, dialect };
+        let typed = matches.value_source("storage_path") == Some(clap::parser::ValueSource::CommandLine);
+        let directory = cli.storage_path.as_ref().filter(|_| typed).and_then(|path| path.to_str());
+        let called = match directory.map(shlex::try_quote) {
+            Some(Ok(directory)) => format!("{program} -s {directory}"),
+            _ => program.clone(),
+        };
+        let mut context = Context { core, terminal: terminal.clone(), program, called, dialect };
         dispatch(&mut context, cli.command, &matches)
     });
     match result {

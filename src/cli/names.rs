@@ -4,7 +4,7 @@ use std::future::Future;
 
 use rmachine_provider_api::MachineState;
 
-use super::Context;
+use super::{Context, ui};
 use crate::{
     error::{Error, Kind, Result},
     machine,
@@ -55,11 +55,30 @@ pub fn unique(names: &[String]) -> Vec<String> {
     once
 }
 
-/// docker-machine says each name before it begins.
-pub(super) fn announce(context: &Context, doing: &str, names: &[String]) {
+/// docker-machine reads all records before it does anything, and says each name before it begins.
+pub(super) fn announce(context: &Context, doing: &str, names: &[String]) -> Result<()> {
     if context.dialect.is_docker_machine() {
+        names.iter().try_for_each(|name| context.core.store.load(name).map(drop))?;
         names.iter().for_each(|name| context.terminal.say(&format!("{doing} \"{name}\"...")));
     }
+    Ok(())
+}
+
+/// Prints one line for each of `names`; those that fail do not keep the others back.
+pub(super) fn lines(context: &Context, names: &Names, line: impl Fn(&str) -> Result<String>) -> Result<()> {
+    let (mut text, mut last) = (String::new(), None);
+    for name in &names.names {
+        match line(name) {
+            Ok(line) => text.push_str(&format!("{line}\n")),
+            Err(error) => {
+                if let Some(previous) = last.replace(error) {
+                    context.terminal.fail(&previous);
+                }
+            }
+        }
+    }
+    ui::print(&text)?;
+    last.map_or(Ok(()), Err)
 }
 
 /// docker-machine refuses to start what runs and to stop what is stopped; by our own name that is done already.
@@ -72,18 +91,23 @@ pub(super) async fn not_yet(context: &Context, name: &str, state: MachineState) 
         .known_as(format!("Machine \"{name}\" is already {word}.")))
 }
 
-/// Works on all `names` at once. Every success is said and every failure printed; the last failure is answered.
-pub fn each<'a, T, F: Future<Output = Result<T>>>(
+/// Works on all `names` at once. Every success is said, where there is something to say, and every failure printed; the last
+/// failure is answered.
+pub fn each<'a, T, S: Into<Option<String>>, F: Future<Output = Result<T>>>(
     context: &Context,
     names: &'a [String],
     work: impl Fn(&'a str) -> F,
-    success: impl Fn(&str, &T) -> String,
+    success: impl Fn(&str, &T) -> S,
 ) -> Result<()> {
     let results = context.run(async { Ok(machine::for_each(names, work).await) })?;
     let mut last: Option<Error> = None;
     for (name, result) in results {
         match result {
-            Ok(value) => context.terminal.say(&success(name, &value)),
+            Ok(value) => {
+                if let Some(line) = success(name, &value).into() {
+                    context.terminal.say(&line);
+                }
+            }
             Err(error) => {
                 if let Some(previous) = last.replace(error) {
                     context.terminal.fail(&previous);

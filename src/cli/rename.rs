@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let (old, new, program) = (&args.old, &args.new, &context.program);
+    let (old, new, program) = (&args.old, &args.new, &context.called);
     context.run(context.core.rename(old, new))?;
     context.terminal.say(&format!(
         "Machine \"{old}\" is called \"{new}\" now. Point docker at it with: eval $({program} env {new})"

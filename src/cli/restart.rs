@@ -16,7 +16,7 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
-    names::announce(context, "Restarting", &names);
+    names::announce(context, "Restarting", &names)?;
     let done = names::each(
         context,
         &names,

@@ -2,7 +2,7 @@
 
 use super::{Context, holdings, names, ui};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     machine::{RemoveMode, Talk, for_each},
 };
 
@@ -60,14 +60,22 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         context,
         &names,
         |name| async move {
-            context.core.remove(name, mode).await.map_err(|error| {
+            let removed = context.core.remove(name, mode).await.map_err(|error| {
                 let what = error.known_as_text().map_or_else(|| error.to_string(), str::to_owned);
                 error.known_as(format!("Error removing host \"{name}\": {what}"))
-            })
+            });
+            match removed {
+                // Scripts clean up with it, whether there is something or not.
+                Err(error) if drop_in && args.force && error.kind() == Kind::NoSuchMachine => {
+                    context.terminal.fail(&error);
+                    Ok(false)
+                }
+                removed => removed.map(|()| true),
+            }
         },
-        |name, ()| {
+        |name, removed| {
             let own = format!("Machine \"{name}\" is removed.");
-            context.dialect.words(&own, &format!("Successfully removed {name}")).to_owned()
+            removed.then(|| context.dialect.words(&own, &format!("Successfully removed {name}")).to_owned())
         },
     )
 }

@@ -81,7 +81,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     say(format!("Send {} to the other one: {} in it says what to do with it.", directory.display(), parcel::README));
     say(format!(
         "Where a firewall admits your address only, `{} allow {name} YOURS OTHERS` admits both.",
-        context.program
+        context.called
     ));
     Ok(())
 }

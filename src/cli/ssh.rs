@@ -96,7 +96,13 @@ fn stock(context: &Context, args: &Args) -> Result<ExitCode> {
     let directory = context.core.store.scratch()?;
     let path = directory.path().join("ssh_config");
     context.core.store.write(&path, configuration.as_bytes())?;
-    let status = std::process::Command::new("ssh").arg("-F").arg(&path).arg(&args.name).args(&args.command).status();
+    let status = std::process::Command::new("ssh")
+        .arg("-F")
+        .arg(&path)
+        .args(args.tty.then_some("-t"))
+        .arg(&args.name)
+        .args(&args.command)
+        .status();
     let status = status.map_err(|e| {
         Error::new(Kind::Failure, "options of ssh need the program ssh").source(e).hint("install OpenSSH's client")
     })?;

@@ -17,7 +17,7 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
-    names::announce(context, "Starting", &names);
+    names::announce(context, "Starting", &names)?;
     let done = names::each(
         context,
         &names,

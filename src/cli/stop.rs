@@ -17,7 +17,7 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
-    names::announce(context, "Stopping", &names);
+    names::announce(context, "Stopping", &names)?;
     names::each(
         context,
         &names,

@@ -54,7 +54,7 @@ impl SwarmArgs {
                 .warn("classic Swarm is gone: the machine is the first manager of a swarm of its engine (Swarm mode)");
             context.terminal.say(&format!(
                 "Others join with what this prints: docker $({0} config {name}) swarm join-token worker",
-                context.program
+                context.called
             ));
         } else if self.swarm {
             notify.warn("classic Swarm is gone: let the machine join a swarm by the command of `docker swarm join-token worker` on a manager");

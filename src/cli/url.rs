@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Context, dialect, names::Names, ui};
+use super::{
+    Context,
+    names::{self, Names},
+};
 use crate::error::Result;
 
 /// Print the URLs of machines' engines, one a line, as for `DOCKER_HOST`
@@ -17,17 +20,12 @@ pub struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let mut lines = String::new();
-    for name in &args.names.names {
+    names::lines(context, &args.names, |name| {
         let access = context.core.access(name)?;
         context.ensure_tunnel(&access)?;
-        if args.check || context.dialect.is_docker_machine() {
-            context.run(context.core.check(&access, Duration::from_secs(10))).map_err(|e| {
-                dialect::certificates(e, "Error checking TLS connection", &format!("{}:{}", access.host, access.port))
-            })?;
+        if args.check {
+            context.run(context.core.check(&access, Duration::from_secs(10)))?;
         }
-        lines.push_str(&access.url);
-        lines.push('\n');
-    }
-    ui::print(&lines)
+        Ok(access.url)
+    })
 }

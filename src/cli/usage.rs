@@ -20,9 +20,13 @@ pub(super) fn answer(
             ExitCode::SUCCESS
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand
-            if terminal.dialect().is_docker_machine() && arguments.len() < 2 =>
+            if terminal.dialect().is_docker_machine() && subcommand(command, arguments).is_none() =>
         {
-            let _ = super::ui::print(&command.clone().render_help().to_string());
+            let _ = super::ui::print(&terminal.dialect().help(&command.clone().render_help().to_string()));
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelp if terminal.dialect().is_docker_machine() => {
+            let _ = super::ui::print(&terminal.dialect().help(&error.to_string()));
             ExitCode::SUCCESS
         }
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -65,6 +69,7 @@ fn explain(error: &clap::Error, subcommand: Option<&str>) -> Error {
             Error::usage(format!("\"{argument}\" is one argument too many")).known_as(match subcommand {
                 Some("create") => format!("Invalid command line. Found extra arguments [{argument}]"),
                 Some("active") => "Error: Too many arguments given".to_owned(),
+                Some("mount" | "scp") => "Improper number of arguments".to_owned(),
                 _ => "Error: Expected one machine name as an argument".to_owned(),
             })
         }

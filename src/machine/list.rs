@@ -1,6 +1,7 @@
 //! `ls` and `status`: the truth about many machines, asked once a provider, not once a machine.
 
 mod filter;
+mod words;
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,7 @@ use futures::stream::{self, StreamExt};
 use rmachine_provider_api::{MachineState, Observed};
 use serde::Serialize;
 
-pub use self::filter::Filter;
+pub use self::{filter::Filter, words::StateWords};
 use super::Core;
 use crate::{
     error::{Error, Result},
@@ -118,16 +119,21 @@ pub struct Listed {
 }
 
 impl Core {
-    /// Whether the provider says that machine `name`, which is finished, is in `state`. What cannot be asked is not.
+    /// Whether the provider says that machine `name`, which is finished, is in `state`, and where the record says if it runs.
+    /// What cannot be asked is not.
     pub async fn is_in_state(&self, name: &str, state: MachineState) -> bool {
         let asked = async {
             let record = self.store.load(name)?;
             self.require_ready(&record)?;
             let ids = record.instance.iter().map(|instance| instance.id.clone()).collect::<Vec<_>>();
-            Ok::<_, Error>(self.provider(&record).await?.observe(&ids).await?)
+            let observed = self.provider(&record).await?.observe(&ids).await?;
+            Ok::<_, Error>((observed, record.address().map(str::to_owned)))
         };
         match asked.await {
-            Ok(observed) => observed.first().is_some_and(|observed| observed.state == state),
+            Ok((observed, known)) => observed.first().is_some_and(|observed| {
+                let now = &observed.addresses.dial;
+                observed.state == state && (state != MachineState::Running || now.is_none() || *now == known)
+            }),
             Err(error) => {
                 tracing::debug!(machine = name, "its state: {error}");
                 false
@@ -169,6 +175,7 @@ impl Core {
                 line.error = line.warning.take().or(line.error.take());
             }
         }
+        self.in_words(&mut lines, timeout).await;
         lines.retain(|line| filter.admits_state(line.state));
         Ok(lines)
     }
@@ -195,6 +202,7 @@ impl Core {
         for line in lines.iter_mut().filter(|line| line.state == Status::Unreachable) {
             self.probe_engine(line, timeout).await;
         }
+        self.in_words(&mut lines, timeout).await;
         results.into_iter().map(|result| result.map(|index| lines[index].clone())).collect()
     }
 

@@ -59,7 +59,7 @@ pub use self::{
     gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
     import::{ImportOptions, ImportReport, Outcome, Taken, TakenAuthority},
     interrupt::Interrupt,
-    list::{Filter, Listed, Status},
+    list::{Filter, Listed, StateWords, Status},
     mount::MountOptions,
     remove::RemoveMode,
     rotate::Rotate,
@@ -92,6 +92,8 @@ pub struct Core {
     pub interrupt: Interrupt,
     /// What is done with hosts that others made and nobody vouches for.
     pub first_contact: FirstContact,
+    /// The words for states.
+    pub state_words: StateWords,
     keyring: Arc<Keyring>,
     providers: Mutex<Providers>,
 }
@@ -109,6 +111,7 @@ impl Core {
             talk,
             interrupt: Interrupt::default(),
             first_contact: FirstContact::default(),
+            state_words: StateWords::default(),
             keyring,
             providers: Mutex::default(),
         }

@@ -60,7 +60,8 @@ impl Core {
     pub async fn restart(&self, name: &str) -> Result<()> {
         let record = self.store.load(name)?;
         self.require_ready(&record)?;
-        if record.power == Power::Stopped {
+        // It may have been stopped elsewhere.
+        if record.power == Power::Stopped || self.is_in_state(name, MachineState::Stopped).await {
             return self.start(name).await;
         }
         let _lock = self.lock(name).await?;

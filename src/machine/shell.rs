@@ -4,11 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use rmachine_provider_api::{HostTrust, MachineState, Notify};
 
-use super::{Core, machine_ref};
+use super::{Core, access::require_running, machine_ref};
 use crate::{
     error::{Error, Kind, Result},
     ssh::{self, HostKeys, Session, Target},
-    store::{Phase, Record},
+    store::{Phase, Power, Record},
 };
 
 /// How long a host that should be up may take to answer.
@@ -40,6 +40,7 @@ impl Core {
             record = self.store.load(name)?;
             self.meet(&mut record, Duration::ZERO).await?;
         }
+        self.look_at_stopped(&mut record).await?;
         let mut target = self.target(&record)?;
         if let Some(user) = user {
             user.clone_into(&mut target.user);
@@ -58,6 +59,30 @@ impl Core {
             self.renew_by_the_way(name, &session).await;
         }
         Ok(session)
+    }
+
+    /// Refuses a machine that is stopped, by its provider's word where the record says so: it may have been started elsewhere.
+    async fn look_at_stopped(&self, record: &mut Record) -> Result<()> {
+        if record.power != Power::Stopped {
+            return Ok(());
+        }
+        if let (Some(instance), Ok(provider)) = (&record.instance, self.provider(record).await)
+            && let Ok(observed) = provider.observe(std::slice::from_ref(&instance.id)).await
+            && observed.first().is_some_and(|observed| observed.state == MachineState::Running)
+        {
+            let _lock = self.lock(&record.name).await?;
+            *record = self.store.load(&record.name)?;
+            self.note(record, &observed[0])?;
+        }
+        require_running(record).map_err(|error| {
+            let known_as = format!("Error: Cannot run SSH command: Host \"{}\" is not running", record.name);
+            error.known_as(known_as)
+        })
+    }
+
+    /// Whether the machine is more to rmachine than the URL of an engine.
+    pub fn has_host(&self, record: &Record) -> bool {
+        self.driver(record).is_ok_and(|driver| driver.info().capabilities.ssh)
     }
 
     /// Refuses a machine whose driver has no way to log in.

@@ -30,11 +30,7 @@ impl Store {
     pub(super) fn load_from(&self, name: &str, directory: &Path) -> Result<Record> {
         let path = directory.join(file::CONFIG);
         let Some(bytes) = read_optional(&path)? else {
-            if self.exists(name) {
-                return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
-                    .hint(document::without_record(name)));
-            }
-            return Err(self.no_such_machine(name));
+            return Err(self.without_record(name));
         };
         let mut record = match document::read(&bytes, name, &path)? {
             Document::Ours(record) => *record,
@@ -50,6 +46,15 @@ impl Store {
         Ok(record)
     }
 
+    /// The error for a machine that has no record.
+    fn without_record(&self, name: &str) -> Error {
+        if self.exists(name) {
+            return Error::new(Kind::Store, format!("the record of machine \"{name}\" is missing"))
+                .hint(document::without_record(name));
+        }
+        self.no_such_machine(name)
+    }
+
     /// Reads `config.json` of machine `name` as it would be saved; what docker-machine keeps in it that may be secret
     /// is hidden.
     ///
@@ -59,7 +64,7 @@ impl Store {
     pub fn load_document(&self, name: &str) -> Result<Value> {
         check_name(name).map_err(|_| self.no_such_machine(name))?;
         let path = self.machine_file(name, file::CONFIG);
-        let Some(bytes) = read_optional(&path)? else { return Err(self.no_such_machine(name)) };
+        let Some(bytes) = read_optional(&path)? else { return Err(self.without_record(name)) };
         let mut document: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
         if !document.contains_key(document::SECTION) {
             let record = self.load(name)?;

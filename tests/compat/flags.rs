@@ -14,10 +14,62 @@ fn one_dash_is_as_good_as_two() {
         &["-debug=false", "ls", "-q", "-timeout=3"],
         &["ls", "-q", "-t", "3"],
         &["ls", "-t=3", "-q"],
+        &["ls", "--q", "--t", "3"],
+        &["ls", "-q", "word"],
+        &["ls", "--format", "{{.Name}}", "-help=false"],
     ] {
         assert_eq!(user.run(arguments).ok(), "one\n", "{arguments:?}");
     }
     assert_eq!(user.run(&["ls", "-q=perhaps"]).code, 1);
+    for arguments in [&["-version"][..], &["--v"], &["-v=true"], &["--version=1"]] {
+        assert!(user.run(arguments).ok().starts_with("docker-machine version "), "{arguments:?}");
+    }
+    assert!(user.run(&["ls", "-h=true"]).ok().contains("Usage: docker-machine ls"));
+    assert_eq!(user.run(&["rm", "--y", "one"]).code, 0);
+}
+
+#[test]
+fn a_value_may_look_like_a_flag() {
+    let user = User::with_machine();
+    for format in ["-{{.DriverName}}", "--x={{.DriverName}}", "- {{.DriverName}}"] {
+        let expected = format.replace("{{.DriverName}}", "none") + "\n";
+        assert_eq!(user.run(&["inspect", "-f", format, "one"]).ok(), expected);
+        assert_eq!(user.run(&["inspect", "one", "--format", format]).ok(), expected);
+    }
+    let create = ["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "--engine-opt", "-x=y", "two"];
+    assert_eq!(user.run(&create).code, 0);
+}
+
+#[test]
+fn an_empty_list_in_the_environment_is_none() {
+    let user = User::new();
+    for (list, expected) in
+        [("", "null"), (" https://a.test , https://b.test,", r#"["https://a.test","https://b.test"]"#)]
+    {
+        let mut create = user.command(&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "one"]);
+        User::answer(create.env("ENGINE_REGISTRY_MIRROR", list)).ok();
+        let mirrors = user.run(&["inspect", "one", "-f", "{{json .HostOptions.EngineOptions.RegistryMirror}}"]).ok();
+        assert_eq!(mirrors.trim().replace("[]", "null"), expected);
+        user.run(&["rm", "-y", "one"]).ok();
+    }
+}
+
+/// NO SSH: a stand-in for ssh(1) shows what it is called with.
+#[test]
+fn what_follows_the_machine_of_ssh_is_sshs() {
+    let user = User::with_machine();
+    let record = user.home().join(".docker/machine/machines/one/config.json");
+    let text = std::fs::read_to_string(&record).unwrap().replace("\"none\"", "\"generic\"");
+    std::fs::write(&record, text).unwrap();
+    let stub = user.home().join("bin/ssh");
+    std::fs::write(&stub, "#!/bin/sh\nshift 2\necho \"$@\"\n").unwrap();
+    std::fs::set_permissions(&stub, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for words in [&["-D", "1080", "-N"][..], &["-s", "sftp"], &["-t", "-A", "uptime"], &["-h"], &["--", "-v", "ls"]] {
+        let answer = user.run(&[&["ssh", "one"][..], words].concat());
+        let passed = words.strip_prefix(&["--"]).unwrap_or(words);
+        assert_eq!(answer.stdout, format!("one {}\n", passed.join(" ")), "{answer:?}");
+    }
+    assert!(user.run(&["ssh", "--help"]).ok().contains("Usage: docker-machine ssh"));
 }
 
 #[test]

@@ -49,13 +49,12 @@ fn errors_are_docker_machines_and_the_code_is_1() {
 }
 
 #[test]
-fn an_engine_that_does_not_answer_is_found_by_config_env_and_url() {
+fn an_engine_that_does_not_answer_is_found_by_config_and_env() {
     let user = User::with_machine();
-    for (command, before) in [
-        ("config", "Error running connection boilerplate"),
-        ("env", "Error checking TLS connection"),
-        ("url", "Error checking TLS connection"),
-    ] {
+    assert_eq!(user.run(&["url", "one"]).ok(), "tcp://127.0.0.1:1\n", "the driver alone is asked");
+    for (command, before) in
+        [("config", "Error running connection boilerplate"), ("env", "Error checking TLS connection")]
+    {
         let answer = user.run(&[command, "one"]);
         let words = format!(
             "{before}: Error checking and/or regenerating the certs: There was an error validating certificates for host \"127.0.0.1:1\": "
@@ -78,8 +77,15 @@ fn a_failed_check_before_create_is_code_3() {
         "/missing",
         "m",
     ]);
-    assert_eq!(answer.fails().split(':').next().unwrap(), "Error", "a wrong flag is code 1: {answer:?}");
+    assert_eq!(answer.code, 3, "{answer:?}");
+    assert!(
+        answer.stderr.starts_with("Error with pre-create check: \"cannot read the SSH key /missing\"\n"),
+        "{answer:?}"
+    );
     assert!(user.run(&["ls", "-q"]).ok().is_empty());
+    let wrong =
+        user.run(&["create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", "x", "m"]);
+    assert_eq!(wrong.fails().split(':').next().unwrap(), "Error", "a wrong flag is code 1: {wrong:?}");
 }
 
 #[test]
@@ -112,7 +118,11 @@ fn talk_is_on_stdout_where_that_is_no_data() {
     assert_eq!((made.code, made.stderr.as_str()), (0, ""));
     assert!(made.stdout.starts_with("Running pre-create checks...\n"), "{}", made.stdout);
     let last = "To see how to connect your Docker Client to the Docker Engine running on this virtual machine, run: docker-machine env one\n";
-    assert!(made.stdout.ends_with(&format!("Docker is up and running!\n{last}")), "{}", made.stdout);
+    assert!(
+        made.stdout.ends_with(last) && !made.stdout.contains("up and running"),
+        "of a URL nobody was asked: {}",
+        made.stdout
+    );
     let removed = user.run(&["rm", "-f", "one"]);
     assert_eq!((removed.code, removed.stderr.as_str()), (0, ""), "{}", removed.stdout);
 }
@@ -126,4 +136,61 @@ fn versions_have_the_number_that_scripts_compare() {
         assert_eq!(said.lines().count(), 1);
     }
     assert!(user.run(&[]).ok().contains("Usage:"), "without a command it prints its help");
+}
+
+#[test]
+fn rm_f_of_what_is_not_there_is_a_success() {
+    let user = User::new();
+    let answer = user.run(&["rm", "-f", "none"]);
+    assert_eq!((answer.code, answer.stdout.contains("Successfully")), (0, false), "{answer:?}");
+    assert!(
+        answer.stderr.starts_with("Error removing host \"none\": Docker machine \"none\" does not exist"),
+        "{answer:?}"
+    );
+    assert!(user.run(&["rm", "-y", "none"]).fails().starts_with("Error removing host"));
+}
+
+#[test]
+fn states_are_those_that_callers_compare() {
+    let user = User::with_machine();
+    assert_eq!(user.run(&["status", "one"]).ok(), "Running\n", "a URL alone always runs");
+    assert_eq!(user.run(&["ls", "-q", "--filter", "state=running"]).ok(), "one\n");
+    let sshd = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = sshd.local_addr().unwrap().port();
+    let record = user.home().join(".docker/machine/machines/one/config.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    document["DriverName"] = "generic".into();
+    let driver = serde_json::json!({ "IPAddress": "127.0.0.1", "MachineName": "one", "SSHUser": "root", "SSHPort": port, "SSHKeyPath": "", "EnginePort": 1 });
+    document["Driver"] = driver;
+    document.as_object_mut().unwrap().remove("Rmachine");
+    std::fs::write(&record, document.to_string()).unwrap();
+    assert_eq!(user.run(&["status", "one"]).ok(), "Running\n", "a host runs when its sshd can be reached");
+    drop(sshd);
+    assert_eq!(user.run(&["status", "one"]).ok(), "Stopped\n");
+}
+
+#[test]
+fn nothing_is_stopped_where_one_of_the_names_is_wrong() {
+    let user = User::with_machine();
+    let answer = user.run(&["stop", "one", "two"]);
+    assert!(answer.fails().starts_with("Docker machine \"two\" does not exist"), "{answer:?}");
+    assert_eq!(answer.stdout, "");
+    let answer = user.run(&["url", "two", "one"]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (1, "tcp://127.0.0.1:1\n"), "{answer:?}");
+}
+
+#[test]
+fn commands_in_hints_and_helps_are_docker_machines() {
+    let user = User::with_machine();
+    for arguments in [&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "one"][..], &["active"], &["ssh", "one"]]
+    {
+        let answer = user.run(arguments);
+        assert!(!answer.stderr.replace("docker-machine", "").contains("rmachine "), "{answer:?}");
+    }
+    assert_eq!(user.run(&["active"]).fails(), "No active host found");
+    for help in [&["--help"][..], &["create", "--help"], &["-D"]] {
+        let said = user.run(help).ok();
+        assert!(said.contains("Usage: docker-machine") && !said.contains(" rmachine "), "{help:?}: {said}");
+    }
 }

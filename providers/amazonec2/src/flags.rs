@@ -22,6 +22,8 @@ pub(crate) static FLAGS: &[Flag] = &[
         .connects(),
     Flag::text("amazonec2-region", "REGION", "region; else the profile's, else us-east-1")
         .env(&["AWS_REGION", "AWS_DEFAULT_REGION"])
+        .own_env(&["AWS_REGION"])
+        .drop_in_default("us-east-1")
         .connects(),
     Flag::text("amazonec2-endpoint", "URL", "EC2 endpoint instead of the region's own")
         .env(&["AWS_ENDPOINT"])

@@ -38,6 +38,8 @@ pub struct Flag {
     pub connects: bool,
     /// Default where the program stands in for docker-machine, whose own default was another one.
     pub drop_in_default: Option<&'static str>,
+    /// Those of the environment variables that docker-machine does not read.
+    pub own_env: &'static [&'static str],
 }
 
 impl Flag {
@@ -53,6 +55,7 @@ impl Flag {
             aliases: &[],
             connects: false,
             drop_in_default: None,
+            own_env: &[],
         }
     }
 
@@ -70,6 +73,13 @@ impl Flag {
     #[must_use]
     pub const fn drop_in_default(mut self, value: &'static str) -> Self {
         self.drop_in_default = Some(value);
+        self
+    }
+
+    /// With variables that are not read where the program stands in for docker-machine.
+    #[must_use]
+    pub const fn own_env(mut self, env: &'static [&'static str]) -> Self {
+        self.own_env = env;
         self
     }
 

@@ -97,13 +97,6 @@ impl Driver for Generic {
         })?;
         let address = check_address(address)?;
         let key = values.text("generic-ssh-key").map(PathBuf::from);
-        if let Some(path) = &key {
-            std::fs::File::open(path).map_err(|e| {
-                Error::invalid(format!("cannot read the SSH key {}", path.display()))
-                    .source(e)
-                    .hint("--generic-ssh-key takes the path of a private key")
-            })?;
-        }
         let host_key = values.text("generic-ssh-host-key").map(str::to_owned);
         if let Some(key) = host_key.as_ref().filter(|key| !looks_like_host_key(key)) {
             return Err(Error::invalid(format!(
@@ -150,6 +143,13 @@ fn no_power(what: &str) -> Error {
 impl Provider for GenericProvider {
     async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
         let config = Config::read(&spec.config)?;
+        if let Some(path) = &config.key {
+            std::fs::File::open(path).map_err(|e| {
+                Error::invalid(format!("cannot read the SSH key {}", path.display()))
+                    .source(e)
+                    .hint("--generic-ssh-key takes the path of a private key")
+            })?;
+        }
         Ok(Plan {
             resolved: spec.config.clone(),
             alternatives: Vec::new(),

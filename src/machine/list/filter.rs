@@ -58,13 +58,21 @@ impl Filter {
     pub(super) fn admits_record(&self, listed: &Listed) -> bool {
         let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|w| test(w));
         any(&self.drivers, &|w| listed.driver.eq_ignore_ascii_case(w))
-            && any(&self.labels, &|w| listed.labels.iter().any(|label| label == w))
+            && any(&self.labels, &|w| listed.labels.iter().any(|label| same_label(label, w)))
             && any(&self.swarms, &|w| w.is_empty())
             && (self.names.is_empty() || self.names.iter().any(|name| name.is_match(&listed.name)))
     }
 
     pub(super) fn admits_state(&self, state: Status) -> bool {
         self.states.is_empty() || self.states.iter().any(|w| state.word().eq_ignore_ascii_case(w))
+    }
+}
+
+/// Keys are compared as they are, values without case, as docker-machine does.
+fn same_label(label: &str, wanted: &str) -> bool {
+    match (label.split_once('='), wanted.split_once('=')) {
+        (Some((key, value)), Some((wanted_key, wanted))) => key == wanted_key && value.eq_ignore_ascii_case(wanted),
+        _ => label == wanted,
     }
 }
 
