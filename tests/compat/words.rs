@@ -183,8 +183,7 @@ fn nothing_is_stopped_where_one_of_the_names_is_wrong() {
 #[test]
 fn commands_in_hints_and_helps_are_docker_machines() {
     let user = User::with_machine();
-    for arguments in [&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "one"][..], &["active"], &["ssh", "one"]]
-    {
+    for arguments in [&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "one"][..], &["active"]] {
         let answer = user.run(arguments);
         assert!(!answer.stderr.replace("docker-machine", "").contains("rmachine "), "{answer:?}");
     }
