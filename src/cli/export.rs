@@ -40,8 +40,7 @@ pub struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let to_stdout = args.output.as_os_str() == "-";
     if !to_stdout && args.output.symlink_metadata().is_ok() {
-        return Err(Error::usage(format!("{} is there already, and is not overwritten", args.output.display()))
-            .hint("name another file, or remove it"));
+        return Err(there(&args.output));
     }
     if to_stdout && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         return Err(Error::usage("an archive is no text for a terminal").hint("write it to a file with -o FILE"));
@@ -79,22 +78,35 @@ fn passphrase(context: &Context, args: &Args) -> Result<Zeroizing<String>> {
     if let Some(file) = &args.passphrase_file {
         return secret_file::first_line(file);
     }
-    let nobody = || {
-        Error::usage("an archive needs a passphrase, and there is no terminal to ask on")
-            .hint("give it with --passphrase-file FILE, or encrypt for a key with --recipient KEY")
+    let ask = |question| {
+        context.terminal.secret(question).map_err(|why| {
+            why.error(
+                "an archive needs a passphrase",
+                "give it with --passphrase-file FILE, or encrypt for a key with --recipient KEY",
+            )
+        })
     };
-    let ask = |question| context.terminal.secret(question).ok_or_else(nobody);
     let first = ask("Enter a passphrase for the archive: ")?;
+    // One that will not do is not typed twice.
+    Sealer::passphrase(first.clone())?;
     if first != ask("Enter it again: ")? {
         return Err(Error::usage("the two passphrases differ; nothing was written"));
     }
     Ok(first)
 }
 
+fn there(path: &Path) -> Error {
+    Error::usage(format!("{} is there already, and is not overwritten", path.display()))
+        .hint("name another file, or remove it")
+}
+
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let path =
         std::path::absolute(path).map_err(|e| Error::usage(format!("invalid file {}", path.display())).source(e))?;
-    atomic::write(&path, bytes, atomic::PRIVATE).map_err(|e| {
-        Error::new(Kind::Failure, format!("cannot write {}", path.display())).source(e).hint("nothing was written")
+    atomic::write_new(&path, bytes, atomic::PRIVATE).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => there(&path),
+        _ => {
+            Error::new(Kind::Failure, format!("cannot write {}", path.display())).source(e).hint("nothing was written")
+        }
     })
 }

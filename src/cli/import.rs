@@ -17,7 +17,8 @@ const MOST: u64 = 64 << 20;
 /// Take over the machines of docker-machine, or of an archive that `export` made
 ///
 /// A directory is docker-machine's store. It is only read: records, login keys and certificates are copied, cloud keys
-/// go to a private file, and docker clients go on as before. Hosts that answer have their key pinned and certificates
+/// go to a private file, and docker clients go on as before. Where it is the store in use itself, its records get a section
+/// of ours in their place. Hosts that answer have their key pinned and certificates
 /// that have expired renewed; the others wait. A second run takes what is new.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -116,10 +117,10 @@ fn archive(context: &Context, args: &Args, source: &Path) -> Result<ImportReport
         ArchiveOptions { machines: names::unique(&args.machines), keep_owner: args.keep_owner, dry_run: args.dry_run };
     let ask = || match &args.passphrase_file {
         Some(file) => secret_file::first_line(file),
-        None => context.terminal.secret("Enter the passphrase of the archive: ").ok_or_else(|| {
-            Error::usage("the archive wants a passphrase, and there is no terminal to ask on")
-                .hint("give it with --passphrase-file FILE")
-        }),
+        None => context
+            .terminal
+            .secret("Enter the passphrase of the archive: ")
+            .map_err(|why| why.error("the archive wants a passphrase", "give it with --passphrase-file FILE")),
     };
     let opener = match args.identity.as_slice() {
         [] => Opener::Passphrase(&ask),
@@ -188,9 +189,12 @@ fn say(context: &Context, args: &Args, report: &ImportReport) {
         TakenAuthority::Same | TakenAuthority::Other => {}
     }
     if done > 0 {
-        let program = &context.called;
-        context
-            .terminal
-            .say(&format!("{done} imported; {} was only read. See them with: {program} ls", report.source.display()));
+        let (program, source) = (&context.called, &report.source);
+        let whole = |path: &Path| std::fs::canonicalize(path).ok();
+        let said = match whole(source) == whole(context.core.store.root()) {
+            true => format!("{done} imported where they are"),
+            false => format!("{done} imported; {} was only read", source.display()),
+        };
+        context.terminal.say(&format!("{said}. See them with: {program} ls"));
     }
 }

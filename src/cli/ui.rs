@@ -14,7 +14,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rmachine_provider_api::Notify;
 use zeroize::Zeroizing;
 
-use super::{dialect::Dialect, passphrase};
+use super::{
+    dialect::Dialect,
+    passphrase::{self, Unanswered},
+};
 use crate::{
     error::{Error, Result},
     machine::Talk,
@@ -64,8 +67,12 @@ impl Terminal {
             && answer.trim_start().to_ascii_lowercase().starts_with('y')
     }
 
-    /// Asks for something that is not shown while it is typed; `None` when nobody can answer, or gives up.
-    pub fn secret(&self, question: &str) -> Option<Zeroizing<String>> {
+    /// Asks for something that is not shown while it is typed.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn secret(&self, question: &str) -> Result<Zeroizing<String>, Unanswered> {
         match &self.bars {
             Some(bars) => bars.suspend(|| passphrase::ask(question)),
             None => passphrase::ask(question),
@@ -138,7 +145,7 @@ impl Talk for Terminal {
     }
 
     fn passphrase(&self, path: &Path) -> Option<Zeroizing<String>> {
-        self.secret(&format!("Enter the passphrase of the key {}: ", path.display()))
+        self.secret(&format!("Enter the passphrase of the key {}: ", path.display())).ok()
     }
 }
 

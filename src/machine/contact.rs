@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rmachine_provider_api::HostTrust;
 
 use super::{
-    Core,
+    Core, blocking,
     shell::{known_hosts_files, no_address},
 };
 use crate::{
@@ -84,7 +84,10 @@ impl Core {
             return Ok(());
         }
         let question = format!("the host {host} shows the key {fingerprint}, which no known_hosts file has; trust it?");
-        match self.talk.confirm(&question) {
+        // One question at a time, while other hosts are asked for their keys.
+        let _turn = self.asking.lock().await;
+        let talk = self.talk.clone();
+        match blocking(move || Ok(talk.confirm(&question))).await? {
             Some(true) => {
                 record.ssh.host_keys = vec![shown];
                 Ok(())

@@ -94,6 +94,8 @@ pub struct Core {
     pub first_contact: FirstContact,
     /// The words for states.
     pub state_words: StateWords,
+    /// Held while somebody is asked.
+    asking: tokio::sync::Mutex<()>,
     keyring: Arc<Keyring>,
     providers: Mutex<Providers>,
 }
@@ -112,6 +114,7 @@ impl Core {
             interrupt: Interrupt::default(),
             first_contact: FirstContact::default(),
             state_words: StateWords::default(),
+            asking: tokio::sync::Mutex::default(),
             keyring,
             providers: Mutex::default(),
         }

@@ -9,6 +9,8 @@ use std::{
     path::Path,
 };
 
+use tempfile::{NamedTempFile, PersistError};
+
 use crate::effect;
 
 /// Mode of files that only the owner reads.
@@ -18,7 +20,7 @@ pub(super) const TEMPORARY: &str = ".tmp-";
 /// How the names of directories begin that are being removed.
 pub(super) const REMOVED: &str = ".removed-";
 /// Mode of directories that only the owner enters.
-const PRIVATE_DIRECTORY: u32 = 0o700;
+pub(super) const PRIVATE_DIRECTORY: u32 = 0o700;
 
 /// Replaces `path` by `bytes` with permission bits `mode`.
 ///
@@ -29,6 +31,24 @@ const PRIVATE_DIRECTORY: u32 = 0o700;
 ///
 /// When a step fails; the temporary file is removed.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_with(path, bytes, mode, |file| file.persist(path))
+}
+
+/// Writes `path` as [`write`] does, never over something that is there.
+///
+/// # Errors
+///
+/// When a step fails, and [`io::ErrorKind::AlreadyExists`].
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_with(path, bytes, mode, |file| file.persist_noclobber(path))
+}
+
+fn write_with(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    persist: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> io::Result<()> {
     let directory = path.parent().ok_or_else(|| io::Error::other("a file needs a directory"))?;
     effect::before("write", last(path));
     let mut file =
@@ -37,7 +57,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     effect::amid("write", last(path));
-    file.persist(path).map_err(|e| e.error)?;
+    persist(file).map_err(|e| e.error)?;
     effect::after("write", last(path));
     sync_directory(directory)
 }

@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::atomic;
@@ -38,11 +39,24 @@ pub(super) fn sweep_machine(root: &Path, name: &str) {
     sweep_files(&machines.join(name));
 }
 
-/// Removes temporary files in `directory`.
+/// How old a temporary directory is that nobody works in any more: no lock says so.
+const OLD: Duration = Duration::from_secs(24 * 3600);
+
+/// Removes temporary files in `directory`, and old temporary directories.
 fn sweep_files(directory: &Path) {
     for entry in names(directory).into_iter().filter(|entry| entry.starts_with(atomic::TEMPORARY)) {
         let path = directory.join(entry);
-        if let Err(error) = fs::remove_file(&path) {
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => {
+                let age = found.modified().ok().and_then(|time| time.elapsed().ok());
+                if age.is_none_or(|age| age < OLD) {
+                    continue;
+                }
+                atomic::delete_directory(&path)
+            }
+            _ => fs::remove_file(&path),
+        };
+        if let Err(error) = removed {
             tracing::debug!("{} stays: {error}", path.display());
         }
     }

@@ -9,6 +9,9 @@ use crate::bootstrap::{EngineSpec, without_secrets};
 /// The script that docker-machine installs with by default: ours has better ways to the same packages.
 const DEFAULT_URL: &str = "get.docker.com";
 
+/// Most options of one kind that are taken over.
+const MOST: usize = 1000;
+
 /// The engine as docker-machine was asked for it; what does not fit is left out and noted. Options and variables are
 /// named in notes without their values.
 pub(super) fn spec(document: &Map<String, Value>) -> (EngineSpec, Vec<String>) {
@@ -42,10 +45,15 @@ pub(super) fn spec(document: &Map<String, Value>) -> (EngineSpec, Vec<String>) {
         ("mirror", list("RegistryMirror"), |spec| &mut spec.registry_mirrors),
     ];
     for (what, items, place) in lists {
-        for item in items {
-            place(&mut spec).push(item);
-            if spec.validate().is_err() {
-                let item = place(&mut spec).pop().unwrap_or_default();
+        if items.len() > MOST {
+            notes.push(format!("the engine has more than {MOST} of the kind {what}; the others are left out"));
+        }
+        for item in items.into_iter().take(MOST) {
+            let mut alone = EngineSpec::default();
+            place(&mut alone).push(item.clone());
+            if alone.validate().is_ok() {
+                place(&mut spec).push(item);
+            } else {
                 let shown = item.split('=').next().unwrap_or_default();
                 notes.push(format!("the engine's {what} {shown:?} is not one that rmachine can set, and is left out"));
             }
@@ -102,7 +110,9 @@ fn take_secrets(document: &mut Map<String, Value>) -> Secrets {
 /// Whether a field of such a name holds a key, as in docker-machine's drivers and in the plugins of others.
 fn is_secret(name: &str) -> bool {
     let name: String = name.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
-    let public = ["path", "file", "fingerprint", "id", "name", "url"].iter().any(|end| name.ends_with(end));
+    // Whether IMDS wants a token, in the words of Rancher and GitLab.
+    let mode = name.starts_with("httptoken") || name.starts_with("metadatatoken");
+    let public = mode || ["path", "file", "fingerprint", "id", "name", "url"].iter().any(|end| name.ends_with(end));
     let words = ["secret", "token", "password", "passwd", "apikey", "accesskey", "privatekey", "credential"];
     !public && words.iter().any(|word| name.contains(word))
 }

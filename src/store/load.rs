@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use super::{
     Record, Store,
     bytes::{read_optional, to_json, unreadable},
-    check_name,
     document::{self, Document},
     file, legacy, legacy_engine,
+    name::is_name,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// [`Kind::NoSuchMachine`] with the near names, [`Kind::Store`] when it does not read or is newer than this program.
     pub fn load(&self, name: &str) -> Result<Record> {
-        check_name(name).map_err(|_| self.no_such_machine(name))?;
+        self.require_name(name)?;
         self.load_from(name, &self.machine_directory(name))
     }
 
@@ -46,6 +46,11 @@ impl Store {
         Ok(record)
     }
 
+    /// Refuses what cannot be the name of a machine that is there.
+    fn require_name(&self, name: &str) -> Result<()> {
+        if is_name(name) { Ok(()) } else { Err(self.no_such_machine(name)) }
+    }
+
     /// The error for a machine that has no record.
     fn without_record(&self, name: &str) -> Error {
         if self.exists(name) {
@@ -55,6 +60,27 @@ impl Store {
         self.no_such_machine(name)
     }
 
+    /// The record and the secrets of machine `name` from the contents of its files, which are read as those in the store are.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`] when one of them does not read, or the record is docker-machine's own.
+    pub fn decode(&self, name: &str, content: impl Fn(&str) -> Option<Vec<u8>>) -> Result<(Record, Secrets)> {
+        let path = |file| self.machine_file(name, file);
+        let Some(config) = content(file::CONFIG) else { return Err(self.without_record(name)) };
+        let Document::Ours(mut record) = document::read(&config, name, &path(file::CONFIG))? else {
+            return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is docker-machine's own")));
+        };
+        if let Some(engine) = content(file::ENGINE) {
+            record.engine = document::read_engine(&engine, name, &path(file::ENGINE))?;
+        }
+        let secrets = match content(file::CREDENTIALS) {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path(file::CREDENTIALS), e))?,
+            None => Secrets::default(),
+        };
+        Ok((*record, secrets))
+    }
+
     /// Reads `config.json` of machine `name` as it would be saved; what docker-machine keeps in it that may be secret
     /// is hidden.
     ///
@@ -62,7 +88,7 @@ impl Store {
     ///
     /// As [`Store::load`].
     pub fn load_document(&self, name: &str) -> Result<Value> {
-        check_name(name).map_err(|_| self.no_such_machine(name))?;
+        self.require_name(name)?;
         let path = self.machine_file(name, file::CONFIG);
         let Some(bytes) = read_optional(&path)? else { return Err(self.without_record(name)) };
         let mut document: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e))?;
@@ -101,13 +127,17 @@ impl Store {
 
     /// The secrets in the directory of a machine: our file, or docker-machine's record.
     pub(super) fn secrets_in(&self, name: &str, directory: &Path) -> Result<Secrets> {
-        let path = directory.join(file::CREDENTIALS);
-        if let Some(bytes) = read_optional(&path)? {
-            return serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e));
-        }
-        // What does not read was said when it was loaded.
+        // Of a record that docker-machine has saved the keys in it are the newest. What does not read was said when it was
+        // loaded.
         let foreign = self.load_from(name, directory).ok().and_then(|record| record.foreign);
-        Ok(foreign.map(|foreign| foreign.secrets).unwrap_or_default())
+        if let Some(foreign) = foreign.filter(|foreign| foreign.untouched && !foreign.secrets.0.is_empty()) {
+            return Ok(foreign.secrets);
+        }
+        let path = directory.join(file::CREDENTIALS);
+        match read_optional(&path)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e)),
+            None => Ok(Secrets::default()),
+        }
     }
 
     /// Before docker-machine's record is saved for the first time: its keys and the engine's options go to files of their
@@ -118,9 +148,8 @@ impl Store {
         if owned.owner == unnamed() {
             owned.owner = self.prepare()?;
         }
-        if read_optional(&self.machine_file(&record.name, file::CREDENTIALS))?.is_none() {
-            self.save_secrets(&record.name, &foreign.secrets)?;
-        }
+        // None are saved over those of an earlier time.
+        self.save_secrets(&record.name, &foreign.secrets)?;
         self.write(&self.machine_file(&record.name, file::ENGINE), &to_json(&record.engine)?)?;
         Ok(Some(owned))
     }

@@ -235,7 +235,7 @@ impl Store {
 
     /// Whether a machine of this name is there, readable or not.
     pub fn exists(&self, name: &str) -> bool {
-        check_name(name).is_ok() && self.machine_directory(name).is_dir()
+        name::is_name(name) && self.machine_directory(name).is_dir()
     }
 
     /// Saves `record`; `driver_fields` are what docker-machine's driver keeps besides.
@@ -315,6 +315,7 @@ impl Store {
     pub fn scratch(&self) -> Result<tempfile::TempDir> {
         tempfile::Builder::new()
             .prefix(atomic::TEMPORARY)
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(atomic::PRIVATE_DIRECTORY))
             .tempdir_in(&self.root)
             .map_err(|e| cannot("make a directory in", &self.root, e))
     }

@@ -164,3 +164,25 @@ async fn an_archive_cannot_name_files_or_commands_of_this_computer() {
     assert_eq!(third.record("m").ssh.key_file, "id_user");
     assert_eq!(std::fs::read(third.store().machine_file("m", "id_user")).unwrap(), std::fs::read(key).unwrap());
 }
+
+/// The claim comes after the record: a process that is killed between them leaves a machine that a repeat finishes.
+#[tokio::test]
+async fn a_repeat_finishes_what_was_cut_off_before_the_claim() {
+    let world = World::new();
+    world.core().create(options("m")).await.unwrap();
+    let sealed = export(&world, &["m"]);
+    let other = elsewhere(&world);
+    let dry = ArchiveOptions { dry_run: true, ..Default::default() };
+    import(&other, &sealed, dry).await.unwrap();
+    assert!(!other.store().root().exists(), "a dry run makes nothing");
+    world.account.script(Operation::Claim, 1, When::Before, Effect::hang(|| {}));
+    let cut =
+        tokio::time::timeout(std::time::Duration::from_secs(2), import(&other, &sealed, Default::default())).await;
+    assert!(cut.is_err());
+    assert_eq!(other.record("m").owner, world.record("m").owner, "not ours yet");
+    let report = import(&other, &sealed, Default::default()).await.unwrap();
+    assert_eq!(outcomes(&report), [("m", Outcome::Present)]);
+    let own = other.store().owner().unwrap().unwrap();
+    assert_eq!(other.record("m").owner, own);
+    assert!(world.account.held().iter().all(|held| held.resource.owner.as_ref() == Some(&own)));
+}

@@ -164,7 +164,7 @@ async fn one_that_fails_is_said_and_the_others_are_taken() {
     assert_eq!(of(&report, "web").outcome, Outcome::Imported);
     assert_eq!(world.store().names().unwrap(), ["taken", "url", "vbox", "web"]);
     assert_eq!(report.authority, TakenAuthority::Other, "this store had a CA by then");
-    assert!(of(&report, "web").notes.iter().any(|note| note.contains("rmachine regenerate-certs web")));
+    assert!(of(&report, "web").notes.iter().any(|note| note.contains("keeps docker-machine's certificates")));
 }
 
 #[tokio::test]
@@ -306,4 +306,80 @@ async fn a_store_that_both_used_is_imported_with_what_we_added() {
     assert_eq!((of(&report, "web").outcome, of(&report, "vbox").outcome), (Outcome::Present, Outcome::Imported));
     let plain = Store::at(&theirs.root);
     assert!(plain.load("vbox").unwrap().foreign.is_some_and(|foreign| !foreign.untouched));
+}
+
+#[tokio::test]
+async fn a_login_key_of_another_name_goes_on_into_an_archive_and_is_none_of_our_files() {
+    let world = World::new();
+    let theirs = sample(&world, 0);
+    for (name, key) in [("other", "mykey"), ("evil", "config.json")] {
+        let directory = theirs.add(name, "fake", &fields(), &engine());
+        let mut document = theirs.read(name);
+        document["Driver"]["SSHKeyPath"] = directory.join(key).to_str().unwrap().into();
+        document["Driver"]["InstanceId"] = format!("i-{name}").into();
+        theirs.write(name, &document);
+        if key != "config.json" {
+            std::fs::rename(directory.join("id_rsa"), directory.join(key)).unwrap();
+        }
+    }
+    import(&world, &theirs).await;
+    assert_eq!(world.record("other").ssh.key_file, "id_user");
+    assert_eq!(world.record("evil").ssh.key_file, "id_user");
+    assert!(world.record("evil").foreign.is_some_and(|foreign| !foreign.untouched), "the record is ours");
+    let sealer = rmachine::machine::Sealer::keys(&[age_key()]).unwrap();
+    world.core().export(&["other".to_owned()], &sealer).expect("what an import takes");
+}
+
+fn age_key() -> String {
+    "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned()
+}
+
+#[tokio::test]
+async fn names_longer_than_ours_are_read_used_and_renamed() {
+    let world = World::new();
+    let theirs = sample(&world, 0);
+    std::fs::rename(&theirs.root, world.store().root()).unwrap();
+    let theirs = DockerMachine { root: world.store().root().to_owned(), ..theirs };
+    let long = "runner-".repeat(10) + "1";
+    theirs.add(&long, "none", &json!({ "URL": "tcp://127.0.0.1:2", "IPAddress": "127.0.0.1:2" }), &json!({}));
+    let core = world.core();
+    assert_eq!(core.access(&long).unwrap().url, "tcp://127.0.0.1:2");
+    core.rename(&long, "short").await.unwrap();
+    assert_eq!(core.access("short").unwrap().url, "tcp://127.0.0.1:2");
+    theirs.add(&long, "none", &json!({ "URL": "tcp://127.0.0.1:2", "IPAddress": "127.0.0.1:2" }), &json!({}));
+    core.remove(&long, RemoveMode::Normal).await.unwrap();
+    assert!(!world.store().exists(&long));
+}
+
+#[tokio::test]
+async fn keys_that_docker_machine_has_saved_since_are_taken() {
+    let world = World::new();
+    let theirs = sample(&world, 0);
+    std::fs::rename(&theirs.root, world.store().root()).unwrap();
+    let theirs = DockerMachine { root: world.store().root().to_owned(), ..theirs };
+    world.core().protect("web", true).await.unwrap();
+    let mut document = theirs.read("web");
+    document.as_object_mut().unwrap().remove("Rmachine");
+    document["Driver"]["AccessToken"] = "s3cret-token-of-today".into();
+    theirs.write("web", &document);
+    world.account.require_token("s3cret-token-of-today");
+    let core = world.core();
+    core.protect("web", true).await.unwrap();
+    core.stop("web", StopMode::Graceful).await.expect("the new key is kept");
+    assert!(!std::fs::read_to_string(theirs.machine("web").join("config.json")).unwrap().contains("s3cret-token"));
+}
+
+#[tokio::test]
+async fn many_options_of_an_engine_are_read_at_once_and_a_wrong_name_takes_no_ca() {
+    let world = World::new();
+    let theirs = sample(&world, 0);
+    let labels: Vec<String> = (0..20_000).map(|number| format!("key{number}=value")).collect();
+    theirs.add("many", "fake", &fields(), &json!({ "Labels": labels }));
+    let report =
+        import_with(&world, &theirs, ImportOptions { machines: vec!["typo".into()], ..Default::default() }).await;
+    assert_eq!((report.authority, of(&report, "typo").outcome), (TakenAuthority::Same, Outcome::Failed));
+    let report =
+        import_with(&world, &theirs, ImportOptions { machines: vec!["many".into()], ..Default::default() }).await;
+    assert_eq!(report.authority, TakenAuthority::Taken);
+    assert!(of(&report, "many").notes.iter().any(|note| note.contains("more than 1000")), "{report:?}");
 }

@@ -114,8 +114,11 @@ fn config(fields: LegacyFields<'_>, region: &str, zone: &str, groups: &[String],
         iam_profile: owned("IamInstanceProfile"),
         monitoring: fields.switch("Monitoring"),
         ebs_optimized: fields.switch("UseEbsOptimizedInstance"),
-        metadata_tokens: "optional".to_owned(),
-        metadata_endpoint: None,
+        // Of GitLab's fork and of Rancher's.
+        metadata_tokens: owned("MetadataTokenSetting")
+            .or_else(|| owned("HttpTokens"))
+            .unwrap_or_else(|| "optional".to_owned()),
+        metadata_endpoint: owned("HttpEndpoint"),
         metadata_hops: None,
         device: owned("DeviceName"),
         root_size: fields.number("RootSize").and_then(|size| i32::try_from(size).ok()),

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, Kind, Result},
+    machine::import::files::is_key_name,
     store::{check_name, file},
 };
 
@@ -154,10 +155,7 @@ fn list(bytes: &[u8]) -> Result<(List, Content)> {
 
 /// Whether a machine has a file of this name: one of ours, or a login key.
 fn belongs(name: &str) -> bool {
-    let key = name.strip_prefix("id_").is_some_and(|rest| {
-        !rest.is_empty() && rest.len() < 60 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    });
-    key || FILES.contains(&name)
+    is_key_name(name) || FILES.contains(&name)
 }
 
 fn damaged(what: &str) -> Error {

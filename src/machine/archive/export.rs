@@ -37,10 +37,22 @@ impl Core {
             machines.insert(name.clone(), self.contents(name, &mut notes)?);
         }
         let plain = content::pack(&Content { owner: self.store.prepare()?, machines })?;
+        // What no import would take is no archive.
+        content::unpack(&plain).map_err(|e| {
+            e.without_hints()
+                .context("these machines cannot be put into one archive")
+                .hint("export some of them at a time")
+        })?;
         Ok(Exported { bytes: sealer.seal(&plain)?, notes })
     }
 
     fn contents(&self, name: &str, notes: &mut Vec<(String, String)>) -> Result<Contents> {
+        self.store.load(name)?;
+        let notify = self.talk.about(name);
+        // Its files belong together.
+        let _lock = self
+            .store
+            .lock_machine(name, || notify.progress("waiting for another rmachine process to finish with it"))?;
         let mut record = self.store.load(name)?;
         self.require_ready(&record)?;
         let driver = if record.lacks_driver() { None } else { Some(self.driver(&record)?) };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rmachine_provider_api::{Kind as ApiKind, Owner};
+use rmachine_provider_api::{Kind as ApiKind, Owner, Secrets};
 
 use super::{
     Opener,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     machine::{Core, ImportReport, Outcome, Taken, TakenAuthority},
-    store::{Record, Store, file},
+    store::{Record, file},
 };
 
 /// What `import` of an archive is asked for.
@@ -39,10 +39,6 @@ impl Core {
         options: &ArchiveOptions,
     ) -> Result<ImportReport> {
         let content = content::unpack(&opener.open(sealed)?)?;
-        self.store.prepare()?;
-        // Where the records are read from; it goes when this ends.
-        let scratch = self.store.scratch()?;
-        let theirs = Store::at(scratch.path()).with_drivers(&self.drivers);
         let mut machines = Vec::new();
         if !options.dry_run {
             self.load_authority(false).await?;
@@ -53,7 +49,7 @@ impl Core {
         };
         for name in wanted {
             let taken = match content.machines.get(&name) {
-                Some(files) => self.import_archived(&theirs, &name, files, options).await,
+                Some(files) => self.import_archived(&name, files, options).await,
                 None => Err(Error::new(Kind::NoSuchMachine, format!("the archive has no machine \"{name}\""))),
             };
             machines.push(match taken {
@@ -68,12 +64,11 @@ impl Core {
 
     async fn import_archived(
         &self,
-        theirs: &Store,
         name: &str,
         files: &Contents,
         options: &ArchiveOptions,
     ) -> Result<(String, Outcome, Vec<String>)> {
-        let mut record = self.read_archived(theirs, name, files)?;
+        let (mut record, secrets) = self.read_archived(name, files)?;
         let driver = record.driver.clone();
         let mut notes = Vec::new();
         if record.ssh.proxy_command.take().is_some() {
@@ -82,29 +77,31 @@ impl Core {
                 "its SSH proxy command is left out; `rmachine provision --ssh-proxy-command … {name}` sets one"
             ));
         }
-        for known in self.store.names()? {
-            if self.store.load(&known).is_ok_and(|here| here.token == record.token) {
-                if !options.dry_run && !options.keep_owner {
-                    let here = self.store.load(&known)?;
-                    self.claim_archived(&here, &mut notes).await?;
-                }
-                return Ok((driver, Outcome::Present, notes));
+        if let Some(here) = self.by_token(&record)? {
+            if !options.dry_run && !options.keep_owner {
+                let _lock = self.lock(&here).await?;
+                self.own(&mut self.store.load(&here)?, &mut notes).await?;
             }
+            return Ok((driver, Outcome::Present, notes));
         }
-        if self.store.exists(name) {
-            return Err(Error::new(Kind::Conflict, format!("this store has another machine \"{name}\""))
-                .hint(format!("`rmachine rename {name} OTHER` gives the one that is here another name")));
-        }
+        let free = || match self.store.exists(name) {
+            true => Err(Error::new(Kind::Conflict, format!("this store has another machine \"{name}\""))
+                .hint(format!("`rmachine rename {name} OTHER` gives the one that is here another name"))),
+            false => Ok(()),
+        };
+        free()?;
         if options.dry_run {
             return Ok((driver, Outcome::WouldImport, notes));
         }
-        let from = record.owner.clone();
+        self.store.prepare()?;
         let _lock = self.lock(name).await?;
+        // Another process may have taken it meanwhile.
+        if self.by_token(&record)?.is_some() {
+            return Ok((driver, Outcome::Present, notes));
+        }
+        free()?;
         if record.tunnel_port.is_some() {
             record.tunnel_port = Some(self.free_port()?);
-        }
-        if !options.keep_owner {
-            record.owner = self.store.prepare()?;
         }
         let own = [file::CONFIG, file::ENGINE, file::CREDENTIALS];
         let others: Vec<_> = files
@@ -112,26 +109,16 @@ impl Core {
             .filter(|(name, _)| !own.contains(&name.as_str()))
             .map(|(n, c)| (n.clone(), c.clone()))
             .collect();
-        self.store.reserve_with(&record, self.legacy_fields(&record), &theirs.load_secrets(name)?, &others)?;
-        if let Ok(driver) = self.driver(&record)
-            && driver.places(&record.config, &[]).is_ok()
+        self.remember_place_of(&record)?;
+        // It is the other store's until the cloud has answered: who is killed before that repeats it.
+        self.store.reserve_with(&record, self.legacy_fields(&record), &secrets, &others)?;
+        if !options.keep_owner
+            && let Err(error) = self.own(&mut record, &mut notes).await
         {
-            self.store.remember_place(&record.driver, &driver.scope(&record.config), &record.config)?;
-        }
-        if !options.keep_owner {
-            match self.claim_archived(&record, &mut notes).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    record.owner = from;
-                    self.save(&record)?;
-                }
-                Err(error) => {
-                    self.store.remove(name)?;
-                    return Err(error
-                        .context(format!("machine \"{name}\" stays with the store that it comes from"))
-                        .hint("repeat it when the cloud can be asked, or add --keep-owner"));
-                }
-            }
+            self.store.remove(name)?;
+            return Err(error
+                .context(format!("machine \"{name}\" stays with the store that it comes from"))
+                .hint("repeat it when the cloud can be asked, or add --keep-owner"));
         }
         notes.push(format!(
             "the store that it comes from has it as well, and an rm there deletes it; when it is used here only, delete the directory machines/{name} there"
@@ -144,26 +131,20 @@ impl Core {
         Ok((driver, Outcome::Imported, notes))
     }
 
-    /// The record of a machine of the archive, checked: nothing in it names a file of this computer.
-    fn read_archived(&self, theirs: &Store, name: &str, files: &Contents) -> Result<Record> {
-        let directory = theirs.machine_directory(name);
-        crate::store::atomic::create_directory(&directory).map_err(|e| {
-            Error::new(Kind::Store, format!("cannot make the directory {}", directory.display())).source(e)
-        })?;
-        for file in [file::CONFIG, file::ENGINE, file::CREDENTIALS] {
-            if let Some(content) = files.get(file) {
-                theirs.write(&directory.join(file), content)?;
-            }
-        }
+    /// The name of the machine here that `record` is a copy of.
+    fn by_token(&self, record: &Record) -> Result<Option<String>> {
+        let same = |name: &String| self.store.load(name).is_ok_and(|here| here.token == record.token);
+        Ok(self.store.names()?.into_iter().find(same))
+    }
+
+    /// The record of a machine of the archive, checked: nothing in it names a file of this computer. All is read in memory.
+    fn read_archived(&self, name: &str, files: &Contents) -> Result<(Record, Secrets)> {
         let damaged = |what: &str| {
             Error::new(Kind::Store, format!("the record of machine \"{name}\" in the archive is not good"))
                 .source(what.to_owned())
                 .hint("export it anew")
         };
-        let record = theirs.load(name)?;
-        if record.foreign.as_ref().is_some_and(|foreign| foreign.untouched) {
-            return Err(damaged("it is docker-machine's own"));
-        }
+        let (record, secrets) = self.store.decode(name, |file| files.get(file).map(|content| content.to_vec()))?;
         let key = &record.ssh.key_file;
         if !key.is_empty() && !files.contains_key(key) {
             return Err(damaged("its login key is not in the archive"));
@@ -172,22 +153,26 @@ impl Core {
             return Err(damaged("it is on the computer that it was made on"));
         }
         self.require_ready(&record)?;
-        Ok(record)
+        Ok((record, secrets))
     }
 
-    /// Makes this store the owner of what was made for `record`; answers whether it is now.
-    async fn claim_archived(&self, record: &Record, notes: &mut Vec<String>) -> Result<bool> {
-        if record.lacks_driver() || self.driver(record)?.places(&record.config, &[]).is_err() {
-            return Ok(true);
-        }
+    /// Makes this store the owner of what was made for `record`: in the cloud, then in the record.
+    async fn own(&self, record: &mut Record, notes: &mut Vec<String>) -> Result<()> {
         let own: Owner = self.store.prepare()?;
-        match self.provider(record).await?.claim(&record.token, &own, &record.name).await {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ApiKind::Unsupported => {
-                notes.push("its tags cannot be changed, so they name the store that it comes from".to_owned());
-                Ok(false)
+        if !record.lacks_driver() && self.driver(record)?.places(&record.config, &[]).is_ok() {
+            match self.provider(record).await?.claim(&record.token, &own, &record.name).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ApiKind::Unsupported => {
+                    notes.push("its tags cannot be changed, so they name the store that it comes from".to_owned());
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
+        if record.owner != own {
+            record.owner = own;
+            self.save(record)?;
+        }
+        Ok(())
     }
 }

@@ -22,6 +22,13 @@ pub(in crate::machine) struct Files {
     pub(in crate::machine) notes: Vec<String>,
 }
 
+/// Whether a file of this name in a machine's directory is a login key, and none of the store's.
+pub(in crate::machine) fn is_key_name(name: &str) -> bool {
+    name.strip_prefix("id_").is_some_and(|rest| {
+        !rest.is_empty() && rest.len() < 60 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    })
+}
+
 /// Reads the files of `record` in `store`, which are all that is needed to go on with it elsewhere.
 pub(in crate::machine) fn collect(store: &Store, record: &Record) -> Result<Files> {
     let name = &record.name;
@@ -34,8 +41,8 @@ pub(in crate::machine) fn collect(store: &Store, record: &Record) -> Result<File
             Error::new(Kind::Store, format!("the login key {} of machine \"{name}\" is missing", path.display()))
                 .hint("copy it back there; without it nobody can log in to the machine")
         })?;
-        // One from elsewhere is the user's own.
-        taken.key_file = if Path::new(key).is_absolute() { file::COPIED_KEY.to_owned() } else { key.clone() };
+        // One from elsewhere is the user's own, and another name may be one of our files.
+        taken.key_file = if is_key_name(key) { key.clone() } else { file::COPIED_KEY.to_owned() };
         taken.files.push((taken.key_file.clone(), content));
         let public = format!("{key}.pub");
         if let Some(content) = read(&store.machine_file(name, &public))? {

@@ -8,6 +8,7 @@ pub(super) mod files;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use futures::stream::{self, StreamExt};
 use rmachine_provider_api::MachineToken;
 use serde::Serialize;
 
@@ -20,6 +21,9 @@ use crate::{
     ssh,
     store::{Foreign, Record, Store, check_name, file, hide_secrets},
 };
+
+/// How many hosts are met at once.
+const AT_ONCE: usize = 32;
 
 /// What `import` is asked for.
 #[derive(Debug, Clone, Default)]
@@ -131,7 +135,9 @@ impl Core {
         }
         let setting = Setting { theirs, in_place, known, dry_run: options.dry_run };
         let names = if options.machines.is_empty() { setting.theirs.names()? } else { options.machines.clone() };
-        let authority = match in_place || names.is_empty() {
+        // A CA without a machine of it would be in the way of the next one.
+        let some = names.iter().any(|name| setting.theirs.load(name).is_ok());
+        let authority = match in_place || !some {
             true => TakenAuthority::Same,
             false => self.take_authority(&setting).await?,
         };
@@ -156,7 +162,7 @@ impl Core {
                     None => Vec::new(),
                 }
             });
-            let said = futures::future::join_all(meetings).await;
+            let said: Vec<_> = stream::iter(meetings).buffered(AT_ONCE).collect().await;
             machines.iter_mut().zip(said).for_each(|((_, taken), said)| taken.notes.extend(said));
         }
         let machines = machines.into_iter().map(|(_, taken)| taken).collect();
@@ -201,9 +207,12 @@ impl Core {
         let record = self.write_imported(&setting.theirs, record, *foreign, files).await?;
         notes.extend(self.expiry(&record).warnings);
         if self.has_other_ca(&record) {
-            notes.push(format!(
-                "it keeps docker-machine's certificates until `rmachine regenerate-certs {name}` gives it this store's"
-            ));
+            notes.push(match self.has_host(&record) {
+                true => format!(
+                    "it keeps docker-machine's certificates until `rmachine regenerate-certs {name}` gives it this store's"
+                ),
+                false => "it keeps docker-machine's certificates".to_owned(),
+            });
         }
         Ok((record, Outcome::Imported, notes))
     }
@@ -227,15 +236,26 @@ impl Core {
         record.owner = self.store.prepare()?;
         let _lock = self.lock(&record.name).await?;
         if self.store.exists(&record.name) {
+            // Another process may have taken the same machine meanwhile.
+            let here = self.store.load(&record.name)?;
+            if here.token == record.token {
+                return Ok(here);
+            }
             return Err(Error::new(Kind::Conflict, format!("machine \"{}\" is there by now", record.name)));
         }
+        self.remember_place_of(&record)?;
         self.store.reserve_with(&record, self.legacy_fields(&record), &secrets, &files.files)?;
-        if let Ok(driver) = self.driver(&record)
-            && driver.places(&record.config, &[]).is_ok()
-        {
-            self.store.remember_place(&record.driver, &driver.scope(&record.config), &record.config)?;
-        }
         Ok(record)
+    }
+
+    /// Writes down where `gc` has to look for what was made for `record`.
+    pub(super) fn remember_place_of(&self, record: &Record) -> Result<()> {
+        match self.driver(record) {
+            Ok(driver) if driver.places(&record.config, &[]).is_ok() => {
+                self.store.remember_place(&record.driver, &driver.scope(&record.config), &record.config)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The source is this store: the record gets our section, and its keys a file of their own.
