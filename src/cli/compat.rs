@@ -101,8 +101,13 @@ fn install(context: &Context, directory: Option<&Path>, force: bool) -> Result<(
         });
     }
     context.terminal.say(&format!("{} is rmachine now; its store is ~/.docker/machine.", link.display()));
-    if found().as_deref() != Some(link.as_path()) {
-        context.terminal.say(&format!("Warning: `{NAME}` on your PATH is {}.", shown(found().as_deref())));
+    match found() {
+        Some(first) if first == link => {}
+        Some(first) => context.terminal.say(&format!(
+            "Warning: `{NAME}` is still {}, which comes first on your PATH.",
+            shown(Some(first.as_path()))
+        )),
+        None => context.terminal.say(&format!("Warning: the directory of {} is not on your PATH.", link.display())),
     }
     Ok(())
 }

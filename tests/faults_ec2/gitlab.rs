@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use serde_json::json;
@@ -26,11 +27,13 @@ pub struct Executor<'a> {
     pub docker_machine: Box<dyn Fn(&[&str]) -> Command + Sync + 'a>,
     /// The store's `machines` directory, which it reads by itself.
     pub machines: PathBuf,
+    /// How long it waits for a call.
+    pub patience: Duration,
 }
 
 impl Executor<'_> {
     pub fn run(&self, arguments: &[&str]) -> Ended {
-        Running::start_talking((self.docker_machine)(arguments)).end(PATIENCE)
+        Running::start_talking((self.docker_machine)(arguments)).end(self.patience)
     }
 
     /// Its list: every directory without a dot.
@@ -65,6 +68,7 @@ impl Account {
         Executor {
             docker_machine: Box::new(|arguments| self.docker_machine(arguments)),
             machines: self.root().join("machines"),
+            patience: PATIENCE,
         }
     }
 

@@ -13,6 +13,9 @@ use crate::{
     support::{PREBAKED, Store, lab, program, resources, run},
 };
 
+/// What the executor gives a create. Twenty hosts that boot at once on two cores take some of it.
+const LIMIT: Duration = Duration::from_secs(3600);
+
 fn executor(store: &Store) -> Executor<'_> {
     let link = store.path("docker-machine");
     if !link.exists() {
@@ -23,7 +26,7 @@ fn executor(store: &Store) -> Executor<'_> {
         command.arg("--bugsnag-api-token=none").args(arguments);
         command
     };
-    Executor { docker_machine: Box::new(docker_machine), machines: store.root().join("machines") }
+    Executor { docker_machine: Box::new(docker_machine), machines: store.root().join("machines"), patience: LIMIT }
 }
 
 impl Executor<'_> {
@@ -156,6 +159,5 @@ fn many_machines_at_once() {
         }
     });
     assert_eq!(resources(), before);
-    assert!(made < Duration::from_secs(3600), "the executor's own limit");
     report.end(count, &format!("made in {} s", made.as_secs()));
 }
