@@ -1,5 +1,7 @@
 //! `rmachine upgrade`.
 
+use rmachine_provider_api::MachineState;
+
 use super::{
     Context,
     names::{self, Names},
@@ -8,7 +10,7 @@ use crate::error::Result;
 
 /// Upgrade the engines of machines to the newest version, from where they came
 ///
-/// The engine restarts; what that ends is said before. Certificates and options stay.
+/// The engine restarts; what that ends is said before. Certificates and options stay. A machine that is stopped is started.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +26,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     names::each(
         context,
         &names,
-        |name| context.core.upgrade(name),
+        |name| async move {
+            if context.core.is_in_state(name, MachineState::Stopped).await {
+                context.core.talk.about(name).progress("it is stopped, and is started to be upgraded");
+                context.core.start(name).await?;
+            }
+            context.core.upgrade(name).await
+        },
         |name, done| match (done.changed, done.from == done.to) {
             (false, _) => format!("Machine \"{name}\": the engine {} is the newest there is.", done.from),
             (true, true) => {

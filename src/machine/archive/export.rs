@@ -63,7 +63,7 @@ impl Core {
             )
             .hint("a copy of the store's directory is a backup of it"));
         }
-        let collected = files::collect(&self.store, &record)?;
+        let collected = files::collect(&self.store, &record, self.has_host(&record))?;
         let mut note = |text: String| notes.push((name.to_owned(), text));
         collected.notes.into_iter().for_each(&mut note);
         if collected.key_file.is_empty() && driver.is_some_and(|driver| driver.info().capabilities.ssh) {

@@ -30,7 +30,8 @@ pub(in crate::machine) fn is_key_name(name: &str) -> bool {
 }
 
 /// Reads the files of `record` in `store`, which are all that is needed to go on with it elsewhere.
-pub(in crate::machine) fn collect(store: &Store, record: &Record) -> Result<Files> {
+/// Where rmachine can log in, it can issue what is missing.
+pub(in crate::machine) fn collect(store: &Store, record: &Record, has_host: bool) -> Result<Files> {
     let name = &record.name;
     let mut taken = Files { files: Vec::new(), key_file: String::new(), notes: Vec::new() };
     let read = |path: &Path| Ok::<_, Error>(store.read_bytes(path)?.map(Zeroizing::new));
@@ -66,9 +67,11 @@ pub(in crate::machine) fn collect(store: &Store, record: &Record) -> Result<File
     if found.len() == CLIENT.len() {
         taken.files.extend(found);
     } else {
-        taken.notes.push(format!(
-            "ca.pem, cert.pem or key.pem of its clients is missing; `rmachine regenerate-certs {name}` issues them"
-        ));
+        let remedy = match has_host {
+            true => format!("`rmachine regenerate-certs {name}` issues them"),
+            false => "put those that its engine knows into its directory of the store".to_owned(),
+        };
+        taken.notes.push(format!("ca.pem, cert.pem or key.pem of its clients is missing; {remedy}"));
     }
     for file in SERVER {
         if let Some(content) = read(&store.machine_file(name, file))? {

@@ -170,8 +170,12 @@ impl Core {
     }
 
     async fn import_one(&self, setting: &Setting, name: &str) -> Result<(Record, Outcome, Vec<String>)> {
-        check_name(name)?;
         let record = setting.theirs.load(name)?;
+        if !setting.in_place {
+            check_name(name).map_err(|e| {
+                e.hint(format!("`rmachine -s {} rename {name} OTHER` gives it one", setting.theirs.root().display()))
+            })?;
+        }
         let of_ours = Error::new(Kind::Conflict, format!("machine \"{name}\" there is rmachine's own"));
         if setting.in_place && !record.imported {
             return Ok((record, Outcome::Present, Vec::new()));
@@ -199,7 +203,7 @@ impl Core {
             return Err(Error::new(Kind::Conflict, format!("this store has another machine \"{name}\""))
                 .hint(format!("`rmachine rename {name} OTHER` gives the one that is here another name")));
         }
-        let files = files::collect(&setting.theirs, &record)?;
+        let files = files::collect(&setting.theirs, &record, self.has_host(&record))?;
         notes.extend(files.notes.iter().cloned());
         if setting.dry_run {
             return Ok((record, Outcome::WouldImport, notes));

@@ -158,6 +158,21 @@ create() { docker-machine create --driver amazonec2 $FLAGS "$@"; }
     [ "$(docker-machine ssh $NAME cat /tmp/tree/deep/file)" = x ]
 }
 
+@test "mount, and copies of what differs" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir -p tree && echo one >tree/a && echo two >tree/b
+    docker-machine ssh $NAME 'command -v rsync >/dev/null || sudo apt-get install -qq -y rsync >/dev/null 2>&1'
+    docker-machine scp -d -q tree/ $NAME:/tmp/delta
+    [ "$(docker-machine ssh $NAME cat /tmp/delta/b)" = two ]
+    [ -e /dev/fuse ] || { echo "SKIPPED: no FUSE here, nothing was mounted" >&3; return; }
+    mkdir there
+    docker-machine mount $NAME:/tmp/delta there
+    [ "$(cat there/a)" = one ]
+    echo three >there/c
+    docker-machine mount -u $NAME:/tmp/delta there
+    [ "$(docker-machine ssh $NAME cat /tmp/delta/c)" = three ] && [ ! -e there/c ]
+}
+
 @test "stop, and what stopped machines say" {
     run docker-machine stop $NAME
     [ "$status" -eq 0 ]
@@ -170,6 +185,9 @@ create() { docker-machine create --driver amazonec2 $FLAGS "$@"; }
         [ "$status" -eq 1 ]
         [[ $output == *"Host is not running"* ]]
     done
+    run docker-machine ssh $NAME true
+    [ "$status" -eq 1 ]
+    [[ ${lines[0]} == "Error: Cannot run SSH command: Host \"$NAME\" is not running" ]]
     run docker-machine stop $NAME
     [ "$status" -eq 1 ]
     [[ $output == *"is already stopped"* ]]
@@ -186,7 +204,11 @@ create() { docker-machine create --driver amazonec2 $FLAGS "$@"; }
     [ "$status" -eq 0 ]
     run docker-machine status $NAME
     [[ $output == Stopped ]]
-    docker-machine start $NAME
+    # It is started for that.
+    run docker-machine upgrade $NAME
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$(docker-machine status $NAME)" = Running ]
     run docker-machine restart $NAME
     [ "$status" -eq 0 ]
     [ "$(docker-machine status $NAME)" = Running ]
