@@ -1,7 +1,9 @@
 #!/bin/sh
 # Brings the engine to the newest version of the packages that it came from. As root; KEY=VALUE lines on stdout:
-#   sh -s look     reads the package lists; answers version=, containers= and a change=PACKAGE OLD NEW for each that has a newer one
+#   sh -s look     reads the package lists; answers version= (of the program), stale= (another one runs), containers= and a
+#                  change=PACKAGE OLD NEW for each that has a newer one
 #   sh -s install  installs them, and restarts an engine that its packages have left running as it was
+#   sh -s renew    the last of it only
 # Ends with end=yes, or failed=MESSAGE.
 set -eu
 
@@ -91,10 +93,12 @@ upgrade_zypper() {
     case $code in 0 | 102 | 103 | 106) ;; *) return 1 ;; esac
 }
 
+# The program that the engine runs; none: it does not run.
+running() { readlink "/proc/$(systemctl show -p MainPID --value docker.service)/exe" 2>/dev/null || :; }
+
 # An engine whose program was replaced under it still is the old one.
 renew() {
-    pid=$(systemctl show -p MainPID --value docker.service)
-    case "$(readlink "/proc/$pid/exe" 2>/dev/null)" in
+    case "$(running)" in
         *' (deleted)' | '')
             systemctl reset-failed docker.service 2>/dev/null || :
             systemctl restart docker.service || fail "the engine does not start with the new version" ;;
@@ -118,11 +122,12 @@ main() {
     [ -n "$dockerd" ] || fail "there is no engine on this host"
     if [ "$1" = look ]; then
         out version "$("$dockerd" --version | sed -n 's/^Docker version \([^, ]*\).*/\1/p')"
+        case "$(running)" in *' (deleted)') out stale yes ;; esac
         out containers "$(find /run/containerd/io.containerd.runtime.v2.task/moby -mindepth 1 -maxdepth 1 2>/dev/null | grep -c . || :)"
     fi
-    if [ "$SOURCE" = url ]; then
-        # The script has been run again.
-        if [ "$1" = install ]; then renew; fi
+    # A script of the user's has been run again before.
+    if [ "$SOURCE" = url ] || [ "$1" = renew ]; then
+        if [ "$1" != look ]; then renew; fi
         out end yes
         return 0
     fi

@@ -25,7 +25,7 @@ pub use self::{
     error::Error,
     host::{HostFacts, authorize_key, boot_id, generate_host_key, install_host_key, probe, reboot},
     spec::{EngineSource, EngineSpec},
-    upgrade::{Candidate, Change, find_upgrade, upgrade},
+    upgrade::{Candidate, Change, find_upgrade, renew, upgrade},
     userdata::{BootSpec, user_data},
 };
 use crate::ssh::{Session, Stream};

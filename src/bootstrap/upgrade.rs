@@ -21,8 +21,10 @@ pub struct Change {
 /// What an upgrade would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The engine's version now, as dockerd says it.
+    /// The version of the engine's program, as dockerd says it.
     pub version: String,
+    /// Whether the engine still runs a program that was replaced since.
+    pub stale: bool,
     /// Packages with a newer version; empty for a script of the user's, of which nobody knows before.
     pub changes: Vec<Change>,
     /// How many containers run.
@@ -56,6 +58,7 @@ fn read(answer: &Answer, daemon_json: &str) -> Candidate {
     let daemon: serde_json::Value = serde_json::from_str(daemon_json).unwrap_or_default();
     Candidate {
         version: answer.text("version"),
+        stale: answer.is("stale"),
         changes: answer.all("change").filter_map(change).collect(),
         containers: answer.text("containers").parse().unwrap_or_default(),
         live_restore: daemon.get("live-restore").and_then(serde_json::Value::as_bool).unwrap_or_default(),
@@ -74,6 +77,15 @@ pub async fn upgrade(session: &Session, facts: &HostFacts, spec: &EngineSpec, no
         notify.progress("installing the newer engine");
     }
     run(session, facts, spec, "install").await.map(|_| ())
+}
+
+/// Restarts an engine whose program was replaced under it, or that does not run: what [`upgrade`] ends with.
+///
+/// # Errors
+///
+/// [`Error::Upgrade`] with the host's last words.
+pub async fn renew(session: &Session, facts: &HostFacts, spec: &EngineSpec) -> Result<()> {
+    run(session, facts, spec, "renew").await.map(|_| ())
 }
 
 async fn run(session: &Session, facts: &HostFacts, spec: &EngineSpec, what: &str) -> Result<Answer> {
@@ -101,8 +113,10 @@ mod tests {
         let answer = Answer::parse(b"version=28.0.1\ncontainers=2\nchange=docker-ce 5:1 5:2\nchange=broken\nend=yes\n");
         let found = read(&answer, r#"{"live-restore": true}"#);
         let change = Change { package: "docker-ce".into(), from: "5:1".into(), to: "5:2".into() };
-        let expected = Candidate { version: "28.0.1".into(), changes: vec![change], containers: 2, live_restore: true };
+        let changes = vec![change];
+        let expected = Candidate { version: "28.0.1".into(), stale: false, changes, containers: 2, live_restore: true };
         assert_eq!(found, expected);
+        assert!(read(&Answer::parse(b"version=1\nstale=yes\nend=yes\n"), "").stale);
         assert!(!read(&answer, "").live_restore && !read(&answer, "{").live_restore);
     }
 }

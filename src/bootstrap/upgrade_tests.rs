@@ -142,12 +142,34 @@ fn dockers_packages_are_upgraded_and_the_engine_that_stayed_is_restarted() {
     let found = host.run("look");
     assert_eq!(changes(&found), ["docker-ce 5:1 5:2", "docker-ce-cli 5:1 5:2"]);
     assert_eq!((found.get("version"), found.get("containers")), (Some("28.5.2+dfsg1"), Some("1")));
-    assert!(!host.calls().contains("install") && !host.calls().contains("systemctl"), "{}", host.calls());
+    assert!(!host.calls().contains("install") && !host.calls().contains("restart"), "{}", host.calls());
+    assert!(!found.is("stale"));
     host.run("install");
     let calls = host.calls();
     assert!(calls.contains("--only-upgrade docker-ce docker-ce-cli containerd.io\n"), "{calls}");
     assert!(calls.contains("systemctl restart docker.service"), "{calls}");
     assert!(changes(&host.run("look")).is_empty(), "then there is nothing newer");
+}
+
+#[test]
+fn what_was_cut_off_after_the_packages_is_seen_and_finished() {
+    let host = Host::debian("docker-ce", &[("docker-ce", "5:1 5:2")]);
+    host.program("bin/systemctl", &SYSTEMCTL.replace("esac", "restart) exit 1 ;; esac"));
+    assert_eq!(host.run("install").get("failed"), Some("the engine does not start with the new version"));
+    host.program("bin/systemctl", SYSTEMCTL);
+    let found = host.run("look");
+    assert!(changes(&found).is_empty() && found.is("stale"), "{found:?}");
+    host.write("calls", "");
+    host.run("renew");
+    let calls = host.calls();
+    assert!(calls.contains("systemctl restart docker.service") && !calls.contains("apt-get"), "{calls}");
+    // It runs what is there now, or not at all.
+    std::fs::remove_file(host.path("proc/77/exe")).unwrap();
+    assert!(!host.run("look").is("stale"));
+    symlink(host.path("usr/bin/dockerd"), host.path("proc/77/exe")).unwrap();
+    host.write("calls", "");
+    host.run("renew");
+    assert!(!host.run("look").is("stale") && !host.calls().contains("restart"), "{}", host.calls());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
     path::PathBuf,
     process::ExitCode,
 };
@@ -86,7 +87,8 @@ fn with_candidates(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
         command.mut_args(|arg| {
             let value = arg.get_value_names().and_then(<[_]>::first).map(ToString::to_string).unwrap_or_default();
             match value.as_str() {
-                "NAME" if arg.is_positional() && !makes => {
+                // `rename OLD NEW`: the new one is no machine's.
+                "NAME" | "OLD" if arg.is_positional() && !makes => {
                     let machines = machines.clone();
                     arg.add(ArgValueCandidates::new(move || machines.iter().map(CompletionCandidate::new).collect()))
                 }
@@ -114,9 +116,38 @@ fn place(arg: Arg, machines: Vec<String>) -> Arg {
 
 /// The machines of the store that `arguments` mean; none where there is no store.
 fn machines(arguments: &[OsString]) -> Vec<String> {
-    let typed = arguments.iter().position(|word| word == "-s" || word == "--storage-path");
-    let typed = typed.and_then(|flag| arguments.get(flag + 1)).cloned();
-    let given = typed.or_else(|| std::env::var_os("MACHINE_STORAGE_PATH")).map(PathBuf::from);
+    let given = typed_store(arguments).or_else(|| std::env::var_os("MACHINE_STORAGE_PATH")).map(PathBuf::from);
     let root = store_root(given.as_deref(), Dialect::of(&program_name(arguments)));
     root.and_then(|root| Store::at(root).names()).unwrap_or_default()
+}
+
+/// The store that `arguments` name: `-s DIR`, `--storage-path DIR`, and both with `=`. bash makes that a word of its own.
+fn typed_store(arguments: &[OsString]) -> Option<OsString> {
+    arguments.iter().enumerate().find_map(|(at, word)| {
+        let word = word.as_bytes();
+        let after = ["--storage-path", "-s"].iter().find_map(|flag| word.strip_prefix(flag.as_bytes()))?;
+        match after {
+            b"" if arguments.get(at + 1).is_some_and(|next| next == "=") => arguments.get(at + 2).cloned(),
+            b"" => arguments.get(at + 1).cloned(),
+            [b'=', path @ ..] => Some(OsStr::from_bytes(path).to_owned()),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::typed_store;
+
+    #[test]
+    fn a_store_is_typed_in_several_ways() {
+        for words in ["-s /x", "-s=/x", "--storage-path /x", "--storage-path=/x", "-s = /x", "--storage-path = /x"] {
+            let line: Vec<_> = format!("rmachine {words} ip").split(' ').map(Into::into).collect();
+            assert_eq!(typed_store(&line), Some("/x".into()), "{words}");
+        }
+        for words in ["ssh m", "--storage-pathology=/x", "-sx", "-s"] {
+            let line: Vec<_> = format!("rmachine {words}").split(' ').map(Into::into).collect();
+            assert_eq!(typed_store(&line), None, "{words}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What every command works with, and how it ends when it is interrupted.
 
-use std::{future::Future, sync::Arc};
+use std::{fs, future::Future, io::IsTerminal, sync::Arc};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -26,9 +26,9 @@ impl Context {
     pub(super) fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let interrupt = self.core.interrupt.clone();
         self.block_on(async {
-            let mut signals = Signals::catch();
+            let (mut signals, terminal) = (Signals::catch(), self.terminal.clone());
             let watch = tokio::spawn(async move {
-                signals.next().await;
+                signals.next(&terminal).await;
                 interrupt.raise();
             });
             let result = self.core.interrupt.or(work).await;
@@ -81,31 +81,80 @@ impl Context {
     }
 }
 
-/// Ctrl-C, and being told to end (SIGTERM). Caught from the first moment on, before any work begins.
-struct Signals(Option<(Signal, Signal)>);
+/// Ctrl-C, being told to end (SIGTERM), and the end of the terminal (SIGHUP). Caught from the first moment on, before any
+/// work begins.
+struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hangup: Option<Signal>,
+}
 
 impl Signals {
     /// Without handlers the signals end the process by themselves.
     fn catch() -> Self {
-        Self(signal(SignalKind::interrupt()).ok().zip(signal(SignalKind::terminate()).ok()))
+        let hears = hears_hangup(fs::read_to_string("/proc/self/status").ok().as_deref());
+        Self {
+            interrupt: signal(SignalKind::interrupt()).ok(),
+            terminate: signal(SignalKind::terminate()).ok(),
+            hangup: hears.then(|| signal(SignalKind::hangup()).ok()).flatten(),
+        }
     }
 
     /// Returns when one of them comes.
-    async fn next(&mut self) {
-        let Some((interrupt, terminate)) = &mut self.0 else { return std::future::pending().await };
+    async fn next(&mut self, terminal: &Terminal) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            () = one(&mut self.interrupt) => {}
+            () = one(&mut self.terminate) => {}
+            () = one(&mut self.hangup) => terminal.hang_up(),
+        }
+    }
+
+    /// Returns when somebody insists. The end of a terminal is told twice, by the kernel and by its shell.
+    async fn again(&mut self) {
+        tokio::select! {
+            () = one(&mut self.interrupt) => {}
+            () = one(&mut self.terminate) => {}
         }
     }
 }
 
+async fn one(of: &mut Option<Signal>) {
+    match of {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the end of the terminal is for us: not for a process that nohup(1) has started, which ignores it. `status` is
+/// that of the process (proc_pid_status(5)); where there is none, nohup shows by output that goes elsewhere.
+fn hears_hangup(status: Option<&str>) -> bool {
+    let ignored = status.and_then(|status| status.lines().find_map(|line| line.strip_prefix("SigIgn:")));
+    match ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()) {
+        // The lowest bit is of signal 1, SIGHUP.
+        Some(mask) => mask & 1 == 0,
+        None => std::io::stderr().is_terminal(),
+    }
+}
+
 async fn watch_twice(mut signals: Signals, interrupt: Interrupt, terminal: Arc<Terminal>, said: &'static str) {
-    signals.next().await;
+    signals.next(&terminal).await;
     terminal.say(said);
     interrupt.raise();
-    signals.next().await;
+    signals.again().await;
     terminal.finish();
     #[allow(clippy::exit, reason = "the user asked twice; the record says how far the work is")]
     std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hears_hangup;
+
+    #[test]
+    fn nohup_is_respected() {
+        assert!(hears_hangup(Some("Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n")));
+        assert!(!hears_hangup(Some("SigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n")));
+    }
 }

@@ -86,6 +86,13 @@ impl Terminal {
         }
     }
 
+    /// The terminal is gone: nothing is drawn on it any more. A bar that cannot be drawn would end the process.
+    pub fn hang_up(&self) {
+        if let Some(bars) = &self.bars {
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+
     /// Prints `error` as one `Error:` line, its causes and its hints.
     pub fn fail(&self, error: &Error) {
         self.finish();

@@ -34,6 +34,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
             context.core.upgrade(name).await
         },
         |name, done| match (done.changed, done.from == done.to) {
+            (false, _) if done.finished => format!(
+                "Machine \"{name}\": the engine {} is the newest there is; what an earlier upgrade had left to do is done.",
+                done.to
+            ),
             (false, _) => format!("Machine \"{name}\": the engine {} is the newest there is.", done.from),
             (true, true) => {
                 format!("Machine \"{name}\": packages were upgraded, the engine's version stays {}.", done.to)

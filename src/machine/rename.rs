@@ -5,20 +5,25 @@ use rmachine_provider_api::Kind as ApiKind;
 use super::{Core, Regenerate, create::wants_engine, machine_ref};
 use crate::{
     error::{Error, Kind, Result},
-    store::{check_name, file},
+    store::{Record, check_name, file},
 };
 
 impl Core {
     /// Gives machine `old` the name `new`. One rename of its directory decides: whoever is killed leaves a machine
-    /// with one of the two names, and a repeat goes on.
+    /// with one of the two names, and a repeat goes on, before that and after it.
     ///
     /// # Errors
     ///
     /// [`Kind::Conflict`] when `new` is taken or `old` is not finished; [`Kind::Provider`] when the cloud refuses the new
-    /// name: the machine keeps the old one then.
+    /// name: the machine keeps the old one then. [`Kind::Store`] says how far it is.
     pub async fn rename(&self, old: &str, new: &str) -> Result<()> {
         check_name(new)?;
-        self.store.load(old)?;
+        match self.store.load(old) {
+            Err(missing) if missing.kind() == Kind::NoSuchMachine => {
+                return self.finish_rename(old, new, missing).await;
+            }
+            found => found.map(drop)?,
+        }
         if old == new {
             return Err(Error::usage(format!("machine \"{old}\" has that name already")));
         }
@@ -27,29 +32,61 @@ impl Core {
         let (_first, _second) = (self.lock(first).await?, self.lock(second).await?);
         let mut record = self.store.load(old)?;
         self.require_ready(&record)?;
-        if self.store.exists(new) {
-            return Err(
-                Error::new(Kind::Conflict, format!("machine \"{new}\" already exists")).hint("choose another name")
-            );
-        }
+        self.store.require_free(new)?;
         let notify = self.talk.about(old);
         self.end_tunnel(old).await?;
+        let keeps = |error: Error| error.context(format!("machine \"{old}\" keeps its name"));
+        // First, so that a disk that takes no more is found before the cloud shows another name. Nobody heeds it until
+        // the directory has that name.
+        record.renamed = Some(new.to_owned());
+        self.save(&record).map_err(keeps)?;
+        let mut shown = false;
         if !record.lacks_driver() {
             notify.progress("changing its name where it runs");
             match self.provider(&record).await?.rename(&machine_ref(&record, None), new).await {
                 Err(error) if error.kind() == ApiKind::Unsupported => {}
-                renamed => renamed.map_err(|e| Error::from(e).context(format!("machine \"{old}\" keeps its name")))?,
+                renamed => shown = renamed.map(|()| true).map_err(|e| keeps(Error::from(e)))?,
             }
         }
-        record.renamed = Some(new.to_owned());
-        self.save(&record)?;
-        self.store.rename(old, new)?;
+        self.store.rename(old, new).map_err(|error| match shown {
+            // Its hints say that nothing was changed.
+            true => {
+                let what = format!("machine \"{old}\" keeps its name, and is shown as \"{new}\" where it runs");
+                let again = format!("when that can be done, `rmachine rename {old} {new}` again finishes it");
+                Error::new(Kind::Store, what).source(error).hint(again)
+            }
+            false => keeps(error),
+        })?;
+        self.take_name(record, old, new)
+    }
+
+    /// A rename again whose directory has its new name already; `missing`: the error that there is no machine `old`.
+    async fn finish_rename(&self, old: &str, new: &str, missing: Error) -> Result<()> {
+        if old == new || !self.store.exists(new) {
+            return Err(missing);
+        }
+        let _lock = self.lock(new).await?;
+        if self.store.is_half_renamed(old, new) {
+            return self.take_name(self.store.load(new)?, old, new);
+        }
+        Err(missing.hint(format!(
+            "machine \"{new}\" is there: if it was \"{old}\", it is renamed, and `rmachine regenerate-certs {new}` gives its \
+             certificate the name"
+        )))
+    }
+
+    /// Writes down that the machine whose directory is that of `new` has this name.
+    fn take_name(&self, mut record: Record, old: &str, new: &str) -> Result<()> {
         record.renamed = None;
         new.clone_into(&mut record.name);
         record.resources.iter_mut().for_each(|resource| resource.machine = Some(new.to_owned()));
-        self.save(&record)?;
         // Its host keys stand there under the old name; `ssh-config` writes it anew.
-        self.store.remove_file(&self.store.machine_file(new, file::KNOWN_HOSTS))
+        let forgotten = self.store.remove_file(&self.store.machine_file(new, file::KNOWN_HOSTS));
+        forgotten.and_then(|()| self.save(&record)).map_err(|error| {
+            let what = format!("machine \"{old}\" is called \"{new}\" now, though not in all of its files");
+            let again = format!("when that can be done, `rmachine rename {old} {new}` again finishes it");
+            Error::new(Kind::Store, what).source(error).hint(again)
+        })
     }
 
     /// Has the certificate of machine `name` name it, after [`Core::rename`]; what does not work now can be done later.

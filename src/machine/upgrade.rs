@@ -18,11 +18,13 @@ pub struct Upgraded {
     pub to: String,
     /// Whether anything was newer.
     pub changed: bool,
+    /// Whether nothing was, but an earlier upgrade had not ended, and has now.
+    pub finished: bool,
 }
 
 impl Core {
     /// Upgrades the engine of machine `name`, restarts it, and asks it for its version over TLS. Certificates and options
-    /// stay. Nothing newer is success, and changes nothing.
+    /// stay. Nothing newer is success, and changes nothing, but that it finishes an upgrade that was cut off.
     ///
     /// # Errors
     ///
@@ -44,20 +46,35 @@ impl Core {
             .await
             .map_err(|e| about(e, name))?;
         let by_script = record.engine.source == EngineSource::Url;
-        if found.changes.is_empty() && !by_script {
+        let changed = by_script || !found.changes.is_empty();
+        let recorded = record.host.as_ref().map(|host| host.engine_version.as_str());
+        if !changed && !is_unfinished(&found, recorded) {
             session.close().await;
-            return Ok(Upgraded { to: found.version.clone(), from: found.version, changed: false });
+            return Ok(Upgraded { to: found.version.clone(), from: found.version, changed, finished: false });
         }
         // Before it is done: it may matter to what runs there.
-        notify.warn(&what_restarts(&found, facts.swarm));
-        bootstrap::upgrade(&session, &facts, &record.engine, voice(&notify)).await.map_err(|e| about(e, name))?;
+        if changed || found.stale {
+            notify.warn(&what_restarts(&found, facts.swarm));
+        }
+        let done = if changed {
+            bootstrap::upgrade(&session, &facts, &record.engine, voice(&notify)).await
+        } else {
+            bootstrap::renew(&session, &facts, &record.engine).await
+        };
+        done.map_err(|e| about(e, name))?;
         // The new unit may start dockerd in another way; this fits our settings to it, and asks over TLS.
         self.provision_over(&mut record, &session, &authority, &notify).await?;
         session.close().await;
         self.finish_provision(&mut record, authority).await?;
         let to = record.host.as_ref().map(|host| host.engine_version.clone()).unwrap_or_default();
-        Ok(Upgraded { changed: true, from: found.version, to })
+        Ok(Upgraded { changed, from: found.version, to, finished: !changed })
     }
+}
+
+/// Whether the packages are the newest, and what follows them was not done: the restart, our settings, the record. The
+/// record has no version while our settings are being fitted.
+fn is_unfinished(found: &Candidate, recorded: Option<&str>) -> bool {
+    found.stale || recorded != Some(found.version.as_str())
 }
 
 fn about(error: bootstrap::Error, name: &str) -> Error {
@@ -84,7 +101,11 @@ fn require_own(record: &Record) -> Result<()> {
 fn what_restarts(found: &Candidate, swarm: bool) -> String {
     let what: Vec<String> =
         found.changes.iter().map(|change| format!("{} {} → {}", change.package, change.from, change.to)).collect();
-    let what = if what.is_empty() { "the install script is run again".to_owned() } else { what.join(", ") };
+    let what = match (what.is_empty(), found.stale) {
+        (false, _) => what.join(", "),
+        (true, true) => format!("{} is installed, and an older engine runs still", found.version),
+        (true, false) => "the install script is run again".to_owned(),
+    };
     let containers = match (found.containers, found.live_restore) {
         (0, _) => "no container runs".to_owned(),
         (count, true) => format!("{count} running, which live-restore keeps where the new version can"),
@@ -100,7 +121,8 @@ mod tests {
 
     #[test]
     fn what_restarts_is_said() {
-        let mut found = Candidate { version: "1".into(), changes: vec![], containers: 2, live_restore: false };
+        let mut found =
+            Candidate { version: "1".into(), stale: false, changes: vec![], containers: 2, live_restore: false };
         let script = what_restarts(&found, false);
         assert!(
             script
@@ -112,5 +134,19 @@ mod tests {
         assert!(what_restarts(&found, true).contains("live-restore keeps"));
         found.containers = 0;
         assert!(what_restarts(&found, false).ends_with("(containers: no container runs)"));
+        found = Candidate { changes: vec![], stale: true, ..found };
+        let said = what_restarts(&found, false);
+        assert!(said.starts_with("1 is installed, and an older engine runs still: the engine restarts"), "{said}");
+    }
+
+    #[test]
+    fn an_upgrade_that_was_cut_off_shows() {
+        let mut found =
+            Candidate { version: "2".into(), stale: false, changes: vec![], containers: 0, live_restore: false };
+        for (recorded, unfinished) in [(Some("2"), false), (Some("1"), true), (Some(""), true), (None, true)] {
+            assert_eq!(is_unfinished(&found, recorded), unfinished, "{recorded:?}");
+        }
+        found.stale = true;
+        assert!(is_unfinished(&found, Some("2")), "it was not restarted");
     }
 }

@@ -1,13 +1,14 @@
 //! Reading records: ours, and docker-machine's.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use rmachine_provider_api::{Owner, Secrets};
 use serde_json::{Map, Value};
 
 use super::{
     Record, Store,
-    bytes::{read_optional, to_json, unreadable},
+    bytes::{cannot, read_optional, to_json, unreadable},
+    check_name,
     document::{self, Document},
     file, legacy, legacy_engine,
     name::is_name,
@@ -49,6 +50,35 @@ impl Store {
     /// Refuses what cannot be the name of a machine that is there.
     fn require_name(&self, name: &str) -> Result<()> {
         if is_name(name) { Ok(()) } else { Err(self.no_such_machine(name)) }
+    }
+
+    /// Whether machine `new` has its directory from a rename of `old` that was killed before its record said so.
+    pub fn is_half_renamed(&self, old: &str, new: &str) -> bool {
+        let document = read_optional(&self.machine_file(new, file::CONFIG)).ok().flatten();
+        let document = document.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()).unwrap_or_default();
+        let section = &document[document::SECTION];
+        check_name(new).is_ok() && section["Name"] == old && section["Renamed"] == new
+    }
+
+    /// Refuses a new machine name whose place is taken, be it by something that is no machine.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`]; [`Kind::Store`] when that cannot be seen.
+    pub fn require_free(&self, name: &str) -> Result<()> {
+        let place = self.machine_directory(name);
+        if self.exists(name) {
+            return Err(
+                Error::new(Kind::Conflict, format!("machine \"{name}\" already exists")).hint("choose another name")
+            );
+        }
+        // A link that leads nowhere takes it, too.
+        match place.symlink_metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(cannot("look at", &place, e)),
+            Ok(_) => Err(Error::new(Kind::Conflict, format!("{} is there, and is no machine", place.display()))
+                .hint("move it away, or choose another name")),
+        }
     }
 
     /// The error for a machine that has no record.

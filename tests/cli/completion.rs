@@ -56,6 +56,19 @@ fn bash_completes_commands_machines_and_the_flags_of_the_chosen_driver() {
     assert_eq!(bash(&user, &["rmachine", "scp", "on"]), ["one:"]);
     let other = User::new();
     assert_eq!(bash(&user, &["rmachine", "-s", other.store().to_str().unwrap(), "ip", "o"]), [""], "of that store");
+    // As bash splits a word with `=` in it, and as the other shells give it.
+    let here = user.store();
+    let here = here.to_str().unwrap();
+    for words in [&["rmachine", "--storage-path", "=", here, "ip", "o"][..], &["rmachine", "-s", "=", here, "ip", "o"]]
+    {
+        assert_eq!(bash(&other, words), ["one"], "{words:?}");
+    }
+    assert_eq!(bash(&other, &["rmachine", &format!("--storage-path={here}"), "ip", "o"]), ["one"]);
+    assert_eq!(bash(&user, &["rmachine", "rename", "tw"]), ["two"]);
+    assert!(
+        !bash(&user, &["rmachine", "rename", "two", ""]).contains(&"one".to_owned()),
+        "a new name is not an old one"
+    );
 }
 
 #[test]

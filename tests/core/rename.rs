@@ -97,9 +97,75 @@ async fn a_rename_that_is_killed_leaves_one_name_and_a_repeat_goes_on() {
     world.core().access("old").unwrap();
     std::fs::rename(machines.join("old"), machines.join("new")).unwrap();
     assert_eq!(world.record("new").name, "new");
+    std::fs::write(world.store().machine_file("new", "known_hosts"), "rmachine-old key").unwrap();
+    assert_eq!(world.core().rename("older", "new").await.unwrap_err().kind(), Kind::NoSuchMachine);
+    world.core().rename("old", "new").await.expect("the repeat finishes it");
+    let document = world.store().load_document("new").unwrap();
+    assert_eq!((&document["Name"], &document["Rmachine"]["Name"]), (&"new".into(), &"new".into()));
+    assert!(!world.store().machine_file("new", "known_hosts").exists(), "it had the old alias");
+    let said = text(&world.core().rename("old", "new").await.unwrap_err());
+    assert!(said.contains("machine \"old\" does not exist"), "{said}");
+    assert!(said.contains("it is renamed, and `rmachine regenerate-certs new` gives"), "{said}");
     world.core().access("new").unwrap();
     world.core().remove("new", RemoveMode::Normal).await.unwrap();
     world.assert_empty("after all");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_here_is_seen_before_the_cloud_is_told() {
+    let world = World::new();
+    let core = world.core();
+    core.create(options("old")).await.unwrap();
+    let place = world.store().machine_directory("new");
+    std::fs::write(&place, "no machine").unwrap();
+    for _ in 0..2 {
+        let error = core.rename("old", "new").await.unwrap_err();
+        let said = text(&error);
+        assert_eq!(error.kind(), Kind::Conflict, "{said}");
+        assert!(
+            said.contains("machines/new is there, and is no machine") && !said.contains("--storage-path"),
+            "{said}"
+        );
+        assert_eq!(shown(&world), ["old"]);
+        std::fs::remove_file(&place).unwrap();
+        std::os::unix::fs::symlink("/nowhere/at/all", &place).unwrap();
+    }
+    std::fs::remove_file(&place).unwrap();
+
+    // It appears while the cloud is asked: no longer to be seen before.
+    let appears = place.clone();
+    world.account.script(
+        Operation::Rename,
+        1,
+        When::After,
+        Effect::call(move || std::fs::write(&appears, "no machine").unwrap()),
+    );
+    let said = text(&core.rename("old", "new").await.unwrap_err());
+    assert!(said.contains("machine \"old\" keeps its name, and is shown as \"new\" where it runs"), "{said}");
+    assert!(said.contains("`rmachine rename old new` again") && !said.contains("--storage-path"), "{said}");
+    core.access("old").unwrap();
+    std::fs::remove_file(&place).unwrap();
+    world.account.calm();
+    core.rename("old", "new").await.unwrap();
+    assert_eq!((world.store().names().unwrap(), shown(&world)), (vec!["new".to_owned()], vec!["new".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_after_the_move_is_finished_by_a_repeat() {
+    let world = World::new();
+    let core = world.core();
+    core.create(options("old")).await.unwrap();
+    // Known hosts that are a directory cannot be removed as a file: the last step fails.
+    let known_hosts = world.store().machine_file("old", "known_hosts");
+    std::fs::create_dir(&known_hosts).unwrap();
+    let error = core.rename("old", "new").await.unwrap_err();
+    let said = text(&error);
+    assert_eq!(error.kind(), Kind::Store, "{said}");
+    assert!(said.contains("`rmachine rename old new` again finishes it"), "{said}");
+    assert_eq!((world.record("new").name.as_str(), shown(&world)), ("new", vec!["new".to_owned()]));
+    std::fs::remove_dir(world.store().machine_file("new", "known_hosts")).unwrap();
+    core.rename("old", "new").await.unwrap();
+    assert_eq!(world.store().load_document("new").unwrap()["Name"], "new");
 }
 
 #[tokio::test]

@@ -144,6 +144,21 @@ pub fn full() {
     assert!(outcomes[0] > 6 && outcomes[1] == 0, "{outcomes:?}");
 }
 
+/// The cloud hears of the new name when there is room for it here.
+pub fn full_at_a_rename() {
+    let Some(disk) = Disk::mounted("disk::full_at_a_rename", 200) else { return };
+    disk.create().unwrap();
+    let rename = || disk.runtime.block_on(disk.core().rename("m", "n"));
+    let held = disk.account.held();
+    let filler = disk.fill(0);
+    assert_says_full(&rename().unwrap_err(), "rename");
+    assert_eq!((disk.account.held(), disk.store().names().unwrap()), (held.clone(), vec!["m".to_owned()]));
+    fs::remove_file(filler).unwrap();
+    rename().unwrap();
+    assert_eq!(disk.store().names().unwrap(), ["n"]);
+    assert_ne!(disk.account.held(), held, "the tags follow");
+}
+
 pub fn read_only() {
     let Some(disk) = Disk::mounted("disk::read_only", 200) else { return };
     let remount = |mode: &str| {

@@ -54,6 +54,7 @@ const TESTS: &[(&str, fn())] = &[
     ("many::rm_waits_for_start", many::rm_waits_for_start),
     ("many::start_waits_for_rm", many::start_waits_for_rm),
     ("disk::full", disk::full),
+    ("disk::full_at_a_rename", disk::full_at_a_rename),
     ("disk::read_only", disk::read_only),
     ("records::truncated", records::truncated),
 ];

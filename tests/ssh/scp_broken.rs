@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -90,32 +90,68 @@ fn a_full_disk_here_is_said_and_leaves_nothing() {
     nothing_is_left(&pair.here(""));
 }
 
-#[test]
-fn ctrl_c_takes_back_what_is_not_whole_and_memory_stays_small() {
-    let pair = Pair::new();
-    // Minutes of work; it is never waited for.
-    let huge = fs::File::create(pair.here("huge")).unwrap();
-    huge.set_len(1 << 40).unwrap();
-    let mut command = pair.machine.command(&["scp", "huge", "m:"]);
-    let child = command.current_dir(pair.here("")).stderr(Stdio::piped()).spawn().unwrap();
+/// Begins a copy that takes minutes, and returns when some of it is there. It is never waited for.
+fn endless_copy(pair: &Pair, ignored: &str) -> Child {
+    fs::File::create(pair.here("huge")).unwrap().set_len(1 << 40).unwrap();
+    let scp = pair.machine.command(&["scp", "huge", "m:"]);
+    let mut command = Command::new("sh");
+    pair.machine.environment(&mut command).args(["-c", &format!("trap '' {ignored}; exec \"$@\""), "sh"]);
+    command.arg(scp.get_program()).args(scp.get_args()).current_dir(pair.here(""));
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    until_copied(pair, 64 << 20);
+    child
+}
+
+fn until_copied(pair: &Pair, bytes: u64) {
     let deadline = Instant::now() + GUARD;
     let copied = || {
         let name = names(&pair.there("")).first().cloned();
         name.and_then(|name| fs::metadata(pair.there(name)).ok()).map_or(0, |found| found.len())
     };
-    while copied() < 64 << 20 {
+    while copied() < bytes {
         assert!(Instant::now() < deadline, "it does not begin");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
-    assert!(peak.parse::<u64>().unwrap() < 56 << 10, "{peak} kB of memory for 64 MB of a file");
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+fn send(signal: &str, child: &Child) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[track_caller]
+fn is_taken_back(pair: &Pair, child: Child) {
     let output = child.wait_with_output().unwrap();
     transcript::keep(&output.stdout, &output.stderr);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{said}");
     nothing_is_left(&pair.there(""));
+}
+
+#[test]
+fn ctrl_c_takes_back_what_is_not_whole_and_memory_stays_small() {
+    let pair = Pair::new();
+    let child = endless_copy(&pair, "USR1");
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
+    assert!(peak.parse::<u64>().unwrap() < 56 << 10, "{peak} kB of memory for 64 MB of a file");
+    send("-INT", &child);
+    is_taken_back(&pair, child);
+}
+
+#[test]
+fn a_closed_terminal_takes_back_what_is_not_whole_unless_nohup_keeps_it_going() {
+    let pair = Pair::new();
+    let child = endless_copy(&pair, "USR1");
+    // By the kernel, and by the shell.
+    send("-HUP", &child);
+    send("-HUP", &child);
+    is_taken_back(&pair, child);
+
+    let child = endless_copy(&pair, "HUP");
+    send("-HUP", &child);
+    until_copied(&pair, 128 << 20);
+    send("-TERM", &child);
+    is_taken_back(&pair, child);
 }
 
 #[test]

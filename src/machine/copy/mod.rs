@@ -13,7 +13,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 use self::{
     meter::Meter,
     place::{join, last},
-    side::{Remote, Side, Trouble, What},
+    side::{Part, Remote, Side, Trouble, What},
     walk::{Walk, explain},
 };
 pub use self::{meter::amount, place::Place};
@@ -70,10 +70,10 @@ impl Core {
         let mut result = self.interrupt.or(Box::pin(self.copy_between(options, &mut ends))).await;
         for (_, remote) in &ends.remotes {
             // Only an interrupt leaves it to us; an error has tried, and said so.
-            let left = remote.unfinished().take().filter(|_| self.interrupt.is_raised());
-            let Some(left) = left else { continue };
-            if !matches!(tokio::time::timeout(SWEEP, remote.sftp.remove(&left)).await, Ok(Ok(()))) {
-                result = result.map_err(|e| e.hint(left_behind(remote, &left)));
+            if self.interrupt.is_raised()
+                && let Some(left) = take_back(remote).await
+            {
+                result = result.map_err(|e| e.hint(left));
             }
         }
         ends.remotes.clear();
@@ -154,9 +154,24 @@ impl Core {
     }
 }
 
-/// What to say of a part that could not be taken back.
-fn left_behind(remote: &Remote, path: &[u8]) -> String {
-    format!("the part that was copied is left on {} as {}", remote.machine, place::shown(path))
+/// Removes what is not whole; answers what to say of what is left.
+async fn take_back(remote: &Remote) -> Option<String> {
+    let part = remote.unfinished().take()?;
+    let gone = async {
+        match part.stays {
+            true => remote.sftp.look(&part.path, false).await.is_ok_and(|found| found.is_none()),
+            false => remote.sftp.remove(&part.path).await.is_ok(),
+        }
+    };
+    let gone = tokio::time::timeout(SWEEP, gone).await.unwrap_or_default();
+    (!gone).then(|| left_behind(remote, &part))
+}
+
+/// What to say of a part that could not be taken back, or must not be.
+fn left_behind(remote: &Remote, part: &Part) -> String {
+    let what = if part.stays { "the new file is whole, and" } else { "the part that was copied" };
+    let next = if part.stays { ": give it its name there, or copy it again and remove this one" } else { "" };
+    format!("{what} is left on {} as {}{next}", remote.machine, place::shown(&part.path))
 }
 
 fn parse(options: &CopyOptions) -> Result<(Vec<Place>, Place)> {

@@ -82,7 +82,7 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Whether nothing more can be had from that end.
     pub(super) fn is_final(&self) -> bool {
-        matches!(self, Self::There(SftpError::Lost | SftpError::Malformed(_)))
+        matches!(self, Self::There(e) if e.is_final())
     }
 
     pub(super) fn is_denied(&self) -> bool {
@@ -120,8 +120,16 @@ impl From<SftpError> for Trouble {
 pub(super) struct Remote {
     pub(super) machine: String,
     pub(super) sftp: Arc<Sftp>,
-    /// The file under a name of its own that is not whole yet.
-    unfinished: Mutex<Option<Vec<u8>>>,
+    /// The file under a name of its own that has not its own yet.
+    unfinished: Mutex<Option<Part>>,
+}
+
+/// A file that has not its name yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) path: Vec<u8>,
+    /// Whether it stays: the one in whose place it comes may be gone already, and this is all that there is.
+    pub(super) stays: bool,
 }
 
 impl Remote {
@@ -129,7 +137,7 @@ impl Remote {
         Self { machine: machine.to_owned(), sftp, unfinished: Mutex::default() }
     }
 
-    pub(super) fn unfinished(&self) -> std::sync::MutexGuard<'_, Option<Vec<u8>>> {
+    pub(super) fn unfinished(&self) -> std::sync::MutexGuard<'_, Option<Part>> {
         self.unfinished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,8 +12,11 @@ const DIRECTORY: u32 = 0o040_755;
 /// Kinds of requests (draft-ietf-secsh-filexfer-02, section 3).
 const OPENDIR: u8 = 11;
 const READDIR: u8 = 12;
+const REMOVE: u8 = 13;
 const REALPATH: u8 = 16;
 const STAT: u8 = 17;
+const LSTAT: u8 = 7;
+const RENAME: u8 = 18;
 
 /// A server all of whose directories hold a directory of that name.
 async fn endless(name: &'static [u8]) -> Side {
@@ -76,4 +79,47 @@ async fn a_file_does_not_replace_a_directory_behind_a_link() {
     .await;
     let error = copy(Side::There(Arc::new(Remote::new("m", sftp))), &root.path().join("d")).await.err().unwrap();
     assert_eq!(error.causes(), ["it is a directory"]);
+}
+
+/// Copies a file over one that is there, on a server that cannot replace at once and renames nothing; answers the
+/// error, the machine, and how many files were removed. `old`: whether one is there.
+async fn without_names(old: bool) -> (Error, Arc<Remote>, usize) {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("f");
+    #[allow(clippy::disallowed_methods, reason = "a test's own file")]
+    std::fs::write(&source, "new").unwrap();
+    let removed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = removed.clone();
+    let sftp = fake_sftp(move |kind, _| match kind {
+        LSTAT if old => Say::Mode(FILE),
+        LSTAT => Say::Status(2),
+        3 => Say::Handle(b"h"),
+        REMOVE if count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 && !old => Say::Status(2),
+        RENAME => Say::Status(4),
+        _ => Say::Status(0),
+    })
+    .await;
+    let remote = Arc::new(Remote::new("m", sftp));
+    let notify: Arc<dyn rmachine_provider_api::Notify> = Arc::new(Silent);
+    let mut walk = Walk::new(Side::Here, Side::There(remote.clone()), false, Meter::new(notify.clone(), None), notify);
+    let error = walk.copy(source.as_os_str().as_bytes(), b"d/f", false).await.unwrap_err();
+    (error, remote, removed.load(std::sync::atomic::Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn what_took_the_place_of_an_old_file_is_kept_when_it_gets_no_name() {
+    let (error, remote, removed) = without_names(true).await;
+    assert_eq!(
+        error.causes(),
+        ["the old one is removed, and the new one does not get its name: the host refuses it: no"]
+    );
+    let hint = error.hints().last().unwrap();
+    assert!(hint.starts_with("the new file is whole, and is left on m as d/.f.rmachine-"), "{hint}");
+    assert_eq!(removed, 1, "the old one only");
+    // An interrupt that comes then does not take it, either; it is there as far as that server says.
+    assert_eq!(take_back(&remote).await.as_ref(), Some(hint));
+
+    let (error, remote, removed) = without_names(false).await;
+    assert_eq!(error.causes(), ["the host refuses it: no"]);
+    assert_eq!((removed, remote.unfinished().take()), (2, None), "the source is all that there was");
 }

@@ -201,8 +201,7 @@ impl Walk {
 
 /// The error for `trouble` with `path` at `side`.
 pub(super) fn explain(verb: &str, side: &Side, path: &[u8], trouble: &Trouble) -> Error {
-    let lost = matches!(trouble, Trouble::There(SftpError::Lost | SftpError::Malformed(_)));
-    let kind = if lost { Kind::Ssh } else { Kind::Failure };
+    let kind = if trouble.is_final() { Kind::Ssh } else { Kind::Failure };
     let error = Error::new(kind, format!("cannot {verb} {}{}", shown(path), side.place())).source(trouble.to_string());
     let Side::There(remote) = side else {
         return match trouble {

@@ -11,8 +11,8 @@ use std::{
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
-use super::side::{Facts, Remote, Trouble, hidden};
-use crate::ssh::{Attributes, Sftp, Upload};
+use super::side::{Facts, Part, Remote, Trouble, hidden};
+use crate::ssh::{Attributes, Sftp, SftpError, Upload};
 
 /// A file that is being written.
 pub(super) enum Writer {
@@ -66,7 +66,7 @@ impl Writer {
         }
         let hidden = hidden(path);
         let upload = remote.sftp.upload(&hidden, false, 0o600).await?;
-        *remote.unfinished() = Some(hidden.clone());
+        *remote.unfinished() = Some(Part { path: hidden.clone(), stays: false });
         let owner = old.and_then(|old| old.owner);
         Ok(Self::There(There { upload, remote, rename: Some((hidden, path.to_vec())), owner }))
     }
@@ -150,13 +150,19 @@ impl There {
             // Says what could not be written, too.
             upload.close().await?;
             if let Some((hidden, path)) = &rename {
+                if !remote.sftp.replaces_at_once() {
+                    // An interrupt between its two steps, too, leaves one of the two.
+                    *remote.unfinished() = Some(Part { path: hidden.clone(), stays: true });
+                }
                 remote.sftp.rename(hidden, path).await?;
                 remote.unfinished().take();
             }
             Ok(())
         }
         .await;
-        if let (Err(_), Some((hidden, _))) = (&result, &rename) {
+        if let (Err(trouble), Some((hidden, _))) = (&result, &rename)
+            && !matches!(trouble, Trouble::There(SftpError::NotReplaced(_)))
+        {
             // Where this fails too, `unfinished` says what is left.
             let _ = sweep(&remote.sftp, &remote, hidden).await;
         }

@@ -292,18 +292,27 @@ impl Sftp {
         self.told(kind::REMOVE, |p| p.string(path)).await
     }
 
+    /// Whether [`Sftp::rename`] replaces at once: either the old file or the new one is there, whatever happens.
+    pub fn replaces_at_once(&self) -> bool {
+        self.has(POSIX_RENAME)
+    }
+
     /// Gives the file at `from` the name `to`, in place of one that is there: at once where the server knows how.
     ///
     /// # Errors
     ///
-    /// [`SftpError`].
+    /// [`SftpError`]; [`SftpError::NotReplaced`] when the file at `from` is the only one that is left.
     pub async fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), SftpError> {
-        if self.has(POSIX_RENAME) {
+        if self.replaces_at_once() {
             let name = POSIX_RENAME.as_bytes();
             return self.told(kind::EXTENDED, |p| p.string(name).string(from).string(to)).await;
         }
+        let rename = || self.told(kind::RENAME, |p| p.string(from).string(to));
         match self.remove(to).await {
-            Ok(()) | Err(SftpError::NotFound) => self.told(kind::RENAME, |p| p.string(from).string(to)).await,
+            Ok(()) => rename().await.map_err(|e| SftpError::NotReplaced(Box::new(e))),
+            Err(SftpError::NotFound) => rename().await,
+            // It may be removed all the same.
+            Err(error) if error.is_final() => Err(SftpError::NotReplaced(Box::new(error))),
             Err(error) => Err(error),
         }
     }

@@ -30,6 +30,20 @@ pub enum SftpError {
     /// The host answers what is no answer.
     #[error("the host's SFTP server answers {0}")]
     Malformed(&'static str),
+    /// The server puts no file in the place of another at once: that one is removed, and the new one has not its name.
+    #[error("the old one is removed, and the new one does not get its name: {0}")]
+    NotReplaced(Box<SftpError>),
+}
+
+impl SftpError {
+    /// Whether nothing more can be had from this server.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Lost | Self::Malformed(_) => true,
+            Self::NotReplaced(why) => why.is_final(),
+            Self::NotFound | Self::Denied | Self::Refused(_) => false,
+        }
+    }
 }
 
 #[cfg(test)]

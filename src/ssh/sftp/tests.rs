@@ -117,3 +117,25 @@ async fn without_a_rename_that_replaces_the_old_one_goes_first() {
     sftp.rename(b"a", b"b").await.unwrap();
     assert_eq!(*asked.lock().unwrap(), [kind::REMOVE, kind::RENAME]);
 }
+
+#[tokio::test]
+async fn a_rename_that_fails_after_that_says_what_is_left() {
+    for (removed, expected) in [
+        (code::OK, SftpError::NotReplaced(Box::new(SftpError::Denied))),
+        (code::NO_SUCH_FILE, SftpError::Denied),
+        (4, SftpError::Refused("no".to_owned())),
+    ] {
+        let sftp = sftp(move |kind, _| match kind {
+            kind::REMOVE => Say::Status(removed),
+            _ => Say::Status(code::PERMISSION_DENIED),
+        })
+        .await;
+        assert_eq!(sftp.rename(b"a", b"b").await, Err(expected));
+    }
+    for end in [kind::REMOVE, kind::RENAME] {
+        let sftp = sftp(move |kind, _| if kind == end { Say::End } else { Say::Status(code::OK) }).await;
+        let lost = sftp.rename(b"a", b"b").await.unwrap_err();
+        assert_eq!(lost, SftpError::NotReplaced(Box::new(SftpError::Lost)));
+        assert!(lost.is_final());
+    }
+}
