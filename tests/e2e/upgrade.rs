@@ -52,6 +52,12 @@ fn an_older_engine_of_dockers_repository() {
     assert!(done.stderr.contains(&format!("the engine {newest} is the newest there is")), "{done:?}");
     done.ok();
     assert_eq!(host.engine_start(), started, "nothing newer, nothing done");
+    // As after packages whose engine was not started anew, because whoever upgraded was killed.
+    host.exec("file=$(command -v dockerd); cp -a $file $file.new && mv $file.new $file");
+    let done = rmachine(&["upgrade", "up"]);
+    assert!(done.stderr.contains("what an earlier upgrade had left to do is done"), "{done:?}");
+    done.ok();
+    assert_ne!(host.engine_start(), started, "the new program runs");
 
     let plain = newest.split('+').next().unwrap();
     let old = newest.replace(plain, &format!("1{}", &plain[1..]));
