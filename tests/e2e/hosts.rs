@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Done, Store, eventually, lab, lab_variable, run};
+use crate::support::{Done, Store, eventually, exec_on, lab, lab_variable, run};
 
 /// A repository of Docker's that nobody answers at, so that a test does not depend on the network.
 pub const NO_REPOSITORY: (&str, &str) = ("RMACHINE_DOCKER_REPOSITORY", "http://127.0.0.1:9");
@@ -65,7 +65,7 @@ impl Host {
     }
 
     pub fn try_exec(&self, command: &str) -> Value {
-        lab("POST", &format!("hosts/{}/exec", self.id), Some(&json!({ "command": command })))
+        exec_on(&self.id, command, "")
     }
 
     /// When and as which process the engine was started.

@@ -8,22 +8,27 @@ use crate::{
     docker_machine::DockerMachine,
     ec2::boto,
     hosts::{Host, Key},
-    support::{PREBAKED, Store, eventually, lab, lab_variable, resources, run},
+    support::{PREBAKED, Store, eventually, exec_on, lab, lab_variable, resources, run},
 };
 
 /// What docker-machine's provisioner leaves on a host with systemd, from the files in `directory`.
-fn as_docker_machine(exec: &dyn Fn(&str) -> String, directory: &Path, driver: &str) {
+fn as_docker_machine(id: &str, directory: &Path, driver: &str) {
+    let exec = |command: &str, stdin: &str| {
+        let done = exec_on(id, command, stdin);
+        assert_eq!(done["code"], 0, "{command}: {done}");
+    };
     for (file, to) in [("ca.pem", "ca.pem"), ("server.pem", "server.pem"), ("server-key.pem", "server-key.pem")] {
         let text = std::fs::read_to_string(directory.join(file)).unwrap();
-        exec(&format!("mkdir -p /etc/docker; cat >/etc/docker/{to} <<'END'\n{text}END"));
+        exec(&format!("umask 077; mkdir -p /etc/docker; cat >/etc/docker/{to}"), &text);
     }
-    exec(&format!(
+    let unit = format!(
         "mkdir -p /etc/systemd/system/docker.service.d; cat >/etc/systemd/system/docker.service.d/10-machine.conf <<END\n\
          [Service]\nExecStart=\nExecStart=$(command -v dockerd) -H tcp://0.0.0.0:2376 -H unix:///var/run/docker.sock \
          --tlsverify --tlscacert /etc/docker/ca.pem --tlscert /etc/docker/server.pem --tlskey /etc/docker/server-key.pem \
          --label provider={driver}\nEnvironment=\nEND\n\
          systemctl daemon-reload; systemctl restart docker; systemctl is-active docker"
-    ));
+    );
+    exec(&unit, "");
 }
 
 /// A host that docker-machine made `days_ago`, in a store of docker-machine's.
@@ -41,7 +46,7 @@ fn generic(store: &Store, days_ago: i64, name: &str) -> (Host, DockerMachine) {
     eventually("the engine is there", Duration::from_secs(60), || {
         host.try_exec("command -v dockerd && systemctl is-system-running --wait")["code"] != 127
     });
-    as_docker_machine(&|command| host.exec(command), &directory, "generic");
+    as_docker_machine(&host.id, &directory, "generic");
     (host, theirs)
 }
 
@@ -220,20 +225,11 @@ fn an_ec2_machine_of_docker_machine_is_kept_and_removed() {
     more.as_object().unwrap().iter().for_each(|(key, value)| fields[key] = value.clone());
     let directory = theirs.add("dm", "amazonec2", &fields, &json!({}));
     std::fs::copy(&key.path, directory.join("id_rsa")).unwrap();
-    let host = |command: &str| {
-        let done = lab("POST", &format!("hosts/{}/exec", text("InstanceId")), Some(&json!({ "command": command })));
-        assert_eq!(done["code"], 0, "{command}: {done}");
-        done["stdout"].as_str().unwrap().trim().to_owned()
-    };
+    let id = text("InstanceId");
     eventually("cloud-init has ended", Duration::from_secs(120), || {
-        let done = lab(
-            "POST",
-            &format!("hosts/{}/exec", text("InstanceId")),
-            Some(&json!({ "command": "test -e /var/lib/cloud/instance/boot-finished" })),
-        );
-        done["code"] == 0
+        exec_on(&id, "test -e /var/lib/cloud/instance/boot-finished", "")["code"] == 0
     });
-    as_docker_machine(&host, &directory, "amazonec2");
+    as_docker_machine(&id, &directory, "amazonec2");
     let seen = theirs.seen();
 
     let imported = store.rmachine(&["import", "--trust-on-first-use", theirs.root.to_str().unwrap()]);

@@ -18,7 +18,7 @@ mod transcript;
 #[path = "../lab/client.rs"]
 mod client;
 #[allow(unused_imports, reason = "each of the test targets uses some")]
-pub use client::{lab, lab_at, lab_variable, resources, resources_at};
+pub use client::{exec_on, lab, lab_at, lab_variable, resources, resources_at};
 
 /// What a finished command wrote.
 #[derive(Debug)]

@@ -76,7 +76,7 @@ class Control:
             case "DELETE", ["hosts", id]:
                 self._hosts.remove(id)
             case "POST", ["hosts", id, "exec"]:
-                return self._hosts.execute(id, body["command"])
+                return self._hosts.execute(id, body["command"], body.get("stdin", ""))
             case "POST", ["hosts", id, "pause" | "unpause" as what]:
                 self._hosts.pause(id, what == "pause")
             case "POST", ["hosts", id, "stop"]:

@@ -180,9 +180,9 @@ class Hosts:
             self.network.release(host.private)
             shutil.rmtree(self.state / "seed" / id, ignore_errors=True)
 
-    def execute(self, id: str, command: str) -> dict[str, object]:
-        """Runs a shell command inside, for tests that look behind the scenes."""
-        done = self.engine.call("exec", id, "sh", "-c", command, check=False)
+    def execute(self, id: str, command: str, stdin: str = "") -> dict[str, object]:
+        """Runs a shell command inside, for tests that look behind the scenes; what nobody may see in argv comes by `stdin`."""
+        done = self.engine.call("exec", *["-i"] * bool(stdin), id, "sh", "-c", command, check=False, stdin=stdin)
         return {"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 
     def host_keys(self, id: str, patience: float = 60) -> list[str]:

@@ -98,12 +98,14 @@ class Processes:
         if not argv:
             return True  # a thread of the kernel, or one that is ending
         name = os.path.basename(argv.split(b"\0", 1)[0]).decode(errors="replace")
-        unit = ""
+        unit: str | None = None
         with contextlib.suppress(OSError):
             name = os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
             found = UNIT.findall(read(f"/proc/{pid}/cgroup"))
             unit = found[-1].decode() if found else ""
-        self.add(Place(ARGV, name, unit=unit), argv)
+        self.add(Place(ARGV, name, unit=unit or ""), argv)
+        if unit is None:
+            return False  # it has ended meanwhile: whose environment that was cannot be told
         # By variable: thousands of processes have the same ones.
         for variable in environ.split(b"\0"):
             self.add(Place(ENVIRON, name, unit=unit), variable)
