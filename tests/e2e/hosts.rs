@@ -18,7 +18,7 @@ pub const NO_REPOSITORY: (&str, &str) = ("RMACHINE_DOCKER_REPOSITORY", "http://1
 
 /// A host that runs already; it goes when it is dropped.
 pub struct Host {
-    id: String,
+    pub id: String,
     pub address: String,
     pub keys: Vec<String>,
 }

@@ -8,7 +8,7 @@ use crate::{
     docker_machine::DockerMachine,
     ec2::boto,
     hosts::{Host, Key},
-    support::{PREBAKED, Store, eventually, exec_on, lab, lab_variable, resources, run},
+    support::{PREBAKED, Store, eventually, exec_on, lab_variable, resources, run},
 };
 
 /// What docker-machine's provisioner leaves on a host with systemd, from the files in `directory`.

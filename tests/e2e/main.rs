@@ -1,6 +1,15 @@
 //! End-to-end walks on real hosts, with the stock clients. `tests/run` starts the lab that they need;
 //! by hand: `eval "$(tests/lab/up)"; cargo test --test e2e`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
 mod adopt;
 mod certificates;
 mod clients;

@@ -118,7 +118,7 @@ fn hosts_that_do_not_let_us_in_or_cannot_serve() {
     let (address, port) = (mute.local_addr().unwrap().ip().to_string(), mute.local_addr().unwrap().port().to_string());
     let arguments = ["create", "-d", "generic", "--generic-ip-address", &address, "--generic-ssh-port", &port, "x"];
     silent(store.rmachine(&arguments).fails(7), &["did not answer on port", "Hint: check the address and the port"]);
-    let wrong = other.public.clone();
+    let wrong = other.public;
     let arguments = [
         "--generic-ssh-host-key",
         &wrong,

@@ -13,7 +13,7 @@ use serde_json::Value;
 pub const PREBAKED: &str = "rmachine-lab-debian-13-docker";
 
 #[path = "../lab/transcript.rs"]
-mod transcript;
+pub mod transcript;
 
 #[path = "../lab/client.rs"]
 mod client;

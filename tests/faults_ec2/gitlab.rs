@@ -21,10 +21,13 @@ use crate::{
 /// How often it tries to remove a machine before it forgets it.
 const ATTEMPTS: usize = 30;
 
+/// Makes a command of its arguments.
+type Calls<'a> = Box<dyn Fn(&[&str]) -> Command + Sync + 'a>;
+
 /// The executor in one account.
 pub struct Executor<'a> {
     /// Makes a `docker-machine` command with the executor's flag before the arguments.
-    pub docker_machine: Box<dyn Fn(&[&str]) -> Command + Sync + 'a>,
+    pub docker_machine: Calls<'a>,
     /// The store's `machines` directory, which it reads by itself.
     pub machines: PathBuf,
     /// How long it waits for a call.

@@ -10,8 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-#[path = "../lab/transcript.rs"]
-mod transcript;
+use crate::support::transcript;
 
 /// How often a watched condition is looked at.
 const TICK: Duration = Duration::from_millis(5);

@@ -28,7 +28,7 @@ pub fn lab_at(control: &str, method: &str, path: &str, body: Option<&Value>) -> 
         // What is sent is nobody's business who lists processes.
         curl.args(["-H", "Content-Type: application/json", "--data-binary", "@-"]);
     }
-    let mut curl = curl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("curl is installed by tests/run");
+    let mut curl = curl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let sent = body.map(Value::to_string).unwrap_or_default();
     curl.stdin.take().unwrap().write_all(sent.as_bytes()).unwrap();
     let output = curl.wait_with_output().unwrap();
