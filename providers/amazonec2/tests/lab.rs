@@ -4,6 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[path = "lab/capacity.rs"]
+mod capacity;
+#[path = "lab/checkup.rs"]
+mod checkup;
 #[path = "../../../tests/lab/client.rs"]
 mod client;
 
@@ -279,71 +283,6 @@ async fn expired_stored_keys_give_way_to_the_chain_and_that_is_said() {
 }
 
 #[tokio::test]
-async fn zones_types_and_markets_are_tried_in_their_order() {
-    let _one = ONE.lock().await;
-    let lists = [
-        ("amazonec2-region", "us-east-1"),
-        ("amazonec2-zone", "b,a"),
-        ("amazonec2-instance-type", "t3.micro,t3.small"),
-        ("amazonec2-market", "spot,on-demand"),
-    ];
-    let ec2 = connect(&lists, 5, Arc::new(Silent), false).await;
-    let plan = ec2.provider.preflight(&ec2.spec("lists")).await.unwrap();
-    assert_eq!((&plan.resolved["zone"], &plan.resolved["instance_type"]), (&json!("us-east-1b"), &json!("t3.micro")));
-    assert!(plan.resolved["spot"].is_object());
-    let labels: Vec<&str> = plan.alternatives.iter().map(|other| other.label.as_str()).collect();
-    assert_eq!(
-        labels,
-        [
-            "t3.micro (spot) in us-east-1a",
-            "t3.small (spot) in us-east-1b",
-            "t3.small (spot) in us-east-1a",
-            "t3.micro (on-demand) in us-east-1b",
-            "t3.micro (on-demand) in us-east-1a",
-            "t3.small (on-demand) in us-east-1b",
-            "t3.small (on-demand) in us-east-1a",
-        ]
-    );
-    assert!(plan.alternatives[3].changes["spot"].is_null());
-    // Nothing named: any zone will do, one after the other.
-    let any = connect(&[("amazonec2-region", "us-east-1")], 5, Arc::new(Silent), false).await;
-    assert!(any.provider.preflight(&any.spec("any")).await.unwrap().alternatives.len() >= 2);
-    // One zone, one type: EC2 says whether they fit.
-    let one = connect(&[("amazonec2-region", "us-east-1"), ("amazonec2-zone", "c")], 5, Arc::new(Silent), false).await;
-    assert!(one.provider.preflight(&one.spec("one")).await.unwrap().alternatives.is_empty());
-}
-
-#[tokio::test]
-async fn an_instance_that_ends_for_want_of_room_says_so() {
-    let _one = ONE.lock().await;
-    let before = resources();
-    let ec2 = plain().await;
-    let request = ec2.request("late").await;
-    let fault = json!({
-        "action": "@launch", "error": "Server.InsufficientInstanceCapacity",
-        "message": "Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy instance request"
-    });
-    let faults = Faults::script(&fault);
-    let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
-    drop(faults);
-    assert_eq!((error.kind(), error.retryable()), (Kind::Capacity, Retry::Elsewhere), "{error:?}");
-    assert!(matches!(error.left_behind(), LeftBehind::Present(_)), "{error:?}");
-    ec2.provider.destroy(&machine_ref(&request, None), &Silent).await.unwrap();
-    assert_eq!(resources(), before);
-}
-
-#[tokio::test]
-async fn a_quota_of_one_market_may_leave_room_in_another() {
-    let _one = ONE.lock().await;
-    let ec2 = plain().await;
-    let request = ec2.request("quota").await;
-    let _faults = Faults::script(&json!({ "action": "RunInstances", "error": "VcpuLimitExceeded", "status": 400 }));
-    let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
-    assert_eq!((error.kind(), error.retryable()), (Kind::Quota, Retry::Elsewhere), "{error:?}");
-    ec2.provider.destroy(&machine_ref(&request, None), &Silent).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_stray_is_read_back_and_taken_over() {
     let _one = ONE.lock().await;
     let before = resources();
@@ -370,65 +309,4 @@ async fn a_stray_is_read_back_and_taken_over() {
     assert_eq!(resources(), before);
     let gone = ec2.provider.examine(&instance.id).await.unwrap_err();
     assert_eq!(gone.kind(), Kind::NotFound);
-}
-
-/// The findings of a checkup, as `health subject: text`.
-async fn checkup(ec2: &Ec2) -> (Vec<Finding>, Vec<String>) {
-    let findings = ec2.provider.checkup().await;
-    let texts = findings.iter().map(|f| format!("{:?} {}: {}", f.health, f.subject, f.text)).collect();
-    (findings, texts)
-}
-
-#[tokio::test]
-async fn a_checkup_tells_account_clock_and_what_counts_against_the_quota() {
-    let _one = ONE.lock().await;
-    let before = resources();
-    let ec2 = plain().await;
-    let (_, texts) = checkup(&ec2).await;
-    let expected = [
-        "Good credentials: of the account 123456789012, in us-east-1",
-        "Good clock: within 60 seconds of AWS's",
-        "Good quota: 0 of 64 vCPUs of on-demand standard instances run in us-east-1",
-    ];
-    assert_eq!(texts, expected);
-    let request = ec2.request("counted").await;
-    let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
-    let (_, texts) = checkup(&ec2).await;
-    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Silent).await.unwrap();
-    assert_eq!(
-        texts[2], "Good quota: 2 of 64 vCPUs of on-demand standard instances run in us-east-1",
-        "a t3.micro has two"
-    );
-    assert_eq!(resources(), before);
-}
-
-#[tokio::test]
-async fn a_checkup_says_what_is_wrong_with_the_credentials() {
-    let _one = ONE.lock().await;
-    let wrong = [("amazonec2-access-key", "AKIARMACHINELAB00001"), ("amazonec2-secret-key", "wrong")];
-    let (findings, texts) = checkup(&connect(&wrong, 2, Arc::new(Silent), true).await).await;
-    assert_eq!(findings.len(), 2, "{texts:?}");
-    assert!(texts[0].starts_with("Bad credentials: cannot ask EC2 in this account: AWS does not accept"), "{texts:?}");
-    assert_eq!(findings[1].health, Health::Good, "a refusal tells the time as well: {texts:?}");
-
-    let ec2 = connect(&[], 2, Arc::new(Silent), false).await;
-    let expired = json!({ "action": "DescribeSecurityGroups", "error": "RequestExpired", "status": 400 });
-    let faults = Faults::script(&expired);
-    let (findings, texts) = checkup(&ec2).await;
-    drop(faults);
-    assert!(texts[0].contains("the AWS credentials have expired"), "{texts:?}");
-    let remedy = findings[0].remedy.as_deref().unwrap();
-    assert!(remedy.contains("aws sso login") && !remedy.contains("clock"), "the clock is right: {remedy}");
-}
-
-#[tokio::test]
-async fn a_quota_that_may_not_be_read_is_a_warning_only() {
-    let _one = ONE.lock().await;
-    let ec2 = connect(&[], 2, Arc::new(Silent), false).await;
-    let denied = json!({ "action": "GetServiceQuota", "error": "AccessDeniedException", "status": 400 });
-    let faults = Faults::script(&denied);
-    let (findings, texts) = checkup(&ec2).await;
-    drop(faults);
-    assert_eq!((findings[0].health, findings[2].health), (Health::Good, Health::Warning), "{texts:?}");
-    assert!(findings[2].remedy.as_deref().unwrap().contains("servicequotas:GetServiceQuota"), "{findings:?}");
 }
