@@ -162,7 +162,7 @@ create() { docker-machine create --driver amazonec2 $FLAGS "$@"; }
     cd "$BATS_TEST_TMPDIR"
     mkdir -p tree && echo one >tree/a && echo two >tree/b
     docker-machine ssh $NAME 'command -v rsync >/dev/null || { sudo apt-get update -qq && sudo apt-get install -qq -y rsync; } >/dev/null 2>&1'
-    docker-machine scp -d -q tree/ $NAME:/tmp/delta
+    docker-machine scp -r -d -q tree/ $NAME:/tmp/delta
     [ "$(docker-machine ssh $NAME cat /tmp/delta/b)" = two ]
     [ -e /dev/fuse ] || { echo "SKIPPED: no FUSE here, nothing was mounted" >&3; return; }
     mkdir there
