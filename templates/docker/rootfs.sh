@@ -2,6 +2,8 @@
 # Builds the machines' image from Debian packages and prints it as a tar. Needs mmdebstrap, and root or
 # user name spaces. Environment: SUITE, MIRROR, PACKAGES (with commas), SETUP (text of setup.sh).
 set -eu
+# mmdebstrap hands descriptors to apt by number, which sh reads up to 9 only: none of the caller's may be in the way.
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/rmachine-image.XXXXXX")
 

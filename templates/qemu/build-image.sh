@@ -3,6 +3,8 @@
 # boot loader), kernel and initrd, in the directory OUT. Talks on stderr: `step=` lines are progress.
 # Environment: OUT, ARCH (amd64, arm64), MIRROR. Needs mmdebstrap, mke2fs and qemu-img; root, or user namespaces.
 set -eu
+# mmdebstrap hands descriptors to apt by number, which sh reads up to 9 only: none of the caller's may be in the way.
+exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 
 SUITE=trixie
 LABEL=rmachine-root
