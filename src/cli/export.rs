@@ -69,7 +69,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         "{} in {}. Whoever can open it has root on them. Read it elsewhere with: {} import FILE",
         names.join(", "),
         if to_stdout { "the standard output".to_owned() } else { args.output.display().to_string() },
-        context.called
+        context.program
     ));
     Ok(())
 }

@@ -53,7 +53,8 @@ impl SwarmArgs {
             notify
                 .warn("classic Swarm is gone: the machine is the first manager of a swarm of its engine (Swarm mode)");
             context.terminal.say(&format!(
-                "Others join with what this prints: docker $({0} config {name}) swarm join-token worker",
+                "Others join with what this prints: docker $({0} config {name}) swarm join-token worker. They have to reach \
+                 2377/tcp, 7946 and 4789/udp of it (on EC2 --amazonec2-open-port opens ports)",
                 context.called
             ));
         } else if self.swarm {

@@ -47,7 +47,7 @@ async fn machines_go_on_in_another_store_which_owns_them_then() {
     let report = import(&other, &sealed, ArchiveOptions::default()).await.unwrap();
     assert_eq!(outcomes(&report), [("m", Outcome::Imported), ("url", Outcome::Imported)]);
     let notes = report.machines[0].notes.join("\n");
-    assert!(notes.contains("the store that it comes from") && notes.contains("regenerate-certs m"), "{notes}");
+    assert!(notes.contains("the store that it comes from") && notes.contains("it has the certificates of"), "{notes}");
 
     let (before, after) = (world.record("m"), other.record("m"));
     assert_eq!((&before.token, &before.instance, before.created), (&after.token, &after.instance, after.created));

@@ -124,9 +124,12 @@ impl Core {
             "the store that it comes from has it as well, and an rm there deletes it; when it is used here only, delete the directory machines/{name} there"
         ));
         if self.has_other_ca(&record) {
-            notes.push(format!(
-                "it has the certificates of the store that it comes from until `rmachine regenerate-certs {name}` gives it this store's, which locks that one out"
-            ));
+            notes.push(match self.has_host(&record) {
+                true => format!(
+                    "it has the certificates of the store that it comes from until `rmachine regenerate-certs {name}` gives it this store's, which locks that one out"
+                ),
+                false => "it has the certificates of the store that it comes from".to_owned(),
+            });
         }
         Ok((driver, Outcome::Imported, notes))
     }
