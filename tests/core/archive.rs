@@ -1,6 +1,6 @@
 //! `export` and `import` of its archives: from one store to another, with the cloud between them.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use rmachine::{
     error::{Kind, Result},
@@ -175,10 +175,13 @@ async fn a_repeat_finishes_what_was_cut_off_before_the_claim() {
     let dry = ArchiveOptions { dry_run: true, ..Default::default() };
     import(&other, &sealed, dry).await.unwrap();
     assert!(!other.store().root().exists(), "a dry run makes nothing");
-    world.account.script(Operation::Claim, 1, When::Before, Effect::hang(|| {}));
-    let cut =
-        tokio::time::timeout(std::time::Duration::from_secs(2), import(&other, &sealed, Default::default())).await;
-    assert!(cut.is_err());
+    let reached = Arc::new(tokio::sync::Notify::new());
+    let reaches = reached.clone();
+    world.account.script(Operation::Claim, 1, When::Before, Effect::hang(move || reaches.notify_one()));
+    tokio::select! {
+        report = import(&other, &sealed, ArchiveOptions::default()) => panic!("it was not cut off: {report:?}"),
+        () = reached.notified() => {}
+    }
     assert_eq!(other.record("m").owner, world.record("m").owner, "not ours yet");
     let report = import(&other, &sealed, Default::default()).await.unwrap();
     assert_eq!(outcomes(&report), [("m", Outcome::Present)]);

@@ -309,7 +309,7 @@ async fn a_store_that_both_used_is_imported_with_what_we_added() {
 }
 
 #[tokio::test]
-async fn a_login_key_of_another_name_goes_on_into_an_archive_and_is_none_of_our_files() {
+async fn a_login_key_may_have_another_name_and_must_be_a_key() {
     let world = World::new();
     let theirs = sample(&world, 0);
     for (name, key) in [("other", "mykey"), ("evil", "config.json")] {
@@ -322,10 +322,10 @@ async fn a_login_key_of_another_name_goes_on_into_an_archive_and_is_none_of_our_
             std::fs::rename(directory.join("id_rsa"), directory.join(key)).unwrap();
         }
     }
-    import(&world, &theirs).await;
+    let report = import(&world, &theirs).await;
     assert_eq!(world.record("other").ssh.key_file, "id_user");
-    assert_eq!(world.record("evil").ssh.key_file, "id_user");
-    assert!(world.record("evil").foreign.is_some_and(|foreign| !foreign.untouched), "the record is ours");
+    let refused = text(of(&report, "evil").error.as_ref().unwrap());
+    assert!(refused.contains("is no private key") && !world.store().exists("evil"), "{refused}");
     let sealer = rmachine::machine::Sealer::keys(&[age_key()]).unwrap();
     world.core().export(&["other".to_owned()], &sealer).expect("what an import takes");
 }

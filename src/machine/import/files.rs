@@ -42,6 +42,14 @@ pub(in crate::machine) fn collect(store: &Store, record: &Record, has_host: bool
             Error::new(Kind::Store, format!("the login key {} of machine \"{name}\" is missing", path.display()))
                 .hint("copy it back there; without it nobody can log in to the machine")
         })?;
+        // Nothing else of that computer is copied because a record names it.
+        if !content.starts_with(b"-----BEGIN ") {
+            return Err(Error::new(
+                Kind::Store,
+                format!("{}, the login key of machine \"{name}\", is no private key", path.display()),
+            )
+            .hint("put the key there, in the form of OpenSSH or PEM; without it nobody can log in to the machine"));
+        }
         // One from elsewhere is the user's own, and another name may be one of our files.
         taken.key_file = if is_key_name(key) { key.clone() } else { file::COPIED_KEY.to_owned() };
         taken.files.push((taken.key_file.clone(), content));
