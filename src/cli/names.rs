@@ -66,19 +66,40 @@ pub(super) fn announce(context: &Context, doing: &str, names: &[String]) -> Resu
 
 /// Prints one line for each of `names`; those that fail do not keep the others back.
 pub(super) fn lines(context: &Context, names: &Names, line: impl Fn(&str) -> Result<String>) -> Result<()> {
-    let (mut text, mut last) = (String::new(), None);
+    let (mut text, mut failures) = (String::new(), Failures::of(context));
     for name in &names.names {
         match line(name) {
             Ok(line) => text.push_str(&format!("{line}\n")),
-            Err(error) => {
-                if let Some(previous) = last.replace(error) {
-                    context.terminal.fail(&previous);
-                }
-            }
+            Err(error) => failures.add(error),
         }
     }
     ui::print(&text)?;
-    last.map_or(Ok(()), Err)
+    failures.last()
+}
+
+/// The failures of several machines: all are printed but the last, which is the answer of the command.
+pub(super) struct Failures<'a> {
+    context: &'a Context,
+    last: Option<Error>,
+}
+
+impl<'a> Failures<'a> {
+    /// None yet.
+    pub(super) fn of(context: &'a Context) -> Self {
+        Self { context, last: None }
+    }
+
+    /// Takes the next one, and prints the one before it.
+    pub(super) fn add(&mut self, error: Error) {
+        if let Some(previous) = self.last.replace(error) {
+            self.context.terminal.fail(&previous);
+        }
+    }
+
+    /// The last one, where there was one.
+    pub(super) fn last(self) -> Result<()> {
+        self.last.map_or(Ok(()), Err)
+    }
 }
 
 /// docker-machine refuses to start what runs and to stop what is stopped; by our own name that is done already.
@@ -100,7 +121,7 @@ pub fn each<'a, T, S: Into<Option<String>>, F: Future<Output = Result<T>>>(
     success: impl Fn(&str, &T) -> S,
 ) -> Result<()> {
     let results = context.run(async { Ok(machine::for_each(names, work).await) })?;
-    let mut last: Option<Error> = None;
+    let mut failures = Failures::of(context);
     for (name, result) in results {
         match result {
             Ok(value) => {
@@ -108,12 +129,8 @@ pub fn each<'a, T, S: Into<Option<String>>, F: Future<Output = Result<T>>>(
                     context.terminal.say(&line);
                 }
             }
-            Err(error) => {
-                if let Some(previous) = last.replace(error) {
-                    context.terminal.fail(&previous);
-                }
-            }
+            Err(error) => failures.add(error),
         }
     }
-    last.map_or(Ok(()), Err)
+    failures.last()
 }

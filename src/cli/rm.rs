@@ -83,7 +83,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 /// What the providers hold for `names`.
 fn look(context: &Context, names: &[String]) -> Result<()> {
     let results = context.run(async { Ok(for_each(names, |name| context.core.holdings(name)).await) })?;
-    let (mut rows, mut last, mut usd) = (Vec::new(), None, 0.0);
+    let (mut rows, mut failures, mut usd) = (Vec::new(), names::Failures::of(context), 0.0);
     for (name, result) in results {
         match result {
             Ok(found) => rows.extend(found.iter().map(|resource| {
@@ -91,11 +91,7 @@ fn look(context: &Context, names: &[String]) -> Result<()> {
                 let [kind, id, place, age, detail, cost] = holdings::cells(resource);
                 [name.to_owned(), kind, id, place, age, cost, detail]
             })),
-            Err(error) => {
-                if let Some(previous) = last.replace(error) {
-                    context.terminal.fail(&previous);
-                }
-            }
+            Err(error) => failures.add(error),
         }
     }
     let count = rows.len();
@@ -106,5 +102,5 @@ fn look(context: &Context, names: &[String]) -> Result<()> {
         "Nothing was removed. It would be {count} things ({usd:.2} US dollars a month) and the record of {}.",
         names.join(", ")
     ));
-    last.map_or(Ok(()), Err)
+    failures.last()
 }

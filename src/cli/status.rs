@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Context, names::Names, ui};
+use super::{
+    Context,
+    names::{Failures, Names},
+    ui,
+};
 use crate::error::Result;
 
 /// Print the state of machines, as their providers see it now
@@ -20,17 +24,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = args.names.unique();
     let timeout = Duration::from_secs(args.timeout);
     let results = context.run(async { Ok(context.core.status(&names, timeout).await) })?;
-    let mut failure = None;
+    let mut failures = Failures::of(context);
     for (name, result) in names.iter().zip(results) {
         match result {
             Ok(line) if names.len() == 1 => ui::print(&format!("{}\n", line.state.word()))?,
             Ok(line) => ui::print(&format!("{name} {}\n", line.state.word()))?,
-            Err(error) => {
-                if let Some(previous) = failure.replace(error) {
-                    context.terminal.fail(&previous);
-                }
-            }
+            Err(error) => failures.add(error),
         }
     }
-    failure.map_or(Ok(()), Err)
+    failures.last()
 }
