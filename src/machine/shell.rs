@@ -66,13 +66,13 @@ impl Core {
         if record.power != Power::Stopped {
             return Ok(());
         }
-        if let (Some(instance), Ok(provider)) = (&record.instance, self.provider(record).await)
-            && let Ok(observed) = provider.observe(std::slice::from_ref(&instance.id)).await
-            && observed.first().is_some_and(|observed| observed.state == MachineState::Running)
-        {
-            let _lock = self.lock(&record.name).await?;
-            *record = self.store.load(&record.name)?;
-            self.note(record, &observed[0])?;
+        let _lock = self.lock(&record.name).await?;
+        *record = self.store.load(&record.name)?;
+        match self.follow(record).await {
+            Err(error) if error.kind() == Kind::Store => return Err(error),
+            // Where nobody can be asked, the record counts.
+            Err(error) => tracing::debug!(machine = record.name, "its state: {error}"),
+            Ok(()) => {}
         }
         require_running(record).map_err(|error| {
             let known_as = format!("Error: Cannot run SSH command: Host \"{}\" is not running", record.name);
