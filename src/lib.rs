@@ -13,6 +13,8 @@ mod effect;
 pub mod engine;
 pub mod env;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gotemplate;
 pub mod machine;
 mod near;

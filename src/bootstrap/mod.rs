@@ -5,6 +5,8 @@
 mod answer;
 mod daemon;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod host;
 mod repository;
 mod spec;

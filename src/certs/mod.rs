@@ -4,6 +4,8 @@
 //! keyUsage and extendedKeyUsage set, as strict verifiers (Python 3.13) ask for.
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod inspect;
 mod key;
 mod sans;

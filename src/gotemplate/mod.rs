@@ -14,6 +14,8 @@ mod eval;
 mod extras;
 mod float;
 mod functions;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod golden;
 mod json;

@@ -1,6 +1,8 @@
 //! SSH client on russh: one connection, several channels, pinned host keys only.
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keyring;
 mod keys;
 mod lines;

@@ -12,6 +12,12 @@ pub use self::{
     wire::{Attributes, Name},
 };
 
+/// Reads a packet and says whether it is one, for the fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(super) fn is_packet(bytes: bytes::Bytes) -> bool {
+    wire::parse(bytes).is_some()
+}
+
 /// Why something cannot be done to a file of a host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SftpError {
