@@ -15,6 +15,7 @@ mod create;
 mod doctor;
 mod expiry;
 mod gc;
+mod host_key;
 mod import;
 mod interrupt;
 mod journal;

@@ -140,18 +140,6 @@ impl Core {
         }
     }
 
-    /// After a login with the host's own key, the seed key is not trusted any more.
-    pub(super) fn settle_host_key(&self, record: &mut Record, session: &Session) -> Result<()> {
-        let shown = session.host_key().to_owned();
-        let is_newest = record.ssh.host_keys.last().is_some_and(|newest| crate::ssh::same_key(newest, &shown));
-        if record.ssh.host_keys.len() > 1 && is_newest {
-            record.ssh.host_keys = vec![shown];
-            record.ssh.seed_key = None;
-            self.save(record)?;
-        }
-        Ok(())
-    }
-
     /// Records what an observation tells: state and addresses.
     pub(super) fn note(&self, record: &mut Record, observed: &Observed) -> Result<bool> {
         let power = match observed.state {

@@ -15,7 +15,7 @@ use crate::{
     certs::{self, Sans},
     engine::{self, EngineVersion, TlsFiles},
     error::{Error, Kind, Result},
-    ssh::{Session, same_key},
+    ssh::Session,
     store::{HostRecord, Phase, Record, file},
 };
 
@@ -130,12 +130,12 @@ impl Core {
         let facts = bootstrap::probe(session).await?;
         record.host = Some(host_record(&facts, ""));
         // The seed stood in the user-data: whatever command comes first gives the host a key of its own.
-        if record.ssh.seed_key.as_deref().is_some_and(|seed| same_key(seed, session.host_key())) {
-            self.rotate_host_key(record, session, &facts).await?;
-        } else {
-            self.save(record)?;
-        }
+        let new_key = self.replace_seed(record, session, &facts).await?;
         if !wants_engine(record) {
+            if let Some(new) = new_key {
+                self.prove_host_key(record, &new).await?;
+                self.settle_on(record, new)?;
+            }
             return Ok(());
         }
         // A good certificate stays: nothing is restarted when nothing differs.
@@ -146,7 +146,20 @@ impl Core {
         let trust = self.engine_trust(record, authority)?;
         let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let at_boot = record.plan.as_ref().is_some_and(Plan::installs_at_boot);
-        let done = bootstrap::provision(session, &facts, &record.engine, &tls, at_boot, voice(notify)).await?;
+        let provision = bootstrap::provision(session, &facts, &record.engine, &tls, at_boot, voice(notify));
+        // The login that proves the new key costs no time beside the engine's install and start.
+        let proof = async {
+            match &new_key {
+                Some(new) => self.prove_host_key(record, new).await,
+                None => Ok(()),
+            }
+        };
+        let (done, proved) = tokio::join!(provision, proof);
+        if let (Ok(()), Some(new)) = (&proved, new_key) {
+            self.settle_on(record, new)?;
+        }
+        let done = done?;
+        proved?;
         for warning in &done.warnings {
             notify.warn(warning);
         }
@@ -161,18 +174,6 @@ impl Core {
             ));
         }
         record.host = Some(host_record(&facts, &version.version));
-        Ok(())
-    }
-
-    /// Gives the host a key of its own, in two phases, so that there is never a moment when a crash
-    /// would lock us out: both keys are pinned while the change is under way.
-    async fn rotate_host_key(&self, record: &mut Record, session: &Session, facts: &HostFacts) -> Result<()> {
-        let new = bootstrap::generate_host_key(session, facts).await?;
-        if !record.ssh.host_keys.contains(&new) {
-            record.ssh.host_keys.push(new.clone());
-        }
-        self.save(record)?;
-        bootstrap::install_host_key(session, facts).await?;
         Ok(())
     }
 

@@ -50,10 +50,9 @@ impl Core {
         if target.user != record.ssh.user {
             return Ok(session);
         }
-        // The first login after the create: the seed is not trusted any more.
-        if record.phase == Phase::Ready && record.ssh.host_keys.len() > 1 {
-            let _lock = self.lock(name).await?;
-            self.settle_host_key(&mut self.store.load(name)?, &session)?;
+        // Only a create that was cut off leaves two pins, and those of earlier versions.
+        if record.phase == Phase::Ready {
+            self.settle_by_the_way(&record, &session)?;
         }
         if self.expiry(&record).renewable {
             self.renew_by_the_way(name, &session).await;

@@ -282,6 +282,7 @@ impl Link<'_> {
         let record = self.core.store.load(self.name)?;
         let target = self.core.target(&record)?;
         let session = Rc::new(self.core.connect(&record, &target, CONNECT).await?);
+        self.core.settle_by_the_way(&record, &session)?;
         *held = Some(session.clone());
         Ok(session)
     }

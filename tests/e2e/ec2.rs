@@ -70,10 +70,10 @@ fn the_defaults() {
     let store = Store::new();
     let arguments = ["create", "-d", "amazonec2", "--engine-source", "none", "--amazonec2-tags", "team,ci", "plain"];
     store.rmachine(&arguments).ok();
-    assert_eq!(store.rmachine(&["ssh", "plain", "id -un"]).ok(), "ubuntu");
     let ssh = &store.inspect("plain")["Rmachine"]["Ssh"];
-    assert_eq!(ssh["HostKeys"].as_array().unwrap().len(), 1, "the first login drops the seed: {ssh}");
+    assert_eq!(ssh["HostKeys"].as_array().unwrap().len(), 1, "the seed is dropped: {ssh}");
     assert!(ssh["SeedKey"].is_null() && ssh["HostKeys"][0] != ssh["SeedKey"], "{ssh}");
+    assert_eq!(store.rmachine(&["ssh", "plain", "id -un"]).ok(), "ubuntu");
     let instance = instance(&store, "plain");
     let image = instance["ImageId"].as_str().unwrap();
     let name = boto(&format!("ec2.describe_images(ImageIds=['{image}'])['Images'][0]['Name']"));

@@ -10,8 +10,6 @@ fn a_private_machine_behind_a_machine() {
     let store = Store::new();
     store.create_ec2(PREBAKED, &[], "gate").ok();
     let gate = store.rmachine(&["ip", "gate"]).ok();
-    // After the first login the seed host key is not pinned any more.
-    store.rmachine(&["ssh", "gate", "true"]).ok();
     let (user, pin) = {
         let record = store.inspect("gate");
         let ssh = &record["Rmachine"]["Ssh"];

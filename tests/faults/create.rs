@@ -16,6 +16,7 @@ fn points() -> Vec<String> {
         "before CreateGroup",
         "after RunInstance",
         "after log in as fake",
+        "2. after log in as fake",
         "amid run sudo -n sh -s",
         "after write config.json",
         "before write server.pem",
@@ -94,6 +95,20 @@ fn killed(recover: impl Fn(&World, &str) + Sync) {
         recover(&world, point);
         world.assert_as_before(point);
     });
+}
+
+/// After a create the host is known by a key of its own alone: one that has the seed is another host.
+pub fn the_seed_is_dropped() {
+    let world = World::of_hosts();
+    world.run(CREATE).succeeded("create");
+    let ssh = world.store().load("m").unwrap().ssh;
+    assert_eq!((ssh.host_keys.len(), ssh.seed_key), (1, None));
+    world.show_the_seed();
+    for command in [&["ssh", "m", "true"][..], &["start", "m"], &["regenerate-certs", "m"]] {
+        let refused = world.run(command);
+        assert_eq!(refused.status.code(), Some(7), "{command:?}: {refused:?}");
+        assert!(refused.stderr.contains("shows the key SHA256:"), "{command:?}: {refused:?}");
+    }
 }
 
 /// Ctrl-C: what was made is removed, or the machine is ready, where it came too late.

@@ -45,7 +45,8 @@ pub struct Disk {
     boots: u32,
     seed: String,
     login: String,
-    own_key: Option<String>,
+    /// In the place of the seed.
+    pub own_key: Option<String>,
     new_key: Option<KeyPair>,
     /// CA, certificate and key of the engine.
     pub tls: Option<[String; 3]>,

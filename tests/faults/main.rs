@@ -35,6 +35,7 @@ const TESTS: &[(&str, fn())] = &[
     ("create::killed_then_repeated", create::killed_then_repeated),
     ("create::killed_then_collected", create::killed_then_collected),
     ("create::interrupted", create::interrupted),
+    ("create::the_seed_is_dropped", create::the_seed_is_dropped),
     ("remove::killed_then_repeated", remove::killed_then_repeated),
     ("power::stop_killed_then_repeated", power::stop_killed_then_repeated),
     ("power::start_killed_then_repeated", power::start_killed_then_repeated),

@@ -109,6 +109,11 @@ impl World {
         disk.tls.as_ref().unwrap()[0].matches("BEGIN CERTIFICATE").count()
     }
 
+    /// The host shows the key again that stood in its first-boot data.
+    pub fn show_the_seed(&self) {
+        self.host.as_ref().unwrap().disk.lock().unwrap().own_key = None;
+    }
+
     /// Whether the engine and who has the files in `directory` know each other.
     pub fn lets_in(&self, directory: &Path) -> bool {
         let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();

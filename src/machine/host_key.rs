@@ -1,0 +1,86 @@
+//! The host's key: the seed is replaced by one of the host's own, which is proved before the seed is dropped.
+
+use std::time::Duration;
+
+use rmachine_provider_api::Silent;
+
+use super::Core;
+use crate::{
+    bootstrap::{self, HostFacts},
+    error::{Error, Kind, Result},
+    ssh::{HostKeys, Session, Target, WaitPolicy, same_key},
+    store::Record,
+};
+
+/// How long a host may take until it shows the key that it was given: sshd listens anew after its reload.
+const RELOAD: Duration = Duration::from_secs(60);
+
+impl Core {
+    /// Gives a host that shows the seed a key of its own, and answers that. There is never a moment when a crash would lock
+    /// us out: both are pinned until [`Core::settle_on`].
+    pub(super) async fn replace_seed(
+        &self,
+        record: &mut Record,
+        session: &Session,
+        facts: &HostFacts,
+    ) -> Result<Option<String>> {
+        if !record.ssh.seed_key.as_deref().is_some_and(|seed| same_key(seed, session.host_key())) {
+            self.save(record)?;
+            return Ok(None);
+        }
+        let new = bootstrap::generate_host_key(session, facts).await?;
+        record.ssh.host_keys.retain(|known| !same_key(known, &new));
+        // The newest is the last one.
+        record.ssh.host_keys.push(new.clone());
+        self.save(record)?;
+        bootstrap::install_host_key(session, facts).await?;
+        Ok(Some(new))
+    }
+
+    /// Logs in to a host that is known by the key `new` alone.
+    pub(super) async fn prove_host_key(&self, record: &Record, new: &str) -> Result<()> {
+        let target = Target { host_keys: HostKeys::Pinned(vec![new.to_owned()]), ..self.target(record)? };
+        // For a moment after the reload the old key may be shown still, and be refused.
+        match Session::wait(&target, &WaitPolicy::new(RELOAD, true), &Silent).await {
+            Ok(session) => {
+                session.close().await;
+                Ok(())
+            }
+            Err(error) => Err(Error::from(error).about(&record.name).context(format!(
+                "the host of machine \"{}\" cannot be reached by the key of its own that it was given",
+                record.name
+            ))),
+        }
+    }
+
+    /// The key `new` was proved: no other one is trusted from here on.
+    pub(super) fn settle_on(&self, record: &mut Record, new: String) -> Result<()> {
+        record.ssh.host_keys = vec![new];
+        record.ssh.seed_key = None;
+        self.save(record)
+    }
+
+    /// After a login that showed the newest of several pinned keys, the others are not trusted any more.
+    pub(super) fn settle_host_key(&self, record: &mut Record, session: &Session) -> Result<()> {
+        if is_proof(record, session) { self.settle_on(record, session.host_key().to_owned()) } else { Ok(()) }
+    }
+
+    /// The same for a session whose command does not hold the machine's lock: where another one works on the machine,
+    /// that one settles it.
+    pub(super) fn settle_by_the_way(&self, record: &Record, session: &Session) -> Result<()> {
+        if !is_proof(record, session) {
+            return Ok(());
+        }
+        let _lock = match self.lock_at_once(&record.name) {
+            Err(error) if error.kind() == Kind::Conflict => return Ok(()),
+            lock => lock?,
+        };
+        self.settle_host_key(&mut self.store.load(&record.name)?, session)
+    }
+}
+
+/// Whether a session showed the newest of several pinned keys.
+fn is_proof(record: &Record, session: &Session) -> bool {
+    let keys = &record.ssh.host_keys;
+    keys.len() > 1 && keys.last().is_some_and(|newest| same_key(newest, session.host_key()))
+}
