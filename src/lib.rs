@@ -3,6 +3,7 @@
 //!
 //! The way of the data is in `ARCHITECTURE.md`.
 
+pub mod audit;
 pub mod bootstrap;
 #[cfg(test)]
 mod cases;

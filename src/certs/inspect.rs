@@ -12,6 +12,8 @@ use super::{Error, Result, San, Sans};
 /// What a certificate says.
 #[derive(Debug, Clone)]
 pub struct CertInfo {
+    /// Serial number, in hexadecimal.
+    pub serial: String,
     /// Subject, as text.
     pub subject: String,
     /// Issuer, as text.
@@ -58,6 +60,7 @@ pub fn inspect(pem: &str) -> Result<CertInfo> {
         }
     }
     Ok(CertInfo {
+        serial: cert.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect(),
         subject: cert.subject().to_string(),
         issuer: cert.issuer().to_string(),
         not_before: cert.validity().not_before.to_datetime(),

@@ -3,6 +3,7 @@
 mod active;
 mod adopt;
 mod allow;
+mod audit;
 mod compat;
 mod completion;
 mod config;
@@ -120,6 +121,7 @@ enum Command {
     Active(active::Args),
     Adopt(adopt::Args),
     Allow(allow::Args),
+    Audit(audit::Args),
     Compat(compat::Args),
     Completion(completion::Args),
     Config(config::Args),
@@ -239,6 +241,7 @@ fn dispatch(context: &mut Context, command: Command, matches: &clap::ArgMatches)
         Command::Active(args) => active::run(context, &args)?,
         Command::Adopt(args) => adopt::run(context, args, &given("adopt"))?,
         Command::Allow(args) => allow::run(context, &args)?,
+        Command::Audit(args) => audit::run(context, &args)?,
         Command::Compat(args) => compat::run(context, &args)?,
         Command::Completion(args) => completion::run(context, &args)?,
         Command::Config(args) => config::run(context, &args)?,

@@ -8,6 +8,7 @@ use rmachine_provider_api::{
 
 use super::{Core, Created, SshRoute, contact::Vouch, create::fresh_record, voice};
 use crate::{
+    audit::{Event, Key},
     bootstrap::{self, EngineSpec},
     error::{Error, Kind, Result},
     ssh::{KeyPair, Session, Target},
@@ -77,6 +78,14 @@ impl Core {
         record.instance = Some(running(provider.as_ref(), &stray, instance, voice(&notify)).await?);
         let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
         let session = self.first_login(options, &mut record, provider.as_ref(), &pair, voice(&notify)).await?;
+        let from = stray.resource.owner.as_ref().map(ToString::to_string).unwrap_or_default();
+        self.audit(
+            &name,
+            &[
+                Event::key_made(Key::Login, &pair.public_openssh())?,
+                Event::Adopted { instance: options.id.clone(), from },
+            ],
+        )?;
         provider.claim(&record.token, &record.owner, &name).await.map_err(|e| {
             Error::from(e).context(format!("the instance {id} stays with the store that it belongs to"))
         })?;
@@ -154,7 +163,7 @@ impl Core {
             None => self.be_let_in(record, provider, pair, ours, notify).await?,
         };
         if record.ssh.host_keys.is_empty() {
-            record.ssh.host_keys = vec![session.host_key().to_owned()];
+            self.pin(record, session.host_key(), "a known_hosts file or a flag")?;
         }
         notify.progress("letting the new login key in");
         bootstrap::authorize_key(&session, &pair.public_openssh()).await?;

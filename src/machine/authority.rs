@@ -2,8 +2,9 @@
 
 use time::OffsetDateTime;
 
-use super::{Core, rotate};
+use super::{Core, audit, rotate};
 use crate::{
+    audit::{Event, Role},
     certs::{self, Identity},
     error::{Error, Kind, Result},
     store::{Record, Store, file},
@@ -49,6 +50,7 @@ impl Core {
             return Ok(Authority { ca, old, client, replaced: expired });
         }
         let client = certs::issue_client(&ca, now)?;
+        audit::write(store, None, &[Event::certificate(Role::Client, &client.cert_pem)?])?;
         write(store, file::CLIENT_CERT, file::CLIENT_KEY, &client)?;
         Ok(Authority { ca, old, client, replaced: expired })
     }

@@ -80,7 +80,7 @@ impl Core {
             self.talk
                 .about(&record.name)
                 .warn(&format!("{why}; the key that {host} shows now is trusted from here on: {fingerprint}"));
-            record.ssh.host_keys = vec![shown];
+            self.pin(record, &shown, "nobody: it was the first that was shown")?;
             return Ok(());
         }
         let question = format!("the host {host} shows the key {fingerprint}, which no known_hosts file has; trust it?");
@@ -89,7 +89,7 @@ impl Core {
         let talk = self.talk.clone();
         match blocking(move || Ok(talk.confirm(&question))).await? {
             Some(true) => {
-                record.ssh.host_keys = vec![shown];
+                self.pin(record, &shown, "the user's answer")?;
                 Ok(())
             }
             Some(false) => Err(Error::new(Kind::Ssh, format!("the key of host {host} was not accepted"))),

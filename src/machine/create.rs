@@ -7,8 +7,9 @@ use rmachine_provider_api::{
 };
 use time::OffsetDateTime;
 
-use super::{Core, ENGINE_PORT, SshRoute, journal::RecordJournal, tunnel, voice};
+use super::{Core, ENGINE_PORT, SshRoute, audit::instance_of, journal::RecordJournal, tunnel, voice};
 use crate::{
+    audit::Event,
     bootstrap::{EngineSource, EngineSpec},
     certs::Sans,
     error::{Error, Kind, Result},
@@ -89,13 +90,20 @@ impl Core {
                 record
             }
             false => {
+                self.audit(
+                    name,
+                    &[Event::CreationBegun { driver: fresh.driver.clone(), token: fresh.token.to_string() }],
+                )?;
                 self.store.reserve(&fresh, self.legacy_fields(&fresh), &configured.secrets)?;
                 fresh
             }
         };
         let result = Box::pin(self.make(&mut record, driver.as_ref())).await;
         match result {
-            Ok(()) => Ok(Created { record }),
+            Ok(()) => {
+                self.audit_or_warn(name, &[Event::Created { instance: instance_of(&record) }]);
+                Ok(Created { record })
+            }
             Err(error) => Err(self.undo(&mut record, error, options.keep_on_failure).await),
         }
     }

@@ -6,9 +6,10 @@ use rmachine_provider_api::Silent;
 
 use super::Core;
 use crate::{
+    audit::{Event, Key},
     bootstrap::{self, HostFacts},
     error::{Error, Kind, Result},
-    ssh::{HostKeys, Session, Target, WaitPolicy, same_key},
+    ssh::{HostKeys, Session, Target, WaitPolicy, fingerprint, same_key},
     store::Record,
 };
 
@@ -16,6 +17,13 @@ use crate::{
 const RELOAD: Duration = Duration::from_secs(60);
 
 impl Core {
+    /// The host of `record` is known by `key` from here on, for which `by` vouches; the caller saves the record.
+    pub(super) fn pin(&self, record: &mut Record, key: &str, by: &str) -> Result<()> {
+        self.audit(&record.name, &[Event::pinned(key, by)?])?;
+        record.ssh.host_keys = vec![key.to_owned()];
+        Ok(())
+    }
+
     /// Gives a host that shows the seed a key of its own, and answers that. There is never a moment when a crash would lock
     /// us out: both are pinned until [`Core::settle_on`].
     pub(super) async fn replace_seed(
@@ -29,6 +37,9 @@ impl Core {
             return Ok(None);
         }
         let new = bootstrap::generate_host_key(session, facts).await?;
+        let events =
+            [Event::key_made(Key::Host, &new)?, Event::pinned(&new, "the host, over a session with its seed key")?];
+        self.audit(&record.name, &events)?;
         record.ssh.host_keys.retain(|known| !same_key(known, &new));
         // The newest is the last one.
         record.ssh.host_keys.push(new.clone());
@@ -55,6 +66,11 @@ impl Core {
 
     /// The key `new` was proved: no other one is trusted from here on.
     pub(super) fn settle_on(&self, record: &mut Record, new: String) -> Result<()> {
+        let dropped = record.ssh.host_keys.iter().filter(|known| !same_key(known, &new));
+        let events: Vec<Event> = dropped
+            .map(|known| Ok(Event::HostKeyDropped { fingerprint: fingerprint(known)? }))
+            .collect::<Result<_>>()?;
+        self.audit(&record.name, &events)?;
         record.ssh.host_keys = vec![new];
         record.ssh.seed_key = None;
         self.save(record)

@@ -7,6 +7,7 @@ mod access;
 mod adopt;
 mod allow;
 mod archive;
+mod audit;
 mod authority;
 mod certificates;
 mod contact;
@@ -51,6 +52,7 @@ pub use self::{
     access::Access,
     adopt::AdoptOptions,
     archive::{ArchiveOptions, Exported, Opener, Sealer},
+    audit::{AuditFilter, Audited},
     certificates::{Regenerate, Regenerated},
     contact::FirstContact,
     copy::{Copied, CopyOptions, amount},

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::{Core, authority::Authority, blocking, contact::Vouch, create::wants_engine, shell::no_address, voice};
 use crate::{
+    audit::{Event, Role},
     bootstrap::{self, EngineSource, HostFacts, ServerTls},
     certs::{self, Sans},
     engine::{self, EngineVersion, TlsFiles},
@@ -48,7 +49,7 @@ impl Core {
             self.connect(record, &target, Duration::from_secs(30)).await?
         };
         if record.ssh.host_keys.is_empty() {
-            record.ssh.host_keys = vec![session.host_key().to_owned()];
+            self.pin(record, session.host_key(), "a known_hosts file or a flag")?;
         }
         // Only a create that goes on finds two keys pinned.
         self.settle_host_key(record, &session)?;
@@ -179,7 +180,9 @@ impl Core {
 
     /// Issues the server's certificate for all that the machine is known by.
     pub(super) fn issue_server(&self, record: &Record, authority: &Authority) -> Result<certs::Identity> {
-        Ok(certs::issue_server(authority.of_servers(), &sans(record)?, OffsetDateTime::now_utc())?)
+        let server = certs::issue_server(authority.of_servers(), &sans(record)?, OffsetDateTime::now_utc())?;
+        self.audit(&record.name, &[Event::certificate(Role::Server, &server.cert_pem)?])?;
+        Ok(server)
     }
 
     pub(super) fn save_server(&self, record: &Record, server: &certs::Identity) -> Result<()> {

@@ -2,8 +2,9 @@
 
 use rmachine_provider_api::Notify;
 
-use super::{Core, machine_ref, voice};
+use super::{Core, audit::instance_of, machine_ref, voice};
 use crate::{
+    audit::Event,
     error::{Error, Kind, Result},
     store::{Phase, Record},
 };
@@ -62,6 +63,8 @@ impl Core {
 
     /// Deletes everything and then the record; the caller holds the lock.
     pub(super) async fn destroy(&self, record: &mut Record, notify: &dyn Notify) -> Result<()> {
+        // What costs money goes, also where the disk is full.
+        self.audit_or_warn(&record.name, &[Event::RemovalBegun { instance: instance_of(record) }]);
         if record.phase.may_hold_resources() {
             self.driver(record)?;
             if record.phase != Phase::Removing {
@@ -77,7 +80,9 @@ impl Core {
             let unanswered = self.unanswered_in(record, &self.store.machine_directory(&record.name))?;
             provider.destroy(&machine_ref(record, unanswered.as_ref()), notify).await?;
         }
-        self.store.remove(&record.name)
+        self.store.remove(&record.name)?;
+        self.audit_or_warn(&record.name, &[Event::Removed]);
+        Ok(())
     }
 
     /// Deletes what carries the tags of a machine whose record does not read, wherever machines of this store were made.
@@ -121,6 +126,7 @@ impl Core {
 
     /// Moves the machine's directory aside, so that what is left can still be found and removed.
     fn keep_remains(&self, name: &str) -> Result<()> {
+        self.audit_or_warn(name, &[Event::Forgotten]);
         self.store.entomb(name)
     }
 }

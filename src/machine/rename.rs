@@ -4,6 +4,7 @@ use rmachine_provider_api::Kind as ApiKind;
 
 use super::{Core, Regenerate, create::wants_engine, machine_ref};
 use crate::{
+    audit::Event,
     error::{Error, Kind, Result},
     store::{Record, check_name, file},
 };
@@ -36,6 +37,7 @@ impl Core {
         let notify = self.talk.about(old);
         self.end_tunnel(old).await?;
         let keeps = |error: Error| error.context(format!("machine \"{old}\" keeps its name"));
+        self.audit(new, &[Event::Renamed { from: old.to_owned() }]).map_err(keeps)?;
         // First, so that a disk that takes no more is found before the cloud shows another name. Nobody heeds it until
         // the directory has that name.
         record.renamed = Some(new.to_owned());

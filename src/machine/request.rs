@@ -7,6 +7,7 @@ use rmachine_provider_api::{AttemptToken, CreateRequest, HostTrust, LoginKey, Pl
 
 use super::Core;
 use crate::{
+    audit::{Event, Key},
     bootstrap::{self, BootSpec},
     error::{Error, Result},
     ssh::KeyPair,
@@ -41,6 +42,7 @@ impl Core {
         let key_file = match &plan.login.key {
             LoginKey::Generate => {
                 let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
+                self.audit(&name, &[Event::key_made(Key::Login, &pair.public_openssh())?])?;
                 self.store
                     .write(&self.store.machine_file(&name, file::LOGIN_KEY), pair.private_openssh().as_bytes())?;
                 self.store.write(
@@ -51,7 +53,10 @@ impl Core {
                 file::LOGIN_KEY
             }
             LoginKey::File(path) => {
-                login = Some(crate::ssh::public_half(path)?);
+                let public = crate::ssh::public_half(path)?;
+                let fingerprint = crate::ssh::fingerprint(&public)?;
+                self.audit(&name, &[Event::KeyCopied { key: Key::Login, fingerprint }])?;
+                login = Some(public);
                 let key = std::fs::read(path)
                     .map_err(|e| Error::usage(format!("cannot read the SSH key {}", path.display())).source(e))?;
                 self.store.write(&self.store.machine_file(&name, file::COPIED_KEY), &key)?;
@@ -60,7 +65,11 @@ impl Core {
             LoginKey::Default => "",
         };
         let seed = match plan.host_trust {
-            HostTrust::Seeded => Some(KeyPair::generate_ed25519("rmachine seed")?),
+            HostTrust::Seeded => {
+                let seed = KeyPair::generate_ed25519("rmachine seed")?;
+                self.audit(&name, &[Event::key_made(Key::Seed, &seed.public_openssh())?])?;
+                Some(seed)
+            }
             HostTrust::Given(_) | HostTrust::KnownHosts => None,
         };
         record.ssh = SshRecord {

@@ -5,8 +5,9 @@
 
 use time::OffsetDateTime;
 
-use super::{Core, Regenerate, Regenerated, authority::Authority, blocking, create::wants_engine};
+use super::{Core, Regenerate, Regenerated, audit, authority::Authority, blocking, create::wants_engine};
 use crate::{
+    audit::{Event, Role},
     certs::{self, Health, Identity},
     error::{Error, Kind, Result},
     store::{Phase, Record, Store, file},
@@ -127,6 +128,7 @@ pub(super) fn old_ca(store: &Store, now: OffsetDateTime) -> Result<Option<Identi
 pub(super) fn write_new_ca(store: &Store, now: OffsetDateTime) -> Result<Identity> {
     let owner = store.prepare()?;
     let new = certs::new_ca(owner.as_str(), now)?;
+    audit::write(store, None, &[Event::certificate(Role::Ca, &new.cert_pem)?])?;
     store.remove_file(&store.authority_file(file::CA_CERT))?;
     store.write(&store.authority_file(file::CA_KEY), new.key_pem.as_bytes())?;
     let old = old_ca(store, now)?.map(|old| old.cert_pem).unwrap_or_default();
@@ -162,6 +164,9 @@ fn finish(store: &Store) -> Result<bool> {
     if old.is_none() || same {
         return Ok(false);
     }
+    let dropped =
+        old.as_deref().map(certs::inspect).transpose()?.map(|old| Event::AuthorityDropped { serial: old.serial });
+    audit::write(store, None, dropped.as_slice())?;
     store.write(&store.authority_file(file::CA_CERT), certs::first(&present.cert_pem)?.as_bytes())?;
     store.remove_file(&store.authority_file(file::OLD_CA_KEY))?;
     store.remove_file(&store.authority_file(file::OLD_CA_CERT))?;

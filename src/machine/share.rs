@@ -8,6 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{Core, access::require_running, authority::Authority, create::wants_engine, voice};
 use crate::{
+    audit::{Event, Role},
     certs::{self, Recipient},
     error::{Error, Kind, Result},
     store::{Power, Record, file, random_id},
@@ -130,6 +131,8 @@ impl Core {
             unfinished: true,
             authority: certs::fingerprint(&authority.ca.cert_pem)?,
         };
+        let given_away = Event::Shared { share: id.clone(), key: share.key.clone(), until: share.until };
+        self.audit(name, &[Event::certificate(Role::Share, &shared.cert_pem)?, given_away])?;
         let before = self.shares(name)?;
         let mut with = before.clone();
         // A repeat takes the place of what was killed: nobody has the certificate of that.
@@ -176,9 +179,15 @@ impl Core {
                 Error::usage(format!("machine \"{name}\" has no share {unknown}")).hint(format!("it has {known}"))
             );
         }
+        let mut events = Vec::new();
         for share in &mut shares {
-            share.ending |= ids.is_none_or(|ids| ids.contains(&share.id));
+            let ends = ids.is_none_or(|ids| ids.contains(&share.id));
+            if ends && !share.ending {
+                events.push(Event::ShareEnded { share: share.id.clone() });
+            }
+            share.ending |= ends;
         }
+        self.audit(name, &events)?;
         self.save_shares(name, &shares)?;
         if record.power == Power::Stopped {
             if shares.is_empty() {

@@ -90,6 +90,35 @@ pub fn new_log(path: &Path) -> io::Result<File> {
     Ok(log)
 }
 
+/// Appends `bytes`, whole lines, to the log `file` at `path`, durably: all of them, or none where they do not fit.
+///
+/// # Errors
+///
+/// When they cannot be written; the log is as long as before then.
+pub(super) fn append(mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    effect::before("append", last(path));
+    let written = file.write_all(bytes).and_then(|()| {
+        effect::amid("append", last(path));
+        file.sync_all()
+    });
+    if let Err(error) = written {
+        file.set_len(length)?;
+        return Err(error);
+    }
+    effect::after("append", last(path));
+    if length == 0 { path.parent().map_or(Ok(()), sync_directory) } else { Ok(()) }
+}
+
+/// Opens the log `path` to read it and append to it. Only its owner reads it.
+///
+/// # Errors
+///
+/// When it cannot be opened or made.
+pub(super) fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).mode(PRIVATE).open(path)
+}
+
 /// Removes the file `path`.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ROOT/rmachine.json                  id of this store
+//! ROOT/audit.jsonl                  what was done with keys, certificates and machines
 //! ROOT/places.json                    accounts and regions where it ever made machines
 //! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate
 //! ROOT/machines/NAME/config.json      the record
@@ -11,6 +12,7 @@
 //! ```
 
 pub mod atomic;
+mod audit;
 mod bytes;
 mod debris;
 mod document;

@@ -2,10 +2,11 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 37] = [
+const COMMANDS: [&str; 38] = [
     "active",
     "adopt",
     "allow",
+    "audit",
     "compat",
     "completion",
     "config",

@@ -4,6 +4,7 @@
 
 mod access;
 mod archive;
+mod audit;
 mod authority;
 mod create_faults;
 #[path = "../docker_machine/mod.rs"]

@@ -20,6 +20,7 @@ fn points() -> Vec<String> {
         "amid run sudo -n sh -s",
         "after write config.json",
         "before write server.pem",
+        "amid append audit.jsonl",
     ];
     for kind in kinds {
         assert!(points.iter().any(|point| point.contains(kind)), "no {kind:?} in {points:#?}");

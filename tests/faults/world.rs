@@ -236,6 +236,10 @@ impl World {
             }
         }
         assert_eq!(left, Vec::<PathBuf>::new(), "{what}: debris");
+        // Whoever was killed, the audit log is one chain of whole lines.
+        let log = std::fs::read(self.store().audit_log()).unwrap_or_default();
+        let chain = rmachine::audit::Chain::read(&log);
+        assert_eq!((chain.broken, chain.torn), (None, Vec::new()), "{what}: the audit log");
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     content::{self, Content, Contents},
 };
 use crate::{
+    audit::Event,
     error::{Error, Kind, Result},
     machine::{Core, import::files},
     store::{file, hide_secrets},
@@ -43,7 +44,11 @@ impl Core {
                 .context("these machines cannot be put into one archive")
                 .hint("export some of them at a time")
         })?;
-        Ok(Exported { bytes: sealer.seal(&plain)?, notes })
+        let bytes = sealer.seal(&plain)?;
+        for name in names {
+            self.audit(name, &[Event::Exported { to: sealer.describe() }])?;
+        }
+        Ok(Exported { bytes, notes })
     }
 
     fn contents(&self, name: &str, notes: &mut Vec<(String, String)>) -> Result<Contents> {

@@ -9,6 +9,7 @@ use super::{
     content::{self, Contents},
 };
 use crate::{
+    audit::Event,
     error::{Error, Kind, Result},
     machine::{Core, ImportReport, Outcome, Taken, TakenAuthority},
     store::{Record, file},
@@ -110,6 +111,8 @@ impl Core {
             .map(|(n, c)| (n.clone(), c.clone()))
             .collect();
         self.remember_place_of(&record)?;
+        let from = format!("an archive of store {}", record.owner);
+        self.audit(name, &[Event::Imported { from, token: record.token.to_string() }])?;
         // It is the other store's until the cloud has answered: who is killed before that repeats it.
         self.store.reserve_with(&record, self.legacy_fields(&record), &secrets, &others)?;
         if !options.keep_owner
@@ -163,7 +166,9 @@ impl Core {
     async fn own(&self, record: &mut Record, notes: &mut Vec<String>) -> Result<()> {
         let own: Owner = self.store.prepare()?;
         if !record.lacks_driver() && self.driver(record)?.places(&record.config, &[]).is_ok() {
-            match self.provider(record).await?.claim(&record.token, &own, &record.name).await {
+            let provider = self.provider(record).await?;
+            self.audit(&record.name, &[Event::Claimed { from: record.owner.to_string() }])?;
+            match provider.claim(&record.token, &own, &record.name).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ApiKind::Unsupported => {
                     notes.push("its tags cannot be changed, so they name the store that it comes from".to_owned());

@@ -25,6 +25,14 @@ pub enum Sealer {
 }
 
 impl Sealer {
+    /// For whom it is, in words for the audit log: no secret, and no more than is known.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Passphrase(_) => "whoever knows its passphrase".to_owned(),
+            Self::Keys(keys) => format!("the owners of {} keys", keys.len()),
+        }
+    }
+
     /// A passphrase, which may not be short.
     ///
     /// # Errors

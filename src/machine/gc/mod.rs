@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use self::scan::{Living, Scanned};
 use super::{Core, ENGINE_PORT, voice};
 use crate::{
+    audit::Event,
     error::{Error, Kind, Result},
     store::{Record, Store},
 };
@@ -202,6 +203,14 @@ impl Core {
             if Living::of(&self.store)?.knows(token) {
                 return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" has a record by now, so it stays")));
             }
+            let of_it = scanned[*index].resources.iter().filter(|found| found.token.as_ref() == Some(token));
+            let event = Event::Collected {
+                driver: scanned[*index].driver.clone(),
+                owner: owner.to_string(),
+                token: token.to_string(),
+                resources: of_it.map(|found| found.id.clone()).collect(),
+            };
+            self.audit(name, &[event])?;
             match scanned[*index].provider.destroy(&machine, voice(&notify)).await {
                 Ok(()) => Ok(token),
                 Err(error) => Err(Error::from(error)

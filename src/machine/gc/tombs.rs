@@ -2,8 +2,9 @@
 
 use super::{Forgotten, GcReport, scan::Living};
 use crate::{
+    audit::Event,
     error::{Error, Result},
-    machine::{Core, machine_ref, voice},
+    machine::{Core, audit::instance_of, machine_ref, voice},
     store::Tombstone,
 };
 
@@ -46,6 +47,7 @@ impl Core {
                 let provider =
                     self.driver(&record)?.connect(&record.config, &secrets, self.talk.about(&record.name)).await?;
                 let unanswered = self.unanswered_in(&record, &tombstone.directory)?;
+                self.audit(&record.name, &[Event::RemovalBegun { instance: instance_of(&record) }])?;
                 provider
                     .destroy(&machine_ref(&record, unanswered.as_ref()), voice(&notify))
                     .await
@@ -55,6 +57,7 @@ impl Core {
             Err(error) => tracing::debug!("the tombstone {} does not read: {error}", tombstone.directory.display()),
         }
         self.store.remove_tombstone(tombstone)?;
+        self.audit_or_warn(&tombstone.machine, &[Event::Removed]);
         Ok(true)
     }
 }

@@ -16,6 +16,7 @@ pub use self::authority::TakenAuthority;
 use self::files::Files;
 use super::{Core, Regenerate, blocking};
 use crate::{
+    audit::Event,
     certs,
     error::{Error, Kind, Result},
     ssh,
@@ -248,6 +249,8 @@ impl Core {
             return Err(Error::new(Kind::Conflict, format!("machine \"{}\" is there by now", record.name)));
         }
         self.remember_place_of(&record)?;
+        let from = theirs.root().display().to_string();
+        self.audit(&record.name, &[Event::Imported { from, token: record.token.to_string() }])?;
         self.store.reserve_with(&record, self.legacy_fields(&record), &secrets, &files.files)?;
         Ok(record)
     }
@@ -276,6 +279,8 @@ impl Core {
             (true, false) => {
                 let _lock = self.lock(&record.name).await?;
                 let record = self.store.load(&record.name)?;
+                let from = "docker-machine, in this store".to_owned();
+                self.audit(&record.name, &[Event::Imported { from, token: record.token.to_string() }])?;
                 self.save(&record)?;
                 Ok((record, Outcome::Imported, notes))
             }
