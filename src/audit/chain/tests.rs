@@ -80,7 +80,8 @@ proptest! {
         Chain::read(&bytes);
         let mut log = bytes;
         append(&mut log, "m", &[Event::Removed]);
-        prop_assert_eq!(&Chain::read(&log).entries.last().unwrap().1.event, "removed");
+        let chain = Chain::read(&log);
+        prop_assert_eq!(chain.entries.last().unwrap().1.event.as_str(), "removed");
     }
 
     /// A byte that is changed anywhere but in the last line shows, and names a line that is not before it.
