@@ -41,7 +41,13 @@ impl Store {
         }
         let path = self.audit_log();
         let failed = |e| cannot("write", &path, e);
-        let mut file = lock(&path).map_err(failed)?;
+        let mut file = match lock(&path) {
+            // `gc` works for a store that was lost as well.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                atomic::create_directory(self.root()).and_then(|()| lock(&path)).map_err(failed)?
+            }
+            locked => locked.map_err(failed)?,
+        };
         let (last, torn) = last_line(&mut file).map_err(failed)?;
         // By the time of its turn, so that the lines are in order.
         let lines = audit::lines(last.as_deref(), torn, &writer(), OffsetDateTime::now_utc(), machine, events)
