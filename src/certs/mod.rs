@@ -3,6 +3,7 @@
 //! Profile (RFC 5280): ECDSA P-256, PKCS#8 keys, random serials, notBefore a day back; AKI, SKI,
 //! keyUsage and extendedKeyUsage set, as strict verifiers (Python 3.13) ask for.
 
+mod bundle;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -12,6 +13,7 @@ mod sans;
 mod share;
 
 pub use self::{
+    bundle::{Bundle, join, split},
     error::Error,
     inspect::{CertInfo, Health, covers, fingerprint, first, health, inspect, key_matches, same, signed_by},
     key::pkcs8,
@@ -34,7 +36,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Clocks of hosts may be off by this much.
 const BACKDATED: Duration = Duration::days(1);
 const CA_LIFE: Duration = Duration::days(3653);
-const LEAF_LIFE: Duration = Duration::days(1096);
+/// Life of engines' certificates, and of clients' where nothing else is asked for.
+pub const LEAF_LIFE: Duration = Duration::days(1096);
 
 /// A certificate with its private key (PKCS#8), both PEM.
 #[derive(Clone)]
@@ -73,9 +76,24 @@ pub fn new_ca(owner: &str, now: OffsetDateTime) -> Result<Identity> {
 ///
 /// When the CA does not read.
 pub fn issue_client(ca: &Identity, now: OffsetDateTime) -> Result<Identity> {
-    let mut params = params("rmachine client", now, LEAF_LIFE)?;
+    issue(ca, client(now, LEAF_LIFE)?, new_key()?)
+}
+
+/// Issues a client certificate for `life`, or as long as the CA lives; for the key `key_pem` where one is given, so that
+/// the certificate alone changes.
+///
+/// # Errors
+///
+/// When the CA or the key does not read.
+pub fn issue_client_for(ca: &Identity, key_pem: Option<&str>, now: OffsetDateTime, life: Duration) -> Result<Identity> {
+    let key = key_pem.map_or_else(new_key, key::read)?;
+    issue(ca, client(now, life)?, key)
+}
+
+fn client(now: OffsetDateTime, life: Duration) -> Result<CertificateParams> {
+    let mut params = params("rmachine client", now, life)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    issue(ca, params)
+    Ok(params)
 }
 
 /// Issues a server certificate for `sans`, for three years or as long as the CA lives.
@@ -92,7 +110,7 @@ pub fn issue_server(ca: &Identity, sans: &Sans, now: OffsetDateTime) -> Result<I
             San::Dns(name) => SanType::DnsName(name.as_str().try_into().map_err(Error::Issue)?),
         });
     }
-    issue(ca, params)
+    issue(ca, params, new_key()?)
 }
 
 fn new_key() -> Result<KeyPair> {
@@ -115,14 +133,13 @@ fn params(common_name: &str, now: OffsetDateTime, life: Duration) -> Result<Cert
     Ok(params)
 }
 
-fn issue(ca: &Identity, mut params: CertificateParams) -> Result<Identity> {
+fn issue(ca: &Identity, mut params: CertificateParams, key: KeyPair) -> Result<Identity> {
     let ca_info = inspect(&ca.cert_pem)?;
     params.not_after = params.not_after.min(ca_info.not_after);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.is_ca = IsCa::ExplicitNoCa;
     let ca_key = key::read(&ca.key_pem)?;
     let issuer = Issuer::from_ca_cert_pem(&ca.cert_pem, ca_key).map_err(Error::Issue)?;
-    let key = new_key()?;
     let cert = params.signed_by(&key, &issuer).map_err(Error::Issue)?;
     Ok(Identity { cert_pem: cert.pem(), key_pem: Zeroizing::new(key.serialize_pem()) })
 }

@@ -2,16 +2,18 @@
 
 use rcgen::{
     BasicConstraints, CertificateSigningRequestParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose,
-    PublicKeyData, SubjectPublicKeyInfo,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData, SubjectPublicKeyInfo,
 };
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
-use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer};
+use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer, public_key::PublicKey};
 
 use super::{Error, Result, new_key, params};
 
 /// Clocks may be off by this much; a share lives for hours, and a day back would be most of it.
 const BACKDATED: Duration = Duration::minutes(5);
+/// Fewest bits of an RSA key (NIST SP 800-131A: those below are not for signatures any more).
+const RSA_BITS: usize = 2048;
 
 /// A public key that a certificate is asked for.
 #[derive(Debug)]
@@ -43,12 +45,12 @@ impl Recipient {
             let (_, request) = X509CertificationRequest::from_der(&der).map_err(|e| unread(&e))?;
             let key = SubjectPublicKeyInfo::from_der(request.certification_request_info.subject_pki.raw)
                 .map_err(|e| unread(&e))?;
-            return Ok(Self::of(&key));
+            return Self::of(&key);
         }
         if text.contains("-----BEGIN PUBLIC KEY-----") {
             let key = SubjectPublicKeyInfo::from_pem(text)
                 .map_err(|e| Error::Recipient(format!("the public key does not read, or is of no known type: {e}")))?;
-            return Ok(Self::of(&key));
+            return Self::of(&key);
         }
         if text.trim_start().starts_with("ssh-") || text.trim_start().starts_with("ecdsa-sha2-") {
             return refused("that is an SSH key, which docker cannot use");
@@ -56,15 +58,37 @@ impl Recipient {
         refused("that is neither a public key nor a certificate request in PEM")
     }
 
-    fn of(key: &impl PublicKeyData) -> Self {
-        let digest = Sha256::digest(key.subject_public_key_info());
-        let fingerprint = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { algorithm: key.algorithm(), bits: key.der_bytes().to_vec(), fingerprint }
+    fn of(key: &impl PublicKeyData) -> Result<Self> {
+        let info = key.subject_public_key_info();
+        require_strong(key.algorithm(), &info)?;
+        let fingerprint = Sha256::digest(info).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { algorithm: key.algorithm(), bits: key.der_bytes().to_vec(), fingerprint })
     }
 
     /// SHA-256 of its SubjectPublicKeyInfo, in hexadecimal: `openssl pkey -pubin -outform DER | sha256sum`.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+}
+
+/// Refuses a key that others could come by; `info` is its SubjectPublicKeyInfo.
+fn require_strong(algorithm: &'static rcgen::SignatureAlgorithm, info: &[u8]) -> Result<()> {
+    if [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519].contains(&algorithm) {
+        return Ok(());
+    }
+    let weak = |what: &str| {
+        Err(Error::Recipient(format!("{what}; a key of P-256, P-384, Ed25519, or RSA with {RSA_BITS} bits or more is")))
+    };
+    let unread = |e: &dyn std::fmt::Display| Error::Recipient(format!("the public key does not read: {e}"));
+    let (_, info) = x509_parser::x509::SubjectPublicKeyInfo::from_der(info).map_err(|e| unread(&e))?;
+    match info.parsed().map_err(|e| unread(&e))? {
+        PublicKey::RSA(key) => {
+            // Leading zeros make a number no larger.
+            let modulus = key.modulus.iter().position(|byte| *byte != 0).map_or(&[][..], |at| &key.modulus[at..]);
+            let bits = modulus.len() * 8 - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+            if bits < RSA_BITS { weak(&format!("an RSA key of {bits} bits is not strong enough")) } else { Ok(()) }
+        }
+        _ => weak("a key of this type is not signed"),
     }
 }
 

@@ -73,6 +73,37 @@ fn a_share_is_for_the_key_of_the_request_whatever_signs_it() {
     }
 }
 
+/// Weak keys, by openssl: no one gets a certificate for a key that others could work out.
+#[test]
+fn weak_keys_get_no_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let openssl = |line: &str| {
+        let words = line.replace("DIR", dir.path().to_str().unwrap());
+        let run = std::process::Command::new("openssl").args(words.split(' ')).output().unwrap();
+        assert!(run.status.success(), "{line}: {}", String::from_utf8_lossy(&run.stderr));
+        String::from_utf8(run.stdout).unwrap()
+    };
+    for (key, good) in [
+        ("RSA -pkeyopt rsa_keygen_bits:1024", false),
+        ("RSA -pkeyopt rsa_keygen_bits:2040", false),
+        ("EC -pkeyopt ec_paramgen_curve:secp224r1", false),
+        ("EC -pkeyopt ec_paramgen_curve:secp256k1", false),
+        ("RSA -pkeyopt rsa_keygen_bits:2048", true),
+        ("EC -pkeyopt ec_paramgen_curve:P-384", true),
+        ("ED25519", true),
+    ] {
+        openssl(&format!("genpkey -algorithm {key} -out DIR/key.pem"));
+        let public = openssl("pkey -in DIR/key.pem -pubout");
+        let request = openssl("req -new -key DIR/key.pem -subj /CN=other");
+        for text in [public, request] {
+            assert_eq!(Recipient::parse(&text).is_ok(), good, "{key}: {:?}", Recipient::parse(&text));
+        }
+    }
+    openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out DIR/key.pem");
+    let said = Recipient::parse(&openssl("pkey -in DIR/key.pem -pubout")).unwrap_err().to_string();
+    assert!(said.contains("1024 bits is not strong enough") && said.contains("RSA with 2048 bits"), "{said}");
+}
+
 /// The strictest verifier at hand: OpenSSL with all of RFC 5280's rules (what Python 3.13 turns on).
 #[test]
 fn openssl_accepts_the_chain_in_strict_mode() {

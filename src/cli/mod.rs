@@ -64,9 +64,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::{context::Context, dialect::Dialect};
 use crate::{
+    certs,
     drivers::Drivers,
     error::{Error, Kind, Result},
-    machine::{Core, FirstContact, StateWords},
+    machine::{CLIENT_LIFE, Core, FirstContact, StateWords},
     store::{Store, TlsPaths},
 };
 
@@ -195,6 +196,7 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
             core.first_contact = FirstContact::Take;
             core.state_words = StateWords::DockerMachine;
         }
+        core.client_life = client_life(dialect, std::env::var(CLIENT_DAYS).ok().as_deref())?;
         let typed = matches.value_source("storage_path") == Some(clap::parser::ValueSource::CommandLine);
         let directory = cli.storage_path.as_ref().filter(|_| typed).and_then(|path| path.to_str());
         let called = match directory.map(shlex::try_quote) {
@@ -292,6 +294,23 @@ fn tls_paths(cli: &Cli) -> Result<TlsPaths> {
         client_cert: at(&cli.tls_client_cert)?,
         client_key: at(&cli.tls_client_key)?,
     })
+}
+
+/// For how many days a client's certificate is issued.
+const CLIENT_DAYS: &str = "RMACHINE_CLIENT_DAYS";
+
+/// How long a client's certificate lives: as the user says; under docker-machine's name, whose callers may keep copies,
+/// as long as docker-machine's.
+fn client_life(dialect: Dialect, days: Option<&str>) -> Result<time::Duration> {
+    match days.filter(|days| !days.is_empty()) {
+        None if dialect.is_docker_machine() => Ok(certs::LEAF_LIFE),
+        None => Ok(CLIENT_LIFE),
+        Some(days) => match days.parse() {
+            Ok(days @ 1..=10_000) => Ok(time::Duration::days(days)),
+            _ => Err(Error::usage(format!("{CLIENT_DAYS} is no number of days: {days:?}"))
+                .hint("give 1 to 10000, such as 90 where something runs rmachine every week")),
+        },
+    }
 }
 
 /// Where the store is: the flag, the environment, docker-machine's place under its name, else the

@@ -1,4 +1,4 @@
-//! The hot path: what clients need, from the record alone, without a runtime and without a network.
+//! The hot path: what clients need, from the machine's files alone, without a runtime and without a network.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub struct Access {
 }
 
 impl Core {
-    /// How to reach the engine of machine `name`; reads its record and nothing else.
+    /// How to reach the engine of machine `name`; asks nobody, and renews the client's certificate when it is due.
     ///
     /// # Errors
     ///
@@ -48,6 +48,7 @@ impl Core {
         let tunnel = record.tunnel_port.is_some();
         let host = if tunnel { LOOPBACK } else { host };
         let own = self.store.machine_directory(name);
+        self.refresh_client(&record);
         let cert_path = if own.join(file::CA_CERT).exists() { own } else { self.store.certs_directory() };
         Ok(Access { name: name.to_owned(), host: host.to_owned(), ip, port, tunnel, url, cert_path })
     }

@@ -102,7 +102,7 @@ impl Core {
         write(file::LOGIN_KEY_PUBLIC, &format!("{}\n", pair.public_openssh()))?;
         self.store.remember_place(&record.driver, &driver.scope(&record.config), &record.config)?;
         self.enter(&mut record, Phase::Provisioning)?;
-        let authority = self.load_authority(false).await?;
+        let authority = self.load_authority(&mut record, false).await?;
         if let Some(session) = session {
             let result = self.provision_over(&mut record, &session, &authority, &notify).await;
             session.close().await;

@@ -1,8 +1,9 @@
-//! The store's CA and client certificate: made once, under a lock, also by parallel first creates.
+//! The store's CA and client certificate: made once, under a lock, also by parallel first creates. Machines that rmachine
+//! manages have their own (`trust.rs`).
 
 use time::OffsetDateTime;
 
-use super::{Core, audit, rotate};
+use super::{Core, audit, rotate, trust};
 use crate::{
     audit::{Event, Role},
     certs::{self, Identity},
@@ -18,11 +19,20 @@ pub(super) struct Authority {
     /// The old CA, while both are trusted: it signs the engines' certificates, which old clients know then.
     pub(super) old: Option<Identity>,
     pub(super) client: Identity,
+    /// Whose clients the engine lets in besides, for a while; PEM.
+    pub(super) admitted: String,
     /// Whether the CA had expired, so that this one is new.
     pub(super) replaced: bool,
+    /// Whether the engine gets a certificate of the machine's own CA for the first time: who has the old `ca.pem` only
+    /// does not know it then.
+    pub(super) moving: bool,
 }
 
 impl Authority {
+    fn of_store(ca: Identity, old: Option<Identity>, client: Identity, replaced: bool) -> Self {
+        Self { ca, old, client, admitted: String::new(), replaced, moving: false }
+    }
+
     /// The CA that signs the engines' certificates.
     pub(super) fn of_servers(&self) -> &Identity {
         self.old.as_ref().unwrap_or(&self.ca)
@@ -47,28 +57,22 @@ impl Core {
         let old = rotate::old_ca(store, now)?;
         let known = if renew_client { None } else { read_client(store, &ca, now)? };
         if let Some(client) = known {
-            return Ok(Authority { ca, old, client, replaced: expired });
+            return Ok(Authority::of_store(ca, old, client, expired));
         }
         let client = certs::issue_client(&ca, now)?;
         audit::write(store, None, &[Event::certificate(Role::Client, &client.cert_pem)?])?;
         write(store, file::CLIENT_CERT, file::CLIENT_KEY, &client)?;
-        Ok(Authority { ca, old, client, replaced: expired })
+        Ok(Authority::of_store(ca, old, client, expired))
     }
 
-    /// Copies what clients need into the machine's directory: it is their `DOCKER_CERT_PATH`.
+    /// Brings what clients need into the machine's directory, which is their `DOCKER_CERT_PATH`; the engine knows it.
     pub(super) fn copy_client_files(store: &Store, record: &Record, authority: &Authority) -> Result<()> {
-        let files = [
-            (file::CA_CERT, authority.ca.cert_pem.as_bytes()),
-            (file::CLIENT_CERT, authority.client.cert_pem.as_bytes()),
-            (file::CLIENT_KEY, authority.client.key_pem.as_bytes()),
-        ];
-        for (name, content) in files {
-            let path = store.machine_file(&record.name, name);
-            if store.read_text(&path)?.is_none_or(|old| old.as_bytes() != content) {
-                store.write(&path, content)?;
-            }
+        trust::write_client(store, record, &authority.client)?;
+        let path = store.machine_file(&record.name, file::CA_CERT);
+        match store.read_text(&path)? {
+            Some(known) if known == authority.ca.cert_pem => Ok(()),
+            _ => store.write(&path, authority.ca.cert_pem.as_bytes()),
         }
-        Ok(())
     }
 }
 

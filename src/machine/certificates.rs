@@ -61,7 +61,7 @@ impl Core {
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, std::time::Duration::from_secs(15)).await?;
         self.settle_host_key(&mut record, &session)?;
-        let authority = self.load_authority(what.client).await?;
+        let authority = self.load_authority(&mut record, what.client).await?;
         let done = self.renew_if_needed(&mut record, &session, &authority, what.force, voice(&notify)).await?;
         session.close().await;
         self.await_engine(&record, &authority).await?;
@@ -69,26 +69,53 @@ impl Core {
         Ok(done)
     }
 
-    /// Renews what is due over a session that the user has opened for something else. What fails is said only; a swarm
-    /// node is left alone, as its engine's restart would stop its containers.
+    /// Renews what is due over a session that the user has opened for something else, and gives the engine a certificate
+    /// of the machine's own CA. What fails is said only; a swarm node is left alone, as its engine's restart would stop its
+    /// containers, and so is one whose recipients of shares would not know it any more.
     pub(super) async fn renew_by_the_way(&self, name: &str, session: &Session) {
         let notify = self.talk.about(name);
         let renewed = async {
             // Another command that works on it does this as well.
             let Ok(_lock) = self.lock_at_once(name) else { return Ok(()) };
             let mut record = self.store.load(name)?;
+            let moves = self.is_to_move(&record);
+            let what = if moves { "it is to get a CA of its own" } else { "its certificates are due" };
             if bootstrap::probe(session).await?.swarm {
-                notify.warn(&format!("its certificates are due, and a swarm node is not restarted by the way; run `rmachine regenerate-certs {name}`"));
+                notify.warn(&format!(
+                    "{what}, and a swarm node is not restarted by the way; run `rmachine regenerate-certs {name}`"
+                ));
                 return Ok(());
             }
-            let authority = self.load_authority(false).await?;
+            if moves && self.is_shared(name)? {
+                notify.warn(&format!(
+                    "{what}, and those whom it is shared with need the new ca.pem then; run `rmachine regenerate-certs {name}`"
+                ));
+                return Ok(());
+            }
+            let authority = self.load_authority(&mut record, false).await?;
             self.renew_if_needed(&mut record, session, &authority, false, voice(&notify)).await?;
             self.finish_provision(&mut record, authority).await
         };
         let renewed: Result<()> = renewed.await;
         if let Err(error) = renewed {
-            notify.warn(&format!("its certificates are due and were not renewed: {error}"));
+            notify.warn(&format!("its certificates were not renewed by the way: {error}"));
         }
+    }
+
+    /// Says who does not know the engine any more once it has a certificate of the machine's own CA.
+    pub(super) fn tell_before_move(&self, record: &Record, authority: &Authority) -> Result<()> {
+        let name = &record.name;
+        if !authority.moving {
+            return Ok(());
+        }
+        let ids = self.shares_behind(name, &authority.ca.cert_pem)?.join(", ");
+        if !ids.is_empty() {
+            self.talk.about(name).warn(&format!(
+                "it gets a CA of its own: those whom it is shared with (share {ids}) need the new ca.pem, or they do not know \
+                 it any more: `rmachine share {name} --ca` prints it"
+            ));
+        }
+        Ok(())
     }
 
     /// Asks the provider where a machine is now, so that a moved one is found.
@@ -126,6 +153,8 @@ impl Core {
                 self.issue_server(record, authority)?
             }
         };
+        self.tell_before_move(record, authority)?;
+        self.stage_ca(record, authority)?;
         let trust = self.engine_trust(record, authority)?;
         let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let renewed = bootstrap::replace_certificates(session, &facts, &tls, force, notify).await?;
@@ -140,8 +169,12 @@ impl Core {
         })
     }
 
-    /// The stored server certificate, when it serves: our CA, not due, for all names and addresses.
+    /// The stored server certificate, when it serves: our CA, not due, for all names and addresses, and its key unseen:
+    /// whoever had a share that ends now was root where it lies.
     pub(super) fn good_server(&self, record: &Record, authority: &Authority) -> Result<Option<certs::Identity>> {
+        if self.has_ended_shares(&record.name)? {
+            return Ok(None);
+        }
         let read = |name| self.store.read_text(&self.store.machine_file(&record.name, name));
         let (Some(cert_pem), Some(key_pem)) = (read(file::SERVER_CERT)?, read(file::SERVER_KEY)?) else {
             return Ok(None);

@@ -13,7 +13,7 @@ use crate::{
     bootstrap::{EngineSource, EngineSpec},
     certs::Sans,
     error::{Error, Kind, Result},
-    store::{Phase, Power, RECORD_VERSION, Record, SshRecord, check_name, random_id},
+    store::{Phase, Power, RECORD_VERSION, Record, SshRecord, Trust, check_name, random_id},
 };
 
 /// What `create` is asked for.
@@ -171,7 +171,7 @@ impl Core {
     /// Asks what a create that goes on needs. That it cannot be had now is no reason to undo what there is.
     async fn can_go_on(&self, record: &mut Record) -> Result<()> {
         let reached = async {
-            self.load_authority(false).await?;
+            self.load_store_authority(false).await?;
             self.provider(record).await?;
             self.follow(record).await
         };
@@ -185,16 +185,19 @@ impl Core {
     async fn make(&self, record: &mut Record, driver: &dyn Driver) -> Result<()> {
         let notify = self.talk.about(&record.name);
         notify.progress("checking the request");
-        let authority = self.load_authority(false);
-        let (authority, provider) = if record.phase == Phase::Reserved {
-            let (authority, prepared) = tokio::join!(authority, self.interrupt.or(self.preflight(record, driver)));
+        // Scripts look for the store's own as well.
+        let of_store = self.load_store_authority(false);
+        let provider = if record.phase == Phase::Reserved {
+            let (of_store, prepared) = tokio::join!(of_store, self.interrupt.or(self.preflight(record, driver)));
             let (plan, provider) = prepared?;
-            let authority = authority?;
+            of_store?;
             self.prepare(record, plan)?;
-            (authority, provider)
+            provider
         } else {
-            (authority.await?, self.interrupt.or(self.provider(record)).await?)
+            of_store.await?;
+            self.interrupt.or(self.provider(record)).await?
         };
+        let authority = self.load_authority(record, false).await?;
         self.interrupt.check()?;
         if record.phase == Phase::Reserved {
             self.enter(record, Phase::Creating)?;
@@ -321,6 +324,8 @@ pub(super) fn fresh_record(
         instance: None,
         ssh: SshRecord::default(),
         host: None,
+        trust: Trust::default(),
+        ends_old_trust: false,
         protected: false,
         renamed: None,
         imported: false,

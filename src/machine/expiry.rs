@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::{Core, create::wants_engine};
 use crate::{
     certs::{self, Health},
-    store::{Phase, Record, file},
+    store::{Phase, Record, Trust, file},
 };
 
 /// A certificate that ends sooner than this is worth a word in a list.
@@ -49,9 +49,13 @@ impl Core {
         let client = format!("`rmachine regenerate-certs --client-certs {name}` issues it anew");
         // One that is not the store's goes with the certificates that it signed.
         let other_ca = self.has_other_ca(record);
-        let authority = match other_ca {
-            true => format!("`rmachine regenerate-certs {name}` gives the machine this store's"),
-            false => "`rmachine rotate-ca` makes a new one and hands it to all machines".to_owned(),
+        let authority = match record.trust {
+            Trust::Own => format!("`rmachine rotate-ca {name}` makes a new one"),
+            Trust::Store if self.wanted_trust(record) == Trust::Own => {
+                format!("`rmachine regenerate-certs {name}` gives the machine one of its own")
+            }
+            _ if other_ca => format!("`rmachine regenerate-certs {name}` gives the machine this store's"),
+            _ => "`rmachine rotate-ca` makes a new one and hands it to all machines".to_owned(),
         };
         let parts = [
             (file::CA_CERT, "the CA's certificate", authority),

@@ -36,6 +36,7 @@ mod ssh_config;
 mod stock;
 mod swarm;
 mod talk;
+mod trust;
 mod tunnel;
 mod upgrade;
 
@@ -69,6 +70,7 @@ pub use self::{
     route::SshRoute,
     share::{Given, Share, ShareState},
     talk::{Ask, Quiet, Talk},
+    trust::CLIENT_LIFE,
     upgrade::Upgraded,
 };
 use crate::{
@@ -97,6 +99,8 @@ pub struct Core {
     pub first_contact: FirstContact,
     /// The words for states.
     pub state_words: StateWords,
+    /// How long a client's certificate lives that a machine's own CA signs.
+    pub client_life: time::Duration,
     /// Held while somebody is asked.
     asking: tokio::sync::Mutex<()>,
     keyring: Arc<Keyring>,
@@ -117,6 +121,7 @@ impl Core {
             interrupt: Interrupt::default(),
             first_contact: FirstContact::default(),
             state_words: StateWords::default(),
+            client_life: CLIENT_LIFE,
             asking: tokio::sync::Mutex::default(),
             keyring,
             providers: Mutex::default(),

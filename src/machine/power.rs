@@ -109,7 +109,7 @@ impl Core {
             session.close().await;
             return Ok(());
         }
-        let authority = self.load_authority(false).await?;
+        let authority = self.load_authority(record, false).await?;
         self.renew_if_needed(record, &session, &authority, false, notify).await?;
         session.close().await;
         notify.progress("waiting for the engine");

@@ -78,7 +78,7 @@ impl Core {
         if record.phase.is_unfinished() || record.engine.source == EngineSource::Url {
             self.warn_of_engine(name, &record.engine)?;
         }
-        let authority = self.load_authority(false).await?;
+        let authority = self.load_authority(&mut record, false).await?;
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
         self.settle_host_key(&mut record, &session)?;
@@ -92,13 +92,19 @@ impl Core {
 
     /// Writes down what is true once the host has its certificates and its trust.
     pub(super) async fn finish_provision(&self, record: &mut Record, authority: Authority) -> Result<()> {
-        let (store, copy) = (self.store.clone(), record.clone());
-        blocking(move || Self::copy_client_files(&store, &copy, &authority)).await?;
+        self.follow_engine(record, authority).await?;
         self.forget_ended_shares(&record.name)?;
         self.enter(record, Phase::Ready)
     }
 
-    pub(super) async fn load_authority(&self, renew_client: bool) -> Result<Authority> {
+    /// Gives clients what the engine of `record` goes by now. The caller saves the record.
+    pub(super) async fn follow_engine(&self, record: &mut Record, authority: Authority) -> Result<()> {
+        let (store, copy) = (self.store.clone(), record.clone());
+        blocking(move || Self::copy_client_files(&store, &copy, &authority)).await?;
+        self.settle_trust(record)
+    }
+
+    pub(super) async fn load_store_authority(&self, renew_client: bool) -> Result<Authority> {
         let store = self.store.clone();
         let authority = blocking(move || Self::authority(&store, renew_client)).await?;
         if authority.replaced {
@@ -144,6 +150,8 @@ impl Core {
             Some(server) => server,
             None => self.issue_server(record, authority)?,
         };
+        self.tell_before_move(record, authority)?;
+        self.stage_ca(record, authority)?;
         let trust = self.engine_trust(record, authority)?;
         let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let at_boot = record.plan.as_ref().is_some_and(Plan::installs_at_boot);
@@ -226,7 +234,7 @@ impl Core {
     }
 }
 
-/// Every name and address that clients may dial.
+/// Every name and address that clients may dial, by the provider's word and the user's.
 pub(super) fn sans(record: &Record) -> Result<Sans> {
     let mut names: BTreeSet<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
     names.insert(record.name.clone());
@@ -238,9 +246,7 @@ pub(super) fn sans(record: &Record) -> Result<Sans> {
         names.extend(addresses.public.iter().chain(&addresses.private).map(ToString::to_string));
         names.extend(addresses.names.iter().cloned());
     }
-    if let Some(host) = &record.host {
-        names.extend(host.addresses.iter().map(ToString::to_string));
-    }
+    // What the host says of its addresses is its own word: it stands in no certificate.
     Ok(Sans::parse(names)?)
 }
 

@@ -1,4 +1,4 @@
-//! `rotate-ca`: another CA for the store, with a time in which clients of both are let in.
+//! `rotate-ca`: another CA for a machine or the store, with a time in which clients of both are let in.
 //!
 //! In that time `ca.pem` holds both certificates, the new one first, and engines trust clients of both. Their own
 //! certificates stay signed by the old CA, so that a client who knows the old one only still knows them.
@@ -10,7 +10,7 @@ use crate::{
     audit::{Event, Role},
     certs::{self, Health, Identity},
     error::{Error, Kind, Result},
-    store::{Phase, Record, Store, file},
+    store::{Phase, Record, Store, Trust, file},
 };
 
 /// How far a rotation goes.
@@ -25,15 +25,34 @@ pub enum Rotate {
 }
 
 impl Core {
-    /// Gives the store another CA, or ends the trust in the old one; answers the machines that have to follow. One that
-    /// was killed goes on with those that have not followed yet.
+    /// Gives machines `names` another CA, or ends the trust in the old one; all machines and the store when none is named.
+    /// Answers the machines that have to follow. One that was killed goes on with those that have not followed yet.
     ///
     /// # Errors
     ///
-    /// [`Kind::Conflict`] when that step is not the next one, [`Kind::Store`].
-    pub async fn rotate_ca(&self, how: Rotate) -> Result<Vec<String>> {
+    /// [`Kind::Conflict`] when that step is not the next one or a machine has no CA of its own, [`Kind::NoSuchMachine`],
+    /// [`Kind::Store`].
+    pub async fn rotate_ca(&self, how: Rotate, names: &[String]) -> Result<Vec<String>> {
+        let mut follow = Vec::new();
+        if !names.is_empty() {
+            for name in names {
+                let record = self.store.load(name)?;
+                self.require_managed(&record, "rotate the CA of")?;
+                self.require_ready(&record)?;
+                if self.wanted_trust(&record) != Trust::Own {
+                    return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" has no CA of its own"))
+                        .hint("`rmachine rotate-ca` without a name replaces the one that it has"));
+                }
+            }
+            for name in names {
+                if self.rotate_own(name, how).await? {
+                    follow.push(name.clone());
+                }
+            }
+            return if follow.is_empty() { Err(nothing_to_end()) } else { Ok(follow) };
+        }
         let store = self.store.clone();
-        let (authority, ended) = blocking(move || {
+        let (of_store, ended) = blocking(move || {
             let ended = match how {
                 Rotate::Begin => begin(&store).map(|()| true)?,
                 Rotate::Finish => finish(&store)?,
@@ -43,32 +62,57 @@ impl Core {
             Ok((Self::authority(&store, false)?, ended))
         })
         .await?;
-        let mut names = Vec::new();
         for name in self.store.names()? {
             let Ok(record) = self.store.load(&name) else { continue };
             if record.phase != Phase::Ready || !wants_engine(&record) {
                 continue;
             }
             let managed = self.driver(&record).is_ok_and(|driver| driver.info().capabilities.engine);
-            // One that was ended before is gone on with.
-            let follows = ended || (managed && self.is_behind(&record, &authority)?);
-            if !follows {
-                continue;
-            }
-            if managed {
-                self.tell_of_recipients(&name, &authority, how)?;
-                names.push(name);
-            } else {
-                self.talk.about(&name).warn(
-                    "rmachine does not manage its engine: have that trust the new CA, then copy the files as `rmachine doctor` says",
-                );
+            let follows = match self.wanted_trust(&record) {
+                Trust::Own => self.rotate_own(&name, how).await?,
+                // One that was ended before is gone on with.
+                _ if managed && (ended || self.is_behind(&record, &of_store)?) => {
+                    self.tell_of_recipients(&record, &of_store, how)?;
+                    true
+                }
+                _ if ended => {
+                    self.talk.about(&name).warn(
+                        "rmachine does not manage its engine: have that trust the new CA, then copy the files as `rmachine doctor` says",
+                    );
+                    false
+                }
+                _ => false,
+            };
+            if follows {
+                follow.push(name);
             }
         }
-        if !ended && names.is_empty() {
-            return Err(Error::new(Kind::Conflict, "no CA is being replaced")
-                .hint("`rmachine rotate-ca` makes a new one, and `--finish` ends the trust in the old one later"));
+        if !ended && follow.is_empty() { Err(nothing_to_end()) } else { Ok(follow) }
+    }
+
+    /// The same for one machine's own CA; answers whether it has to follow.
+    async fn rotate_own(&self, name: &str, how: Rotate) -> Result<bool> {
+        let _lock = self.lock(name).await?;
+        let mut record = self.store.load(name)?;
+        self.require_ready(&record)?;
+        let changed = match how {
+            Rotate::Begin => self.begin_rotation(&mut record).map(|()| true)?,
+            Rotate::Finish => self.end_old_trust(&mut record)?,
+            Rotate::Now => {
+                // The present one may have leaked, also where one was begun.
+                self.another_ca(&mut record)?;
+                self.end_old_trust(&mut record).map(|_| true)?
+            }
+        };
+        if record.trust != Trust::Own {
+            return Ok(changed);
         }
-        Ok(names)
+        let authority = self.load_authority(&mut record, false).await?;
+        if !changed && !self.is_behind(&record, &authority)? {
+            return Ok(false);
+        }
+        self.tell_of_recipients(&record, &authority, how)?;
+        Ok(true)
     }
 
     /// Whether a machine has not followed the CA, as far as our files say: they are written after the host's.
@@ -84,19 +128,25 @@ impl Core {
             certs::signed_by(&cert, present).unwrap_or(false) && certs::key_matches(&cert, &key).unwrap_or(false);
         let server = read(file::SERVER_CERT)?
             .is_some_and(|cert| certs::signed_by(&cert, &authority.of_servers().cert_pem).unwrap_or(false));
-        Ok(ca != *present || !client || !server)
+        Ok(ca != *present || !client || !server || record.ends_old_trust)
     }
 
     /// Who got access with the old CA only does not know the engine once its certificate is of the new one.
-    fn tell_of_recipients(&self, name: &str, authority: &Authority, how: Rotate) -> Result<()> {
+    fn tell_of_recipients(&self, record: &Record, authority: &Authority, how: Rotate) -> Result<()> {
+        let name = &record.name;
         let ids = self.shares_behind(name, &authority.ca.cert_pem)?.join(", ");
-        if !ids.is_empty() {
-            let when =
-                if how == Rotate::Begin { "before `rmachine rotate-ca --finish`" } else { "or they are locked out" };
-            self.talk.about(name).warn(&format!(
-                "those whom it is shared with (share {ids}) need the new ca.pem {when}: `rmachine share {name} --ca` prints it"
-            ));
+        // It is said when it happens.
+        if ids.is_empty() || authority.moving {
+            return Ok(());
         }
+        let own = if record.trust == Trust::Own { format!(" {name}") } else { String::new() };
+        let when = match how {
+            Rotate::Begin => format!("before `rmachine rotate-ca --finish{own}`"),
+            Rotate::Finish | Rotate::Now => "or they are locked out".to_owned(),
+        };
+        self.talk.about(name).warn(&format!(
+            "those whom it is shared with (share {ids}) need the new ca.pem {when}: `rmachine share {name} --ca` prints it"
+        ));
         Ok(())
     }
 
@@ -111,6 +161,11 @@ impl Core {
                 .hint(format!("`rmachine regenerate-certs {name}` does it later; `rmachine start` does it as well"))
         })
     }
+}
+
+fn nothing_to_end() -> Error {
+    Error::new(Kind::Conflict, "no CA is being replaced")
+        .hint("`rmachine rotate-ca` makes a new one, and `--finish` ends the trust in the old one later")
 }
 
 /// The old CA while it may sign and be trusted: in an overlap, until it expires.

@@ -6,12 +6,12 @@
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::{Core, access::require_running, authority::Authority, create::wants_engine, voice};
+use super::{Core, access::require_running, authority::Authority, create::wants_engine, trust::Own, voice};
 use crate::{
     audit::{Event, Role},
     certs::{self, Recipient},
     error::{Error, Kind, Result},
-    store::{Power, Record, file, random_id},
+    store::{Power, Record, Trust, file, random_id},
 };
 
 /// Shortest and longest life of a share.
@@ -119,7 +119,7 @@ impl Core {
         let _lock = self.lock(name).await?;
         let mut record = self.shareable(name)?;
         require_running(&record)?;
-        let authority = self.load_authority(false).await?;
+        let authority = self.load_authority(&mut record, false).await?;
         let id = random_id()[..8].to_owned();
         let shared = certs::share(to, &id, OffsetDateTime::now_utc(), life)?;
         let share = Share {
@@ -201,7 +201,7 @@ impl Core {
                 "`rmachine start {name}` starts it and ends them; started otherwise, its engine lets them in"
             )));
         }
-        let authority = self.load_authority(false).await?;
+        let authority = self.load_authority(&mut record, false).await?;
         self.apply_shares(&mut record, &authority).await.map_err(|e| {
             e.context(format!("the shares of machine \"{name}\" are not ended yet"))
                 .hint("repeat it: until it has reached the host, the engine lets them in")
@@ -226,6 +226,17 @@ impl Core {
         })
     }
 
+    /// Whether shares are over or ended that the engine of machine `name` may know still.
+    pub(super) fn has_ended_shares(&self, name: &str) -> Result<bool> {
+        let shares = self.shares(name)?;
+        Ok(living(shares.clone()).len() != shares.len())
+    }
+
+    /// Whether somebody else may have access to machine `name` now.
+    pub(super) fn is_shared(&self, name: &str) -> Result<bool> {
+        Ok(!living(self.shares(name)?).is_empty())
+    }
+
     /// Forgets the shares that are over or ended, which the host has forgotten as well.
     pub(super) fn forget_ended_shares(&self, name: &str) -> Result<()> {
         let shares = self.shares(name)?;
@@ -246,7 +257,12 @@ impl Core {
     ///
     /// [`Kind::NoSuchMachine`], [`Kind::Store`].
     pub fn ca_of_shares(&self, name: &str) -> Result<String> {
-        self.store.load(name)?;
+        let record = self.store.load(name)?;
+        if record.trust == Trust::Own
+            && let Some(own) = Own::read(&self.store, &record, OffsetDateTime::now_utc())?
+        {
+            return Ok(own.bundle());
+        }
         let path = self.store.authority_file(file::CA_CERT);
         self.store.read_text(&path)?.ok_or_else(|| {
             Error::new(Kind::Store, format!("{} is missing", path.display()))
@@ -271,11 +287,15 @@ impl Core {
         self.store.write(&self.store.machine_file(name, file::SHARES), &text)
     }
 
-    /// Whose clients the engine of `record` lets in: those of the store's CA, of the old one while it is being replaced,
-    /// and of the shares that live; PEM.
+    /// Whose clients the engine of `record` lets in: those of its CA, of the one before while that is being replaced, and of
+    /// the shares that live; PEM.
     pub(super) fn engine_trust(&self, record: &Record, authority: &Authority) -> Result<String> {
         let now = OffsetDateTime::now_utc();
         let mut bundle = authority.ca.cert_pem.trim_end().to_owned();
+        if !authority.admitted.is_empty() {
+            bundle.push('\n');
+            bundle.push_str(authority.admitted.trim_end());
+        }
         for share in self.shares(&record.name)?.iter().filter(|share| share.until > now && !share.ending) {
             bundle.push('\n');
             bundle.push_str(share.ca.trim_end());
@@ -313,9 +333,8 @@ impl Core {
         renewed?;
         notify.progress("checking the engine over TLS");
         self.await_engine(record, authority).await?;
-        let (store, copy) = (self.store.clone(), record.clone());
-        let client = authority.clone();
-        super::blocking(move || Self::copy_client_files(&store, &copy, &client)).await
+        self.follow_engine(record, authority.clone()).await?;
+        self.save(record)
     }
 }
 

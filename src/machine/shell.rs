@@ -54,7 +54,8 @@ impl Core {
         if record.phase == Phase::Ready {
             self.settle_by_the_way(&record, &session)?;
         }
-        if self.expiry(&record).renewable {
+        self.refresh_client(&record);
+        if self.expiry(&record).renewable || self.is_to_move(&record) {
             self.renew_by_the_way(name, &session).await;
         }
         Ok(session)

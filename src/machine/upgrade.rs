@@ -37,7 +37,7 @@ impl Core {
         self.require_ready(&record)?;
         require_own(&record)?;
         let notify = self.talk.about(name);
-        let authority = self.load_authority(false).await?;
+        let authority = self.load_authority(&mut record, false).await?;
         let target = self.target(&record)?;
         let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
         self.settle_host_key(&mut record, &session)?;

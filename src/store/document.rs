@@ -8,8 +8,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Foreign, RECORD_VERSION, Record,
+    Foreign, RECORD_VERSION, Record, Trust,
     bytes::{to_json, unreadable},
+    file,
 };
 use crate::{
     bootstrap::{EngineSpec, without_secrets},
@@ -91,17 +92,22 @@ pub fn render(record: &Record, root: &Path, driver_fields: Map<String, Value>) -
 
 fn auth_options(record: &Record, root: &Path) -> Value {
     let (machine, certs) = (root.join("machines").join(&record.name), root.join("certs"));
+    // What scripts, and docker-machine itself, dial the engine with.
+    let (of_clients, ca_key) = match record.trust {
+        Trust::Own => (&machine, machine.join(file::AUTHORITY)),
+        Trust::Store | Trust::Given => (&certs, certs.join(file::CA_KEY)),
+    };
     json!({
         "CertDir": display(&certs),
-        "CaCertPath": display(&certs.join("ca.pem")),
-        "CaPrivateKeyPath": display(&certs.join("ca-key.pem")),
+        "CaCertPath": display(&of_clients.join(file::CA_CERT)),
+        "CaPrivateKeyPath": display(&ca_key),
         "CaCertRemotePath": "",
         "ServerCertPath": display(&machine.join("server.pem")),
         "ServerKeyPath": display(&machine.join("server-key.pem")),
-        "ClientKeyPath": display(&certs.join("key.pem")),
+        "ClientKeyPath": display(&of_clients.join(file::CLIENT_KEY)),
         "ServerCertRemotePath": "",
         "ServerKeyRemotePath": "",
-        "ClientCertPath": display(&certs.join("cert.pem")),
+        "ClientCertPath": display(&of_clients.join(file::CLIENT_CERT)),
         "ServerCertSANs": record.extra_sans,
         "StorePath": display(&machine),
     })
@@ -123,7 +129,7 @@ fn around(record: &Record, root: &Path, mut document: Map<String, Value>) -> ser
     }
     if let Some(Value::Object(options)) = document.get_mut("HostOptions") {
         let moved = options.get("AuthOptions").is_none_or(|auth| auth["StorePath"] != json!(display(&machine)));
-        if moved {
+        if moved || record.trust == Trust::Own {
             options.insert("AuthOptions".into(), auth_options(record, root));
         }
     }
@@ -163,6 +169,8 @@ pub(super) fn read(bytes: &[u8], name: &str, path: &Path) -> Result<Document> {
             .hint(format!("it has format {version}, this program knows {RECORD_VERSION}: update rmachine")));
     }
     let mut record: Record = serde_json::from_value(section).map_err(broken)?;
+    // What an older one lacks has its default.
+    record.version = RECORD_VERSION;
     if record.renamed.take().is_some_and(|new| new == name) {
         name.clone_into(&mut record.name);
     }
@@ -208,6 +216,27 @@ pub(super) fn redacted(option: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `record.json` is of the time when all machines had the store's CA.
+    #[test]
+    fn an_earlier_record_has_the_stores_trust_and_its_paths_lead_to_usable_files() {
+        let bytes = include_bytes!("record.json");
+        assert_eq!(serde_json::from_slice::<Value>(bytes).unwrap()[SECTION]["Version"], 1);
+        let Document::Ours(mut record) = read(bytes, "m", Path::new("config.json")).unwrap() else {
+            panic!("it has our section")
+        };
+        assert_eq!((record.version, record.trust, record.ends_old_trust), (RECORD_VERSION, Trust::Store, false));
+        let paths = |record: &Record| {
+            let document = render(record, Path::new("/store"), Map::new()).unwrap();
+            let auth = &document["HostOptions"]["AuthOptions"];
+            ["CaCertPath", "CaPrivateKeyPath", "ClientCertPath", "ClientKeyPath"]
+                .map(|field| auth[field].as_str().unwrap().trim_start_matches("/store/").to_owned())
+        };
+        assert_eq!(paths(&record), ["certs/ca.pem", "certs/ca-key.pem", "certs/cert.pem", "certs/key.pem"]);
+        record.trust = Trust::Own;
+        let own = ["ca.pem", "authority.pem", "cert.pem", "key.pem"].map(|file| format!("machines/m/{file}"));
+        assert_eq!(paths(&record), own);
+    }
 
     #[test]
     fn secrets_of_options_are_hidden() {

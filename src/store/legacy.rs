@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{Phase, Power, RECORD_VERSION, Record, SshRecord, legacy_engine};
+use super::{Phase, Power, RECORD_VERSION, Record, SshRecord, Trust, legacy_engine};
 use crate::{
     certs::Sans,
     drivers::Drivers,
@@ -126,6 +126,8 @@ pub(super) fn convert(mut document: Map<String, Value>, origin: Origin<'_>) -> R
         instance,
         ssh,
         host: None,
+        trust: Trust::default(),
+        ends_old_trust: false,
         protected: false,
         renamed: None,
         imported: true,

@@ -4,7 +4,7 @@
 //! ROOT/rmachine.json                  id of this store
 //! ROOT/audit.jsonl                  what was done with keys, certificates and machines
 //! ROOT/places.json                    accounts and regions where it ever made machines
-//! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate
+//! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate of machines that have none of their own
 //! ROOT/machines/NAME/config.json      the record
 //! ROOT/machines/NAME/…                keys, certificates, the saved request, secrets (all 0600)
 //! ROOT/locks/                         one lock a machine, one for the CA
@@ -24,6 +24,7 @@ mod name;
 mod phase;
 mod places;
 mod record;
+mod tls;
 mod tombs;
 
 use std::{
@@ -44,7 +45,8 @@ pub use self::{
     name::check_name,
     phase::Phase,
     places::Place,
-    record::{HostRecord, LOOPBACK, Power, RECORD_VERSION, Record, SshRecord},
+    record::{HostRecord, LOOPBACK, Power, RECORD_VERSION, Record, SshRecord, Trust},
+    tls::TlsPaths,
     tombs::Tombstone,
 };
 use crate::{
@@ -78,7 +80,7 @@ pub mod file {
     pub const LOGIN_KEY_PUBLIC: &str = "id_ed25519.pub";
     /// A copy of the user's own login key.
     pub const COPIED_KEY: &str = "id_user";
-    /// Certificate of the CA (in `certs/` and, as a copy for clients, in each machine's directory).
+    /// Certificate of the CA: of the store's in `certs/`, and in each machine's directory those that its clients go by.
     pub const CA_CERT: &str = "ca.pem";
     /// Key of the CA, in `certs/` only.
     pub const CA_KEY: &str = "ca-key.pem";
@@ -86,6 +88,11 @@ pub mod file {
     pub const OLD_CA_CERT: &str = "ca-old.pem";
     /// Its key, in `certs/` only.
     pub const OLD_CA_KEY: &str = "ca-old-key.pem";
+    /// The CA of one machine, certificate and key in one text, in its directory.
+    pub const AUTHORITY: &str = "authority.pem";
+    /// What a machine's engine lets in besides while its CA is replaced: the CA before with its key, or, without one,
+    /// those whose clients it let in before it had a CA of its own.
+    pub const OLD_AUTHORITY: &str = "authority-old.pem";
     /// Certificate of the client.
     pub const CLIENT_CERT: &str = "cert.pem";
     /// Key of the client.
@@ -103,19 +110,6 @@ pub struct Store {
     tls: TlsPaths,
     /// Those that read docker-machine's records.
     drivers: Drivers,
-}
-
-/// Other places for the CA and the client's certificate than `certs/`.
-#[derive(Debug, Clone, Default)]
-pub struct TlsPaths {
-    /// The CA's certificate.
-    pub ca_cert: Option<PathBuf>,
-    /// Its private key.
-    pub ca_key: Option<PathBuf>,
-    /// The client's certificate.
-    pub client_cert: Option<PathBuf>,
-    /// Its private key.
-    pub client_key: Option<PathBuf>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,25 +139,6 @@ impl Store {
     /// The directory of the CA and the client's certificate.
     pub fn certs_directory(&self) -> PathBuf {
         self.root.join("certs")
-    }
-
-    /// With the CA and the client's certificate at other places.
-    #[must_use]
-    pub fn with_tls(mut self, tls: TlsPaths) -> Self {
-        self.tls = tls;
-        self
-    }
-
-    /// Where the file `name` of the CA or the client's certificate is: in `certs/`, or where it was said to be.
-    pub fn authority_file(&self, name: &str) -> PathBuf {
-        let elsewhere = match name {
-            file::CA_CERT => &self.tls.ca_cert,
-            file::CA_KEY => &self.tls.ca_key,
-            file::CLIENT_CERT => &self.tls.client_cert,
-            file::CLIENT_KEY => &self.tls.client_key,
-            _ => &None,
-        };
-        elsewhere.clone().unwrap_or_else(|| self.certs_directory().join(name))
     }
 
     /// The directory of machine `name`; clients use it as `DOCKER_CERT_PATH`.
@@ -360,6 +335,15 @@ impl Store {
     pub fn read_text(&self, path: &Path) -> Result<Option<String>> {
         let Some(bytes) = read_optional(path)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|e| unreadable(path, e))
+    }
+
+    /// As [`Store::read_text`], for what has a key in it.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Store`].
+    pub fn read_secret(&self, path: &Path) -> Result<Option<Zeroizing<String>>> {
+        Ok(self.read_text(path)?.map(Zeroizing::new))
     }
 
     /// Removes machine `name` from the store. Missing is success.

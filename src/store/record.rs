@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 use super::{Foreign, Phase};
 use crate::{bootstrap::EngineSpec, engine::Endpoint};
 
-/// Version of [`Record`] as written now. A newer one is refused, an older one migrated.
-pub const RECORD_VERSION: u32 = 1;
+/// Version of [`Record`] as written now. A newer one is refused, an older one migrated: 1 has no [`Record::trust`], as
+/// all machines had the store's CA then.
+pub const RECORD_VERSION: u32 = 2;
 
 /// Where tunnels listen.
 pub const LOOPBACK: &str = "127.0.0.1";
@@ -73,6 +74,12 @@ pub struct Record {
     /// What the host said of itself.
     #[serde(default)]
     pub host: Option<HostRecord>,
+    /// Whose certificates its engine and its clients have.
+    #[serde(default)]
+    pub trust: Trust,
+    /// Whether the CA before the present one is trusted no more, which its engine may not know yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_old_trust: bool,
     /// Whether `rm` refuses it.
     #[serde(default)]
     pub protected: bool,
@@ -95,6 +102,19 @@ pub enum Power {
     Running,
     /// Stopped by us, or seen stopped.
     Stopped,
+}
+
+/// Whose certificates a machine's engine and its clients have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// Those of the store's CA: engines that rmachine does not manage, and machines of the time when all had them.
+    #[default]
+    Store,
+    /// Those of a CA or a client that was given by `--tls-*`.
+    Given,
+    /// Those of a CA of its own.
+    Own,
 }
 
 /// How to log in.

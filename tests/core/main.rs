@@ -28,3 +28,4 @@ mod rotate;
 mod secrets;
 mod share;
 mod support;
+mod trust;

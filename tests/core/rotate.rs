@@ -36,18 +36,18 @@ async fn it_begins_goes_on_and_ends() {
     world.core().create(options("one")).await.unwrap();
     let store = world.store();
     let old = read(&store.certs_directory().join(file::CA_CERT));
-    let error = world.core().rotate_ca(Rotate::Finish).await.unwrap_err();
+    let error = world.core().rotate_ca(Rotate::Finish, &[]).await.unwrap_err();
     assert_eq!(error.to_string(), "no CA is being replaced");
-    world.core().rotate_ca(Rotate::Begin).await.unwrap();
+    world.core().rotate_ca(Rotate::Begin, &[]).await.unwrap();
     assert_whole(&store, &old, true);
     let begun = read(&store.certs_directory().join(file::CA_CERT));
-    world.core().rotate_ca(Rotate::Begin).await.unwrap();
+    world.core().rotate_ca(Rotate::Begin, &[]).await.unwrap();
     assert_eq!(read(&store.certs_directory().join(file::CA_CERT)), begun, "a repeat goes on with the same one");
     world.core().create(options("two")).await.unwrap();
     assert_eq!(read(&store.machine_file("two", file::CA_CERT)), begun, "new clients know both");
-    world.core().rotate_ca(Rotate::Finish).await.unwrap();
+    world.core().rotate_ca(Rotate::Finish, &[]).await.unwrap();
     assert_whole(&store, &old, false);
-    world.core().rotate_ca(Rotate::Now).await.unwrap();
+    world.core().rotate_ca(Rotate::Now, &[]).await.unwrap();
     assert_whole(&store, &begun, false);
 }
 
@@ -71,12 +71,12 @@ async fn a_repeat_ends_what_was_interrupted() {
             },
         ];
         steps.iter().take(writes).for_each(|step| step());
-        world.core().rotate_ca(Rotate::Begin).await.unwrap();
+        world.core().rotate_ca(Rotate::Begin, &[]).await.unwrap();
         assert_whole(&store, &old, true);
         // Killed in the middle of the end, before the old one's files were removed.
         let new = certs::first(&read(&path(file::CA_CERT))).unwrap();
         std::fs::write(path(file::CA_CERT), &new).unwrap();
-        world.core().rotate_ca(Rotate::Finish).await.unwrap();
+        world.core().rotate_ca(Rotate::Finish, &[]).await.unwrap();
         assert_whole(&store, &old, false);
         assert_eq!(read(&path(file::CA_CERT)), new);
     }

@@ -23,13 +23,13 @@ use crate::{
 const HOUR: Duration = Duration::hours(1);
 
 /// A world whose machines have a host that answers.
-struct Hosted {
-    world: World,
-    host: Option<Host>,
+pub struct Hosted {
+    pub world: World,
+    pub host: Option<Host>,
 }
 
 impl Hosted {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let world = World::new();
         let account = world.account.clone();
         // The host has a runtime of its own, which no runtime may start.
@@ -37,13 +37,13 @@ impl Hosted {
         Self { world, host: Some(host) }
     }
 
-    async fn with_machine() -> Self {
+    pub async fn with_machine() -> Self {
         let hosted = Self::new();
         hosted.core().create(options("m")).await.unwrap();
         hosted
     }
 
-    fn core(&self) -> Core {
+    pub fn core(&self) -> Core {
         self.world.core_with(Capabilities { ssh: true, engine: true, power: true, ingress: true })
     }
 
@@ -57,7 +57,7 @@ impl Hosted {
     }
 
     /// How many certificates the engine trusts: the CA's, and one a share.
-    fn trusted(&self) -> usize {
+    pub fn trusted(&self) -> usize {
         let disk = self.host.as_ref().unwrap().disk.lock().unwrap();
         disk.tls.as_ref().unwrap()[0].matches("BEGIN CERTIFICATE").count()
     }
@@ -80,24 +80,24 @@ impl Hosted {
 }
 
 /// Somebody with a key.
-struct Other {
+pub struct Other {
     key: rcgen::KeyPair,
-    to: Recipient,
+    pub to: Recipient,
 }
 
 impl Other {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let to = Recipient::parse(&key.public_key_pem()).unwrap();
         Self { key, to }
     }
 
-    async fn get(&self, core: &Core) -> Given {
+    pub async fn get(&self, core: &Core) -> Given {
         core.share("m", &self.to, HOUR, |_| Ok(())).await.unwrap()
     }
 
     /// Whether the engine and they know each other.
-    async fn is_let_in(&self, given: &Given, ca_pem: &str) -> Result<(), engine::Error> {
+    pub async fn is_let_in(&self, given: &Given, ca_pem: &str) -> Result<(), engine::Error> {
         let (host, port) = given.url.trim_start_matches("tcp://").rsplit_once(':').unwrap();
         let endpoint = Endpoint { host: host.to_owned(), port: port.parse().unwrap() };
         let key_pem = self.key.serialize_pem();
@@ -105,7 +105,7 @@ impl Other {
         engine::check(&endpoint, &tls, Patience::from_secs(5)).await.map(|_| ())
     }
 
-    async fn enters(&self, given: &Given) -> bool {
+    pub async fn enters(&self, given: &Given) -> bool {
         self.is_let_in(given, &given.ca_pem).await.is_ok()
     }
 }
@@ -357,7 +357,7 @@ async fn recipients_need_the_new_ca_and_that_is_said() {
     let core = hosted.core();
     let follow = async |how| {
         let before = hosted.world.said.lines().len();
-        assert_eq!(core.rotate_ca(how).await.unwrap(), ["m"]);
+        assert_eq!(core.rotate_ca(how, &[]).await.unwrap(), ["m"]);
         core.follow_ca("m").await.unwrap();
         let said = hosted.world.said.lines().split_off(before);
         said.into_iter().filter(|line| line.contains("--ca`")).collect::<Vec<_>>()
@@ -366,7 +366,7 @@ async fn recipients_need_the_new_ca_and_that_is_said() {
     let first = early.get(&core).await;
     let said = follow(Rotate::Begin).await;
     let words = format!(
-        "m: warning: those whom it is shared with (share {}) need the new ca.pem before `rmachine rotate-ca --finish`: \
+        "m: warning: those whom it is shared with (share {}) need the new ca.pem before `rmachine rotate-ca --finish m`: \
          `rmachine share m --ca` prints it",
         first.share.id
     );

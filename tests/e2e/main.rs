@@ -27,6 +27,7 @@ mod route;
 mod share;
 mod short;
 mod support;
+mod trust;
 mod tunnel;
 mod upgrade;
 mod userdata;

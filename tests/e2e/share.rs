@@ -61,12 +61,15 @@ fn it_opens_one_machine_until_it_ends() {
     let refused = |done: Done| assert!(done.is_refused_by_tls(), "{done:?}");
 
     // Without a certificate, and with one of another store's CA.
-    let bare =
-        format!("curl -sS --cacert {}/certs/ca.pem https://{}:2376/version", store.root().display(), hosts[0].address);
+    let bare = format!(
+        "curl -sS --cacert {}/machines/one/ca.pem https://{}:2376/version",
+        store.root().display(),
+        hosts[0].address
+    );
     assert_ne!(run(store.command("bash").args(["-c", &bare])).code, 0);
     let foreign = store.path("foreign");
     let line = format!(
-        "MACHINE_STORAGE_PATH={0} rmachine create -d none --url tcp://127.0.0.1:1 x && cp {1}/certs/ca.pem {0}/certs/",
+        "MACHINE_STORAGE_PATH={0} rmachine create -d none --url tcp://127.0.0.1:1 x && cp {1}/machines/one/ca.pem {0}/certs/",
         foreign.display(),
         store.root().display()
     );
@@ -77,7 +80,17 @@ fn it_opens_one_machine_until_it_ends() {
     let (second, second_id) = share(&store, "one", "second", true, "1d");
     with("one", &first).ok();
     with("one", &second).ok();
-    refused(with("two", &first));
+    // Neither knows the other, and who knows the engine is refused by it.
+    assert_ne!(with("two", &first).code, 0);
+    let knowing = store.path("knowing");
+    let line = format!(
+        "cp -a {0} {1} && cp {2}/machines/two/ca.pem {1}/",
+        first.display(),
+        knowing.display(),
+        store.root().display()
+    );
+    run(store.command("bash").args(["-c", &line])).ok();
+    refused(with("two", &knowing));
     // As the recipient is told, on a computer that has no store.
     let told = told(&first);
     for line in [told[..2].join(" && "), told[2].clone()] {

@@ -52,6 +52,10 @@ pub struct Disk {
     pub tls: Option<[String; 3]>,
     /// Whether the engine runs.
     pub engine_runs: bool,
+    /// What it says of its addresses.
+    pub claims: Vec<String>,
+    /// Whether it is a swarm node.
+    pub swarm: bool,
 }
 
 pub type SharedDisk = Arc<Mutex<Disk>>;
@@ -113,6 +117,7 @@ impl Disk {
                 instance: instance.resource.id.clone(),
                 seed: json_after(&text, "ed25519_private: "),
                 login: json_after(&text, "ssh_authorized_keys:\n      - "),
+                claims: std::mem::take(&mut self.claims),
                 ..Self::default()
             };
         }
@@ -135,9 +140,11 @@ impl Disk {
         }
         assert!(command.starts_with("sh -s") || command.starts_with("sudo -n sh -s"), "{command}");
         if is(include_str!("../../templates/probe.sh")) {
+            let claims: String = self.claims.iter().map(|address| format!("address={address}\n")).collect();
+            let swarm = if self.swarm { "swarm=yes\n" } else { "" };
             format!(
                 "kernel=Linux\nmachine=x86_64\nos_id=debian\nos_version=13\nos_pretty=Debian\nuid=1000\nsudo=yes\n\
-                 hostname=m\nboot_id={boot_id}\nsystemd=yes\ndockerd=/usr/sbin/dockerd\nend=yes\n"
+                 hostname=m\nboot_id={boot_id}\nsystemd=yes\ndockerd=/usr/sbin/dockerd\n{claims}{swarm}end=yes\n"
             )
         } else if is(include_str!("../../templates/host-key-generate.sh")) {
             let new = self.new_key.get_or_insert_with(|| KeyPair::generate_ed25519("host").unwrap());

@@ -43,6 +43,7 @@ const TESTS: &[(&str, fn())] = &[
     ("rotate::begin_killed_then_repeated", rotate::begin_killed_then_repeated),
     ("rotate::finish_killed_then_repeated", rotate::finish_killed_then_repeated),
     ("rotate::now_killed_then_repeated", rotate::now_killed_then_repeated),
+    ("rotate::move_killed_then_repeated", rotate::move_killed_then_repeated),
     ("share::killed_then_repeated", share::killed_then_repeated),
     ("share::killed_then_ended", share::killed_then_ended),
     ("share::unshare_killed_then_repeated", share::unshare_killed_then_repeated),

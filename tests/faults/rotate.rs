@@ -1,19 +1,23 @@
-//! rotate-ca that dies at each of its side effects: the same command again completes it, and who was to come in all the
-//! time did.
+//! rotate-ca, and the move of a machine to a CA of its own, that die at each of their side effects: the same command again
+//! completes it, and who was to come in all the time did.
 
 use std::path::PathBuf;
 
-use rmachine::store::file;
-
-use crate::{
-    one_ca,
-    share::{Shared, assert_among},
-    world::{KILL, World, each},
+use rmachine::{
+    certs,
+    store::{Trust, file},
 };
 
-const BEGIN: &[&str] = &["rotate-ca"];
-const FINISH: &[&str] = &["rotate-ca", "--finish"];
-const NOW: &[&str] = &["rotate-ca", "--now"];
+use crate::{
+    one_ca::read,
+    share::{Shared, assert_among},
+    world::{CREATE, KILL, World, each},
+};
+
+const BEGIN: &[&str] = &["rotate-ca", "m"];
+const FINISH: &[&str] = &["rotate-ca", "--finish", "m"];
+const NOW: &[&str] = &["rotate-ca", "--now", "m"];
+const MOVE: &[&str] = &["regenerate-certs", "m"];
 
 /// A machine that is shared with somebody, and a copy of the client's files on another computer.
 struct Clients {
@@ -57,15 +61,12 @@ impl Clients {
     #[track_caller]
     fn assert_whole(&self, overlap: bool, what: &str) {
         let world = self.world();
-        one_ca::assert(&world.store(), &["m".to_owned()]);
-        let directory = world.store().certs_directory();
-        let certificates = one_ca::read(&directory.join(file::CA_CERT)).matches("BEGIN CERTIFICATE").count();
+        assert_own(world, what);
+        let directory = world.store().machine_directory("m");
+        let certificates = read(&directory.join(file::CA_CERT)).matches("BEGIN CERTIFICATE").count();
         // The share's CA is trusted, too.
         assert_eq!((certificates, world.trusted()), if overlap { (2, 3) } else { (1, 2) }, "{what}");
-        for old in [file::OLD_CA_CERT, file::OLD_CA_KEY] {
-            assert_eq!(directory.join(old).exists(), overlap, "{what}: {old}");
-        }
-        assert!(world.lets_in(&directory), "{what}: who has the store's files");
+        assert_eq!(directory.join(file::OLD_AUTHORITY).exists(), overlap, "{what}");
         assert_eq!(world.lets_in(&self.old), overlap, "{what}: who has the old files");
         world.assert_usable(what);
         world.assert_tidy(what);
@@ -76,9 +77,37 @@ impl Clients {
     }
 }
 
+/// The machine's client has a certificate of the machine's CA, and gets in.
+#[track_caller]
+fn assert_own(world: &World, what: &str) {
+    let directory = world.store().machine_directory("m");
+    let text = |name: &str| read(&directory.join(name));
+    let own = certs::split(&text(file::AUTHORITY)).unwrap().identity.unwrap();
+    assert!(certs::same(&text(file::CA_CERT), &own.cert_pem), "{what}: the present one comes first");
+    assert!(certs::signed_by(&text(file::CLIENT_CERT), &own.cert_pem).unwrap(), "{what}");
+    assert!(certs::key_matches(&text(file::CLIENT_CERT), &text(file::CLIENT_KEY)).unwrap(), "{what}");
+    assert!(world.lets_in(&directory), "{what}: who has the machine's files");
+}
+
+/// A machine as an earlier version left it: of the store's CA, with a record of version 1.
+fn of_earlier_version() -> World {
+    let world = World::of_hosts();
+    let certs = world.store().certs_directory();
+    let path = |name: &str| certs.join(name).to_str().unwrap().to_owned();
+    let (ca, key) = (path(file::CA_CERT), path(file::CA_KEY));
+    world.run(&[CREATE, &["--tls-ca-cert", &ca, "--tls-ca-key", &key]].concat()).succeeded("create");
+    let record = world.store().machine_file("m", file::CONFIG);
+    let mut document: serde_json::Value = serde_json::from_str(&read(&record)).unwrap();
+    let section = document["Rmachine"].as_object_mut().unwrap();
+    assert!(section.shift_remove("Trust").is_some());
+    section["Version"] = 1.into();
+    std::fs::write(&record, document.to_string()).unwrap();
+    world
+}
+
 /// Kinds of side effects of each step.
 const KINDS: [&str; 4] =
-    ["after lock ca.lock", "amid run sudo -n sh -s", "amid write server.pem", "after write config.json"];
+    ["after lock machine-m.lock", "amid run sudo -n sh -s", "amid write server.pem", "after write config.json"];
 
 pub fn begin_killed_then_repeated() {
     let clients = Clients::new();
@@ -87,11 +116,11 @@ pub fn begin_killed_then_repeated() {
     assert_among(&KINDS[..2], &points);
     assert_among(
         &[
-            "amid write ca-old.pem",
-            "amid write ca-key.pem",
+            "amid write authority-old.pem",
+            "amid write authority.pem",
             "amid write ca.pem",
+            "amid write cert.pem",
             "amid write key.pem",
-            "before delete ca.pem",
         ],
         &points,
     );
@@ -111,7 +140,7 @@ pub fn finish_killed_then_repeated() {
     let points = clients.world().points(FINISH);
     clients.assert_whole(false, "the finish that counts");
     assert_among(&KINDS, &points);
-    assert_among(&["after delete ca-old-key.pem", "after delete ca-old.pem"], &points);
+    assert_among(&["after delete authority-old.pem"], &points);
     each(&points, |point| {
         let (clients, both) = Clients::begun();
         clients.world().run_with(FINISH, point, KILL).was_killed(point);
@@ -141,5 +170,45 @@ pub fn now_killed_then_repeated() {
         clients.assert_mendable(point);
         clients.world().run(NOW).succeeded(point);
         clients.assert_whole(false, point);
+    });
+}
+
+/// Whoever uses docker meanwhile notices nothing but the restart; a pair of files that is half written is mended by
+/// whatever reads the machine.
+pub fn move_killed_then_repeated() {
+    let world = of_earlier_version();
+    let points = world.points(MOVE);
+    assert_own(&world, "the move that counts");
+    assert_among(
+        &[
+            "amid write authority-old.pem",
+            "amid write authority.pem",
+            "amid write ca.pem",
+            "amid run sudo -n sh -s",
+            "amid write server.pem",
+            "after write cert.pem",
+            "before write key.pem",
+            "2. after write ca.pem",
+        ],
+        &points,
+    );
+    each(&points, |point| {
+        let world = of_earlier_version();
+        let directory = world.store().machine_directory("m");
+        let old = world.copy_of(&directory, "old");
+        world.run_with(MOVE, point, KILL).was_killed(point);
+        world.run(&["env", "m"]).succeeded(point);
+        assert!(world.lets_in(&directory), "{point}: docker works");
+        world.run(MOVE).succeeded(point);
+        assert_own(&world, point);
+        let record = world.store().load("m").unwrap();
+        assert_eq!((record.trust, world.trusted()), (Trust::Own, 2), "{point}: clients of both CAs are let in");
+        std::fs::copy(directory.join(file::CA_CERT), old.join("ca.pem")).unwrap();
+        assert!(world.lets_in(&old), "{point}: who has the old client's files");
+        world.run(FINISH).succeeded(point);
+        assert!(!world.lets_in(&old) && world.trusted() == 1, "{point}: not any more");
+        assert_own(&world, point);
+        world.assert_usable(point);
+        world.assert_tidy(point);
     });
 }

@@ -17,8 +17,8 @@ use crate::{
     store::{check_name, file},
 };
 
-/// Version of the format as written now; a newer one is refused.
-const VERSION: u32 = 1;
+/// Version of the format as written now; a newer one is refused. One of format 1 has no CAs of machines.
+const VERSION: u32 = 2;
 /// The list of machines, which comes first.
 const LIST: &str = "archive.json";
 /// Where the files of machines are.
@@ -30,11 +30,13 @@ const MOST_OF_A_FILE: u64 = 1 << 20;
 const MOST_MACHINES: usize = 10_000;
 
 /// The files of a machine that go with it; login keys come besides.
-pub(super) const FILES: [&str; 9] = [
+pub(super) const FILES: [&str; 11] = [
     file::CONFIG,
     file::ENGINE,
     file::CREDENTIALS,
     file::SHARES,
+    file::AUTHORITY,
+    file::OLD_AUTHORITY,
     file::CA_CERT,
     file::CLIENT_CERT,
     file::CLIENT_KEY,
@@ -228,7 +230,7 @@ mod tests {
             assert!(unpack(&whole[..end]).is_err(), "{end}");
         }
         assert!(unpack(&[b'x'; 4096]).is_err());
-        let newer = String::from_utf8(whole.to_vec()).unwrap().replace("\"Version\": 1", "\"Version\": 2");
+        let newer = String::from_utf8(whole.to_vec()).unwrap().replace("\"Version\": 2", "\"Version\": 3");
         assert!(unpack(newer.as_bytes()).unwrap_err().to_string().contains("newer"));
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     audit::Event,
     error::{Error, Kind, Result},
     machine::{Core, import::files},
-    store::{file, hide_secrets},
+    store::{Trust, file, hide_secrets},
 };
 
 /// An archive, encrypted.
@@ -93,6 +93,12 @@ impl Core {
         if !secrets.0.is_empty() {
             contents.insert(file::CREDENTIALS.to_owned(), json(serde_json::to_vec(&secrets))?);
             note("the cloud keys that are stored for it are in the archive".to_owned());
+        }
+        let own = [file::AUTHORITY, file::OLD_AUTHORITY];
+        for file in own.into_iter().filter(|_| record.trust == Trust::Own) {
+            if let Some(content) = self.store.read_bytes(&self.store.machine_file(name, file))? {
+                contents.insert(file.to_owned(), Zeroizing::new(content));
+            }
         }
         if let Some(shares) = self.store.read_bytes(&self.store.machine_file(name, file::SHARES))? {
             contents.insert(file::SHARES.to_owned(), Zeroizing::new(shares));

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     audit::Event,
+    certs,
     error::{Error, Kind, Result},
     machine::{Core, ImportReport, Outcome, Taken, TakenAuthority},
-    store::{Record, file},
+    store::{Record, Trust, file},
 };
 
 /// What `import` of an archive is asked for.
@@ -42,7 +43,7 @@ impl Core {
         let content = content::unpack(&opener.open(sealed)?)?;
         let mut machines = Vec::new();
         if !options.dry_run {
-            self.load_authority(false).await?;
+            self.load_store_authority(false).await?;
         }
         let wanted: Vec<String> = match options.machines.as_slice() {
             [] => content.machines.keys().cloned().collect(),
@@ -104,7 +105,10 @@ impl Core {
         if record.tunnel_port.is_some() {
             record.tunnel_port = Some(self.free_port()?);
         }
-        let own = [file::CONFIG, file::ENGINE, file::CREDENTIALS];
+        let mut own = vec![file::CONFIG, file::ENGINE, file::CREDENTIALS];
+        if record.trust != Trust::Own {
+            own.extend([file::AUTHORITY, file::OLD_AUTHORITY]);
+        }
         let others: Vec<_> = files
             .iter()
             .filter(|(name, _)| !own.contains(&name.as_str()))
@@ -126,10 +130,14 @@ impl Core {
         notes.push(format!(
             "the store that it comes from has it as well, and an rm there deletes it; when it is used here only, delete the directory machines/{name} there"
         ));
-        if self.has_other_ca(&record) {
+        if record.trust == Trust::Own {
+            notes.push(format!(
+                "the store that it comes from has the key of its CA, too; `rmachine rotate-ca --now {name}` gives it another one"
+            ));
+        } else if self.has_other_ca(&record) {
             notes.push(match self.has_host(&record) {
                 true => format!(
-                    "it has the certificates of the store that it comes from until `rmachine regenerate-certs {name}` gives it this store's, which locks that one out"
+                    "it has the certificates of the store that it comes from until `rmachine rotate-ca --now {name}` gives it a CA of its own"
                 ),
                 false => "it has the certificates of the store that it comes from".to_owned(),
             });
@@ -150,7 +158,7 @@ impl Core {
                 .source(what.to_owned())
                 .hint("export it anew")
         };
-        let (record, secrets) = self.store.decode(name, |file| files.get(file).map(|content| content.to_vec()))?;
+        let (mut record, secrets) = self.store.decode(name, |file| files.get(file).map(|content| content.to_vec()))?;
         let key = &record.ssh.key_file;
         if !key.is_empty() && !files.contains_key(key) {
             return Err(damaged("its login key is not in the archive"));
@@ -159,6 +167,7 @@ impl Core {
             return Err(damaged("it is on the computer that it was made on"));
         }
         self.require_ready(&record)?;
+        record.trust = archived_trust(&record, files).map_err(damaged)?;
         Ok((record, secrets))
     }
 
@@ -182,5 +191,22 @@ impl Core {
             self.save(record)?;
         }
         Ok(())
+    }
+}
+
+/// Whose certificates a machine of an archive has; what is to be its CA has to be one. An archive of format 1 has leaves
+/// only: such a machine gets a CA of its own in its next session.
+fn archived_trust(record: &Record, files: &Contents) -> Result<Trust, &'static str> {
+    let read = |name: &str| {
+        let text = files.get(name).map(|content| std::str::from_utf8(content).unwrap_or_default());
+        text.map(|text| certs::split(text).map_err(|_| "the CA of the machine does not read")).transpose()
+    };
+    let (present, before) = (read(file::AUTHORITY)?, read(file::OLD_AUTHORITY)?);
+    let Some(present) = present.filter(|_| record.trust == Trust::Own) else { return Ok(Trust::Store) };
+    let all = present.certs.iter().chain(before.iter().flat_map(|before| &before.certs));
+    let all_sign = all.map(|cert| certs::inspect(cert)).all(|info| info.is_ok_and(|info| info.is_ca));
+    match present.identity.is_some() && all_sign {
+        true => Ok(Trust::Own),
+        false => Err("what is to be the CA of the machine is none"),
     }
 }

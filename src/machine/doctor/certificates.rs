@@ -8,7 +8,7 @@ use crate::{
     certs::{self, CertInfo, Health, Sans},
     error::{Error, Result},
     machine::{Core, create::wants_engine, provision::sans},
-    store::{Phase, Record, Store, file},
+    store::{Phase, Record, Store, Trust, file},
 };
 
 /// Where the CA's own files would have to come from: no other CA is trusted by the machines.
@@ -46,6 +46,11 @@ impl Certificates {
             })
         };
         Self { files: files(), directory: directory.display().to_string(), now }
+    }
+
+    /// The time that they are looked at.
+    pub(super) fn now(&self) -> OffsetDateTime {
+        self.now
     }
 
     /// What is to be said of the CA and the client's certificate; there are `machines` that trust them or not.
@@ -123,6 +128,9 @@ impl Certificates {
 
     /// What is to be said of machine `record`'s certificate and copies.
     pub(super) fn of_machine(&self, core: &Core, record: &Record) -> Vec<Finding> {
+        if record.trust == Trust::Own {
+            return core.look_at_own_trust(record, self);
+        }
         let Ok(files) = &self.files else { return Vec::new() };
         // Without a CA nothing can be compared, and that was said.
         let Some(ca) = &files.ca else { return Vec::new() };
@@ -131,6 +139,10 @@ impl Certificates {
         }
         let name = record.name.as_str();
         let managed = core.driver(record).is_ok_and(|driver| driver.info().capabilities.engine);
+        let shared = match record.trust {
+            Trust::Given => "; it is shared: whoever has that CA's key or that client's key has this machine, too",
+            _ => "",
+        };
         let looked = || -> Result<(Option<Finding>, Option<OffsetDateTime>)> {
             if let Some(finding) = self.copies(core, record, files, ca, managed)? {
                 return Ok((Some(finding), None));
@@ -141,8 +153,20 @@ impl Certificates {
         vec![match looked() {
             Err(error) => failed(name, &error),
             Ok((Some(finding), _)) => finding,
-            Ok((None, Some(until))) => Finding::good(name, format!("its certificate is good until {}", until.date())),
-            Ok((None, None)) => Finding::good(name, "its copies of the client's files are the store's"),
+            // Each other one of that CA is trusted as this one.
+            Ok((None, Some(_))) if record.trust == Trust::Store && core.wanted_trust(record) == Trust::Own => {
+                Finding::warning(
+                    name,
+                    "it has the store's CA still, which it shares with other machines",
+                    format!("`rmachine regenerate-certs {name}` gives it one of its own"),
+                )
+            }
+            Ok((None, Some(until))) => {
+                Finding::good(name, format!("its certificate is good until {}{shared}", until.date()))
+            }
+            Ok((None, None)) => {
+                Finding::good(name, format!("its copies of the client's files are the store's{shared}"))
+            }
         }]
     }
 
@@ -187,7 +211,12 @@ impl Certificates {
     }
 
     /// The certificate of the machine's engine, by our copy.
-    fn server(&self, core: &Core, record: &Record, ca: &str) -> Result<(Option<Finding>, Option<OffsetDateTime>)> {
+    pub(super) fn server(
+        &self,
+        core: &Core,
+        record: &Record,
+        ca: &str,
+    ) -> Result<(Option<Finding>, Option<OffsetDateTime>)> {
         let name = record.name.as_str();
         let remedy = format!("`rmachine regenerate-certs {name}`");
         let read = |file| core.store.read_text(&core.store.machine_file(name, file));
@@ -224,10 +253,10 @@ impl Certificates {
     }
 
     /// Reads a leaf with its key; answers what is wrong with it besides its age.
-    fn leaf(&self, cert: &str, key: &str, ca: &str) -> Result<(CertInfo, Option<&'static str>), Error> {
+    pub(super) fn leaf(&self, cert: &str, key: &str, ca: &str) -> Result<(CertInfo, Option<&'static str>), Error> {
         let info = certs::inspect(cert)?;
         let wrong = if !certs::signed_by(cert, ca)? {
-            Some("is not signed by this store's CA")
+            Some("is not signed by its CA")
         } else if !certs::key_matches(cert, key)? {
             Some("does not belong to the key beside it")
         } else {
@@ -237,7 +266,7 @@ impl Certificates {
     }
 
     /// What is to be said of a certificate's dates; `None`: nothing.
-    fn by_the_clock(&self, subject: &str, what: &str, info: &CertInfo, remedy: &str) -> Option<Finding> {
+    pub(super) fn by_the_clock(&self, subject: &str, what: &str, info: &CertInfo, remedy: &str) -> Option<Finding> {
         let (from, until) = (info.not_before.date(), info.not_after.date());
         match certs::health(info, self.now) {
             Health::Good => None,

@@ -5,6 +5,7 @@ mod certificates;
 mod machines;
 mod shares;
 mod store;
+mod trust;
 
 use std::{future::Future, time::Duration};
 

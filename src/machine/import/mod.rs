@@ -20,7 +20,7 @@ use crate::{
     certs,
     error::{Error, Kind, Result},
     ssh,
-    store::{Foreign, Record, Store, check_name, file, hide_secrets},
+    store::{Foreign, Record, Store, Trust, check_name, file, hide_secrets},
 };
 
 /// How many hosts are met at once.
@@ -214,7 +214,7 @@ impl Core {
         if self.has_other_ca(&record) {
             notes.push(match self.has_host(&record) {
                 true => format!(
-                    "it keeps docker-machine's certificates until `rmachine regenerate-certs {name}` gives it this store's"
+                    "it keeps docker-machine's certificates until `rmachine regenerate-certs {name}` gives it a CA of its own"
                 ),
                 false => "it keeps docker-machine's certificates".to_owned(),
             });
@@ -329,13 +329,16 @@ impl Core {
         let taken = blocking(move || authority::take(&ours, &theirs, dry_run)).await?;
         if !dry_run {
             // There is one from here on, whoever made it.
-            self.load_authority(false).await?;
+            self.load_store_authority(false).await?;
         }
         Ok(taken)
     }
 
     /// Whether the client's files in the machine's directory are those of another CA than this store's.
     pub(super) fn has_other_ca(&self, record: &Record) -> bool {
+        if record.trust == Trust::Own {
+            return false;
+        }
         let read = |path: PathBuf| self.store.read_text(&path).ok().flatten();
         let copy = read(self.store.machine_file(&record.name, file::CA_CERT));
         let own = read(self.store.certs_directory().join(file::CA_CERT));

@@ -10,7 +10,7 @@ from .secrets_of import CA, CLIENT, CREDENTIAL, ENGINE, HOST, LOGIN, OWN, SEED, 
 
 # docs/store.md, and the seed that the driver qemu makes of the first-boot data.
 STORE = {
-    CA: {"ca-key.pem", "ca-old-key.pem"},
+    CA: {"ca-key.pem", "ca-old-key.pem", "authority.pem", "authority-old.pem"},
     CLIENT: {"key.pem"},
     SERVER: {"server-key.pem"},
     LOGIN: {"id_ed25519", "id_user"},

@@ -29,7 +29,7 @@ PLAIN = {"dns", "mtu", "bip", "log-level"}  # engine options that are no secret,
 CA, CLIENT, SERVER, LOGIN, SEED = "CA key", "client key", "engine's key", "login key", "seed host key"
 HOST, OWN, CREDENTIAL, ENGINE = "host key", "key of the user", "cloud key", "engine option"
 KEYS = {
-    "ca-key.pem": CA, "ca-old-key.pem": CA, "key.pem": CLIENT, "server-key.pem": SERVER,
+    "ca-key.pem": CA, "ca-old-key.pem": CA, "authority.pem": CA, "authority-old.pem": CA, "key.pem": CLIENT, "server-key.pem": SERVER,
     "id_ed25519": LOGIN, "id_user": LOGIN,
 }  # fmt: skip
 
