@@ -4,7 +4,7 @@ use std::process::Command;
 
 use futures::StreamExt;
 
-use crate::support::{PREBAKED, Store, lab_variable, run};
+use crate::support::{CURRENT, PREBAKED, Store, lab_variable, run};
 
 const DOCKER_PY: &str = "\
 import docker, ssl, sys
@@ -17,8 +17,16 @@ print(client.containers.run('busybox', ['echo', 'from docker-py'], remove=True).
 
 #[test]
 fn docker_py_on_python_3_13_and_bollard() {
-    let store = Store::new();
-    store.create_ec2(PREBAKED, &[], "clients").ok();
+    docker_py_and_bollard(&Store::new(), PREBAKED);
+}
+
+#[test]
+fn docker_py_on_python_3_13_and_bollard_with_the_current_docker() {
+    docker_py_and_bollard(&Store::with_current_clients(), CURRENT);
+}
+
+fn docker_py_and_bollard(store: &Store, image: &str) {
+    store.create_ec2(image, &[], "clients").ok();
     store.import_busybox("clients");
     let version = store.sh("clients", "docker version --format '{{.Server.Version}}'").ok();
     let script = store.file("client.py", DOCKER_PY);

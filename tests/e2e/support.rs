@@ -20,6 +20,10 @@ mod client;
 #[allow(unused_imports, reason = "each of the test targets uses some")]
 pub use client::{exec_on, lab, lab_at, lab_variable, resources, resources_at};
 
+/// The image with the Docker of today in it.
+#[allow(dead_code, reason = "the faults use the other")]
+pub const CURRENT: &str = "rmachine-lab-debian-13-current";
+
 /// What a finished command wrote.
 #[derive(Debug)]
 pub struct Done {
@@ -101,18 +105,31 @@ pub fn program() -> PathBuf {
 pub struct Store {
     directory: tempfile::TempDir,
     docker_config: PathBuf,
+    /// The stock clients.
+    tools: PathBuf,
 }
 
 impl Store {
     pub fn new() -> Self {
+        Self::with(&lab_variable("RMACHINE_LAB_TOOLS"))
+    }
+
+    /// With the clients of today, in place of Debian's.
+    #[allow(dead_code, reason = "the faults use the others")]
+    pub fn with_current_clients() -> Self {
+        Self::with(&lab_variable("RMACHINE_LAB_CURRENT_TOOLS"))
+    }
+
+    fn with(tools: &str) -> Self {
+        let tools = PathBuf::from(tools);
         let directory = tempfile::tempdir().unwrap();
         // Under sudo, too, nothing of the caller's own docker is used or touched.
         let docker_config = directory.path().join("docker");
         std::fs::create_dir(&docker_config).unwrap();
-        let plugins = Path::new(&lab_variable("RMACHINE_LAB_TOOLS")).join("usr/libexec/docker/cli-plugins");
+        let plugins = tools.join("usr/libexec/docker/cli-plugins");
         let config = serde_json::json!({ "cliPluginsExtraDirs": [plugins] });
         std::fs::write(docker_config.join("config.json"), config.to_string()).unwrap();
-        Self { directory, docker_config }
+        Self { directory, docker_config, tools }
     }
 
     pub fn root(&self) -> PathBuf {
@@ -121,7 +138,7 @@ impl Store {
 
     /// A command with the environment of a user of this store.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let tools = Path::new(&lab_variable("RMACHINE_LAB_TOOLS")).join("usr/bin");
+        let tools = self.tools.join("usr/bin");
         let own = program_directory();
         let path = format!("{}:{}:{}", own.display(), tools.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(program);

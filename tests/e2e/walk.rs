@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{PREBAKED, Store, eventually, lab_variable, resources, run};
+use crate::support::{CURRENT, PREBAKED, Store, eventually, lab_variable, resources, run};
 
 const COMPOSE: &str = "\
 services:
@@ -21,12 +21,22 @@ volumes:
   data:
 ";
 
+/// Debian's engine and clients, of 2024.
 #[test]
 fn the_walk_of_an_ec2_machine() {
-    let store = Store::new();
+    walk(&Store::new(), PREBAKED, "26.");
+}
+
+/// The engine and the clients of today.
+#[test]
+fn the_walk_with_the_current_docker() {
+    walk(&Store::with_current_clients(), CURRENT, "29.");
+}
+
+fn walk(store: &Store, image: &str, version: &str) {
     let registry = run(std::process::Command::new("tests/lab/registry").current_dir(env!("CARGO_MANIFEST_DIR"))).ok();
     let created = store.create_ec2(
-        PREBAKED,
+        image,
         &["--amazonec2-open-port", "8080", "--engine-insecure-registry", &registry, "--engine-label", "tier=walk"],
         "aws-test",
     );
@@ -40,13 +50,17 @@ fn the_walk_of_an_ec2_machine() {
         .collect();
     assert!(made.len() >= 2, "a group and an instance: {made:?}");
 
-    engine(&store, &registry);
-    compose(&store);
-    networks(&store);
-    swarm(&store);
-    power(&store);
-    certificates(&store);
-    login(&store);
+    for side in ["Client", "Server"] {
+        let said = store.sh("aws-test", &format!("docker version --format '{{{{.{side}.Version}}}}'")).ok();
+        assert!(said.starts_with(version), "{side}: {said}");
+    }
+    engine(store, &registry);
+    compose(store);
+    networks(store);
+    swarm(store);
+    power(store);
+    certificates(store);
+    login(store);
 
     store.rmachine(&["rm", "-y", "aws-test"]).ok();
     assert!(!store.root().join("machines/aws-test").exists());

@@ -71,6 +71,8 @@ fn main() -> ExitCode {
     let chosen = TESTS.iter().filter(|(name, _)| filters.is_empty() || filters.iter().any(|f| name.contains(f)));
     for (name, test) in chosen {
         let started = Instant::now();
+        // Where it hangs, `tests/timed` names it.
+        println!("test {name} ... begins");
         let good = catch_unwind(test).is_ok();
         println!("test {name} ... {} ({:.1} s)", if good { "ok" } else { "FAILED" }, started.elapsed().as_secs_f32());
         if !good {

@@ -57,6 +57,7 @@ def write(path: Path) -> None:
     for release in ("12", "13"):
         for kind in ("", "-docker"):
             add(f"rmachine-lab-debian-{release}{kind}", OURS, "2026-03-01", "/dev/xvda", (f"debian{release}{kind}", "admin"))
+    add("rmachine-lab-debian-13-current", OURS, "2026-03-01", "/dev/xvda", ("debian13-current", "admin"))
     path.write_text(json.dumps(images))
 
 

@@ -25,19 +25,16 @@ DROPPED = {"Installed-Size", "Source", "Built-Using", "Recommends", "Suggests", 
 def directory() -> Path:
     """The repository, as https://download.docker.com has it: linux/debian/{gpg,dists,pool}."""
     path = cache.root() / f"lab-docker-repo-{cache.key(RECIPE, images.mirror(), repr(images.RELEASES))}"
-    with cache.lock("docker-repo"):
-        if not path.exists():
-            cache.say("making a stand-in for Docker's apt repository (once)")
-            work = path.with_suffix(".partial")
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir()
-            root = work / "linux/debian"
-            for release in images.RELEASES.values():
-                _packages(work / "tmp" / release, root / f"pool/{release}", release)
-            _sign(root, work / "tmp/gnupg", list(images.RELEASES.values()), work / "fingerprint")
-            shutil.rmtree(work / "tmp")
-            work.rename(path)
-    return path
+    return cache.made(path, "docker-repo", _make)
+
+
+def _make(work: Path) -> None:
+    work.mkdir()
+    root = work / "linux/debian"
+    for release in images.RELEASES.values():
+        _packages(work / "tmp" / release, root / f"pool/{release}", release)
+    _sign(root, work / "tmp/gnupg", list(images.RELEASES.values()), work / "fingerprint")
+    shutil.rmtree(work / "tmp")
 
 
 def fingerprint() -> str:

@@ -6,10 +6,17 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+BUILD = "RMACHINE_LAB_BUILD"  # "no": what is missing is an error, and not made under a test's time-out
+
+
+class Missing(RuntimeError):
+    """Something that a step of `tests/prepare` makes is not there."""
 
 
 def root() -> Path:
@@ -30,6 +37,32 @@ def lock(name: str) -> Iterator[None]:
     with open(root() / f".{name}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def made(path: Path, step: str, make: Callable[[Path], None]) -> Path:
+    """`path`, made by `make` where it is missing: beside it, and renamed when it is whole.
+
+    `step` is the step of `tests/prepare` that makes it, which an error names where nothing may be made.
+    """
+    if path.exists():
+        return path
+    if os.environ.get(BUILD) == "no":
+        raise Missing(f"{path.name} is not there, and no test makes it: `tests/prepare {step}` does")
+    with lock(step):
+        if not path.exists():
+            work = path.with_name(f"{path.name}.partial")
+            remove(work)
+            make(work)
+            work.rename(path)
+    return path
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a directory; a missing one is fine."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def say(text: str) -> None:

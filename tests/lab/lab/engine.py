@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 from . import cache, handover, images
 
 SLOTS = 8  # engines that keep their images between labs; a further lab imports its own
+# What `tests/prepare` imports, by slot: one for the labs of a run, and one for the lab that stands beside.
+PREPARED = {0: images.IMAGES, 1: ["debian13"]}
 
 
 class Engine:
@@ -28,23 +32,28 @@ class Engine:
         self.docker = images.client_tools() / "usr/bin/docker"
         self.tags: dict[str, str] = {}
         self.lock_fds: list[int] = []
+        self.serves = False  # hosts are asked for, by tests that have no time for an import
         self.data = data or self._data()
 
     def _data(self) -> Path:
         """A directory for images that no running engine has: a cached one, or one of our own."""
         for slot in range(SLOTS):
-            name = f"{slot or ''}"
-            lock = open(cache.root() / f".lab-engine{name}.lock", "w")  # noqa: SIM115 - held while dockerd lives
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-                continue
-            # dockerd inherits the lock: where we are killed, it still has the directory.
-            self.lock_fds = [lock.fileno()]
-            self.lock_file = lock
-            return cache.root() / f"lab-engine-{images.image_key()}{'-' * bool(name)}{name}"
+            if data := self._take(slot):
+                return data
         return self.state / "engine"
+
+    def _take(self, slot: int) -> Path | None:
+        """The data of a slot, if no running engine has it."""
+        lock = open(cache.root() / f".lab-engine{slot or ''}.lock", "w")  # noqa: SIM115 - held while dockerd lives
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return None
+        # dockerd inherits the lock: where we are killed, it still has the directory.
+        self.lock_fds = [lock.fileno()]
+        self.lock_file = lock
+        return slot_data(slot)
 
     def start(self) -> None:
         """Starts dockerd, and clears what a killed lab left in it."""
@@ -90,8 +99,10 @@ class Engine:
     def image(self, name: str) -> str:
         """The image of host `name`, imported when the engine does not have it."""
         if name not in self.tags:
-            tag = f"lab/{name}:{images.image_key()}"
+            tag = f"lab/{name}:{images.key(name)}"
             if self.call("image", "inspect", tag, check=False).returncode != 0:
+                if self.serves and os.environ.get(cache.BUILD) == "no":
+                    raise cache.Missing(f"the lab has not imported {name}: name it in `up --images`")
                 cache.say(f"importing the host image {name}")
                 self.call("import", str(images.rootfs(name)), tag)
             self.tags[name] = tag
@@ -100,6 +111,31 @@ class Engine:
     def stop(self) -> None:
         """Removes all containers and ends dockerd."""
         remove(self.state, self.data)
+
+
+def slot_data(slot: int) -> Path:
+    """Where the engine of a slot keeps its images."""
+    return cache.root() / f"lab-engine-{images.image_key()}{f'-{slot}' if slot else ''}"
+
+
+def prepare(slot: int) -> None:
+    """Imports a slot's images, unless they are there; a lab that runs on it has imported what it wants by itself."""
+    wanted = {name: images.key(name) for name in PREPARED[slot]}
+    stamp = slot_data(slot) / "lab-images.json"
+    if stamp.exists() and json.loads(stamp.read_text()) == wanted:
+        return
+    with tempfile.TemporaryDirectory(prefix="rmlab-") as directory:
+        engine = Engine(Path(directory), slot_data(slot))
+        if not engine._take(slot):
+            cache.say(f"engine-{slot} is in use by a lab")
+            return
+        engine.start()
+        try:
+            for name in wanted:
+                engine.image(name)
+        finally:
+            engine.stop()
+        stamp.write_text(json.dumps(wanted))
 
 
 def cgroup(state: Path) -> str:

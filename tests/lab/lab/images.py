@@ -1,20 +1,20 @@
 """Host images: Debian root file systems with what a cloud image has, built once and cached.
 
-`debian12` and `debian13` have no engine; `debian12-docker` and `debian13-docker` have one, as a
-prebaked AMI has.
+`debian12` and `debian13` have no engine; `debian12-docker` and `debian13-docker` have Debian's, as a
+prebaked AMI has; `debian13-current` has the current one (current.py).
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import tarfile
 from pathlib import Path
 
-from . import cache
+from . import cache, current
 
 RELEASES = {"debian12": "bookworm", "debian13": "trixie"}
-IMAGES = [f"{name}{kind}" for name in RELEASES for kind in ("", "-docker")]
+CURRENT = "debian13-current"
+IMAGES = [*(f"{name}{kind}" for name in RELEASES for kind in ("", "-docker")), CURRENT]
 PACKAGES = (
     "systemd,systemd-sysv,dbus,openssh-server,sudo,ca-certificates,curl,iproute2,iptables,cloud-init,"
     "gnupg,gpg,locales,procps,python3,netbase,less"
@@ -48,20 +48,22 @@ def directory() -> Path:
     return path
 
 
+def key(name: str) -> str:
+    """Names what the image `name` is made of."""
+    return cache.key(image_key(), current.key()) if name == CURRENT else image_key()
+
+
 def rootfs(name: str) -> Path:
     """The root file system `name` (a tar), built when it is missing."""
-    tar = directory() / f"{name}.tar"
-    with cache.lock(f"image-{name}"):
-        if not tar.exists():
-            _build(name, tar)
-    return tar
+    if name == CURRENT:
+        tar = directory() / f"{name}-{key(name)}.tar"
+        return cache.made(tar, f"image-{name}", lambda work: current.image(rootfs("debian13"), work))
+    return cache.made(directory() / f"{name}.tar", f"image-{name}", lambda work: _build(name, work))
 
 
 def _build(name: str, tar: Path) -> None:
     release = RELEASES[name.removesuffix("-docker")]
     packages = PACKAGES + (",docker.io" if name.endswith("-docker") else "")
-    cache.say(f"building the host image {name} (once, about a minute)")
-    partial = tar.with_suffix(".partial.tar")
     hooks = [
         # A host makes its own keys and id at first boot, as an AMI does.
         'rm -f "$1"/etc/ssh/ssh_host_*; : >"$1/etc/machine-id"',
@@ -69,69 +71,65 @@ def _build(name: str, tar: Path) -> None:
         'for u in systemd-networkd systemd-resolved systemd-timesyncd getty@tty1 e2scrub_reap apt-daily.timer '
         'apt-daily-upgrade.timer systemd-modules-load fstrim.timer; do chroot "$1" systemctl mask -q "$u" || :; done',
     ]
-    config = directory() / "99-lab.cfg"
+    # Its name is the one on the host; several images may be built at once.
+    config = tar.with_name(f"{tar.name}.cfg.d") / "99-lab.cfg"
+    config.parent.mkdir(exist_ok=True)
     config.write_text(CLOUD_CFG)
     cache.run(
-        "mmdebstrap", "--variant=minbase", "--aptopt=Acquire::Languages \"none\"",
+        "mmdebstrap", "--format=tar", "--variant=minbase", "--aptopt=Acquire::Languages \"none\"",
         "--aptopt=APT::Install-Recommends \"false\"", f"--include={packages}",
         *[f"--customize-hook={hook}" for hook in hooks],
         f"--customize-hook=copy-in {config} /etc/cloud/cloud.cfg.d",
         "--customize-hook=echo 'en_US.UTF-8 UTF-8' >\"$1/etc/locale.gen\"",
-        release, partial, mirror(),
+        release, tar, mirror(),
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
     )  # fmt: skip
-    partial.rename(tar)
+    cache.remove(config.parent)
 
 
 def busybox() -> Path:
     """A tar of one static busybox, for `docker import`: the tiny image that containers run."""
-    tar = cache.root() / "lab-busybox.tar"
-    with cache.lock("busybox"):
-        if not tar.exists():
-            work = cache.root() / "busybox.partial"
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir()
-            cache.run("apt-get", "download", "busybox-static", cwd=work)
-            cache.run("dpkg", "-x", next(work.glob("*.deb")), work / "x")
-            binary = next(p for p in (work / "x/bin/busybox", work / "x/usr/bin/busybox") if p.exists())
-            applets = cache.run(binary, "--list").stdout.split()
-            partial = tar.with_suffix(".partial")
-            with tarfile.open(partial, "w") as archive:
-                archive.add(binary, "bin/busybox")
-                for applet in applets:
-                    link = tarfile.TarInfo(f"bin/{applet}")
-                    link.type, link.linkname = tarfile.SYMTYPE, "/bin/busybox"
-                    if applet != "busybox":
-                        archive.addfile(link)
-                for name in ("tmp", "etc", "proc", "sys", "dev", "root"):
-                    entry = tarfile.TarInfo(name)
-                    entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
-                    archive.addfile(entry)
-            partial.rename(tar)
-            shutil.rmtree(work)
-    return tar
+    return cache.made(cache.root() / f"lab-busybox-{cache.key('1', mirror())}.tar", "busybox", _busybox)
+
+
+def _busybox(tar: Path) -> None:
+    work = tar.with_suffix(".d")
+    cache.remove(work)
+    work.mkdir()
+    cache.run("apt-get", "download", "busybox-static", cwd=work)
+    cache.run("dpkg", "-x", next(work.glob("*.deb")), work / "x")
+    binary = next(p for p in (work / "x/bin/busybox", work / "x/usr/bin/busybox") if p.exists())
+    applets = cache.run(binary, "--list").stdout.split()
+    with tarfile.open(tar, "w") as archive:
+        archive.add(binary, "bin/busybox")
+        for applet in applets:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "/bin/busybox"
+            if applet != "busybox":
+                archive.addfile(link)
+        for name in ("tmp", "etc", "proc", "sys", "dev", "root"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            archive.addfile(entry)
+    cache.remove(work)
 
 
 def client_tools() -> Path:
-    """A directory with current `docker`, `docker compose` and `docker buildx`, from Debian's packages.
+    """A directory with `docker`, `docker compose`, `docker buildx` and `docker-registry`, from Debian's packages.
 
     Debian 12 has no Compose v2, so they come from the newest release that the lab knows; they are
     static Go programs and run anywhere.
     """
-    path = cache.root() / f"lab-tools-{cache.key('1', mirror())}"
-    with cache.lock("tools"):
-        if not path.exists():
-            cache.say("fetching docker, docker compose and docker buildx (Debian packages)")
-            work = path.with_suffix(".partial")
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir()
-            apt_download(work / "apt", "trixie", ["docker-cli", "docker-compose", "docker-buildx", "docker-registry"], work)
-            for deb in work.glob("*.deb"):
-                cache.run("dpkg", "-x", deb, work / "x")
-                deb.unlink()
-            shutil.rmtree(work / "apt")
-            work.rename(path)
-    return path / "x"
+    return cache.made(cache.root() / f"lab-tools-{cache.key('1', mirror())}", "clients", _client_tools) / "x"
+
+
+def _client_tools(work: Path) -> None:
+    work.mkdir()
+    apt_download(work / "apt", "trixie", ["docker-cli", "docker-compose", "docker-buildx", "docker-registry"], work)
+    for deb in work.glob("*.deb"):
+        cache.run("dpkg", "-x", deb, work / "x")
+        deb.unlink()
+    cache.remove(work / "apt")
 
 
 def apt_download(work: Path, release: str, packages: list[str], into: Path) -> None:

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from . import auth, cache, engine, images, net, services
+from . import auth, cache, current, engine, images, net, services
 
-PATIENCE = 300  # seconds for a lab to come up; importing four images takes a while on a busy machine
+PATIENCE = 600  # seconds for a lab to come up; importing all images takes a while on a busy machine
 
 
 def up(state: Path, want_hosts: bool, prepare: list[str], docker_repo: bool = False) -> None:
@@ -33,6 +33,8 @@ def up(state: Path, want_hosts: bool, prepare: list[str], docker_repo: bool = Fa
     if "gateway" in facts:
         variables |= {"RMACHINE_LAB_BUSYBOX": str(images.busybox()), "RMACHINE_LAB_TOOLS": str(images.client_tools()),
                       "RMACHINE_LAB_GATEWAY": facts["gateway"]}  # fmt: skip
+        if images.CURRENT in facts["images"]:
+            variables["RMACHINE_LAB_CURRENT_TOOLS"] = str(current.client_tools())
     if "docker_repo" in facts:
         variables |= {"RMACHINE_DOCKER_REPOSITORY": facts["docker_repo"], "RMACHINE_DOCKER_APT_FINGERPRINT": facts["docker_fingerprint"]}
     print("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_REGION AWS_ENDPOINT AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE")
@@ -46,6 +48,8 @@ def _start(state: Path, want_hosts: bool, prepare: list[str], docker_repo: bool)
             images.rootfs(name)
         images.busybox()
         images.client_tools()
+        if images.CURRENT in prepare:
+            current.client_tools()
     if docker_repo:
         from . import apt_repo
 

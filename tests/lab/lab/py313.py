@@ -7,7 +7,6 @@ The root file system of the host image is unpacked once, and entered with this m
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -30,28 +29,23 @@ SHARED = ("/dev", "/proc", "/sys", "/tmp", "/root", "/home")
 
 def directory() -> Path:
     """The unpacked root file system with docker-py in it."""
-    path = cache.root() / f"lab-py313-{cache.key(images.image_key(), DOCKER_PY)}"
-    with cache.lock("py313"):
-        if not path.exists():
-            tar = images.rootfs("debian13")
-            cache.say("unpacking Debian 13 and docker-py (once)")
-            work = path.with_suffix(".partial")
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir()
-            with tarfile.open(tar) as archive:
-                members = [m for m in archive if not m.isdev()]
-                archive.extractall(work, members, filter="fully_trusted")
-            target = work / "usr/local/lib/python3.13/dist-packages"
-            cache.run(
-                sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", target,
-                "--python-version", "3.13", "--platform", "any", "--implementation", "py", "--abi", "none",
-                "--only-binary", ":all:", "--no-deps", DOCKER_PY, "requests<3", "urllib3<3", "idna", "certifi", "charset-normalizer",
-            )  # fmt: skip
-            # What is mounted over in a run, as a file where the image has a link.
-            (work / "etc/resolv.conf").unlink(missing_ok=True)
-            (work / "etc/resolv.conf").touch()
-            work.rename(path)
-    return path
+    return cache.made(cache.root() / f"lab-py313-{cache.key(images.image_key(), DOCKER_PY)}", "py313", _make)
+
+
+def _make(work: Path) -> None:
+    work.mkdir()
+    with tarfile.open(images.rootfs("debian13")) as archive:
+        members = [m for m in archive if not m.isdev()]
+        archive.extractall(work, members, filter="fully_trusted")
+    target = work / "usr/local/lib/python3.13/dist-packages"
+    cache.run(
+        sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", target,
+        "--python-version", "3.13", "--platform", "any", "--implementation", "py", "--abi", "none",
+        "--only-binary", ":all:", "--no-deps", DOCKER_PY, "requests<3", "urllib3<3", "idna", "certifi", "charset-normalizer",
+    )  # fmt: skip
+    # What is mounted over in a run, as a file where the image has a link.
+    (work / "etc/resolv.conf").unlink(missing_ok=True)
+    (work / "etc/resolv.conf").touch()
 
 
 def run(arguments: list[str]) -> int:

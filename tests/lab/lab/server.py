@@ -35,7 +35,7 @@ def serve(state: Path, want_hosts: bool, prepare: list[str], docker_repo: bool =
     docker = network = hosts = services = None
     if want_hosts:
         docker = engine.Engine(state)
-        save(state, data=str(docker.data))
+        save(state, data=str(docker.data), images=prepare)
         network = net.Network(state)
         save(state, bridge=network.bridge, chain=network.chain, prefix=network.prefix, gateway=network.gateway)
         docker.start()
@@ -43,6 +43,7 @@ def serve(state: Path, want_hosts: bool, prepare: list[str], docker_repo: bool =
         services = Services(state, network.gateway)
         for image in prepare:
             docker.image(image)
+        docker.serves = True
 
     class Handler(WSGIRequestHandler):
         """Quiet, without HTTP/1.0's closed connections, and able to hang up."""

@@ -20,6 +20,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 HERE = Path(__file__).parent.parent
+# What is slow to make was made before (tests/prepare): here it would fall into a test's time-out.
+os.environ["RMACHINE_LAB_BUILD"] = "no"
+IMAGES = ["debian12", "debian12-docker", "debian13", "debian13-docker", "debian13-current"]
 DELAYS = {"visible": 0.0, "pending": 0.0, "stopping": 0.0, "shutting_down": 0.0, "spot_reopen": 0.5, "group_visible": 0.0, "connect_key": 60.0}
 LONG = 600.0  # longer than any test: a state that does not pass by itself
 
@@ -133,7 +136,7 @@ def hosted(scratch: Path) -> Iterator[Lab]:
     if os.geteuid() != 0:
         print("\nSKIPPED, and loudly: the lab's hosts need root", file=sys.stderr)
         pytest.skip("the lab's hosts need root")
-    lab = Lab(scratch / "hosted", "--docker-repo")
+    lab = Lab(scratch / "hosted", "--docker-repo", "--images", *IMAGES)
     lab.reset()
     yield lab
     lab.down()

@@ -36,7 +36,7 @@ def traces(state: Path, facts: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("killed", [(), ("server",), ("server", "engine")])
 def test_down(scratch: Path, hosted: Lab, killed: tuple[str, ...]) -> None:
     state = scratch / f"down{len(killed)}"
-    lab = Lab(state)  # beside `hosted`, which runs
+    lab = Lab(state, "--images", "debian13")  # beside `hosted`, which runs
     facts = json.loads((state / "lab.json").read_text())
     other = json.loads((hosted.state / "lab.json").read_text())
     assert {facts["bridge"], facts["chain"], facts["prefix"], facts["data"]}.isdisjoint(other.values())

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HERE, Lab
+from conftest import HERE, IMAGES, Lab
 from test_hosts_boot import answer, opened, ssh
-
-IMAGES = ["debian12", "debian12-docker", "debian13", "debian13-docker"]
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def test_each_image(hosted: Lab, host: Any, key: Path, image: str) -> None:
     one = host(image=image, user="ada")
     assert answer(one["address"], key, "sudo -n id -un", user="ada") == "root"
     engine = answer(one["address"], key, "ls /usr/sbin/dockerd /usr/bin/dockerd 2>/dev/null; true", user="ada")
-    assert ("dockerd" in engine) == image.endswith("-docker")
+    assert ("dockerd" in engine) == image.endswith(("-docker", "-current"))
     scanned = subprocess.run(["ssh-keyscan", "-t", "ed25519", one["address"]], capture_output=True, text=True).stdout
     assert scanned.split()[2] in [k.split()[1] for k in one["host_keys"]]
 
