@@ -76,7 +76,7 @@ def _docker_on(url: str) -> None:
             owner = ask("ps", "-q", "-n", "1", "--filter", "label=rmachine:owner")
             image = ask("inspect", "-f", "{{.Image}}", owner)
         finally:
-            cache.run(program(), "rm", "-y", "-f", "prepare", env=environment)
+            _rm(environment)
     _write(stamp, image)
 
 
@@ -104,9 +104,15 @@ def qemu() -> None:
             if create.poll() is None:
                 create.send_signal(signal.SIGINT)
                 create.wait()
-            cache.run(program(), "rm", "-y", "-f", "prepare", env=environment)
+            _rm(environment)
     made = _images(directory) - before or before
     _write(stamp, max(made, key=lambda name: (directory / "images" / name).stat().st_mtime))
+
+
+def _rm(environment: dict[str, str]) -> None:
+    """Removes the machine, unless its create has done so."""
+    if Path(environment["MACHINE_STORAGE_PATH"], "machines/prepare").exists():
+        cache.run(program(), "rm", "-y", "prepare", env=environment)
 
 
 def _boots(store: Path) -> Iterator[Path]:

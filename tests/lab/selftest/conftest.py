@@ -91,7 +91,7 @@ class Lab:
         subprocess.run([HERE / "down", self.state], check=True)
 
 
-def until(true: Callable[[], Any], patience: float = 60) -> Any:
+def until(true: Callable[[], Any], patience: float = 120) -> Any:
     """Waits for something to become true."""
     deadline = time.monotonic() + patience
     while not (value := true()):
