@@ -190,8 +190,10 @@ def _build(name: str, work: Path) -> None:
 
 def forget_sources() -> None:
     """Removes what only building needs (some 5 GB), once all is built."""
-    with cache.lock("go-cache"):
-        if all((cache.root() / f"lab-go-{name}-{module_key(name)}").exists() for name in MODULES):
+    built = all((cache.root() / f"lab-go-{name}-{module_key(name)}").exists() for name in MODULES)
+    # Who still builds another checkout's has the lock; nobody waits for that.
+    if built and go_cache().exists():
+        with cache.lock("go-cache"):
             cache.remove(go_cache())
 
 
