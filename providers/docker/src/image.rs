@@ -32,6 +32,9 @@ const REPOSITORY: &str = "rmachine/machine";
 /// How long a registry may take to begin to answer.
 const REGISTRY: Duration = Duration::from_secs(15);
 
+/// How long an import may take, which lasts as long as the build that feeds it: the engine answers at its end.
+const IMPORT: Duration = Duration::from_secs(3600);
+
 /// Name of the image that a machine of `config` has.
 pub(crate) fn name(config: &Config) -> String {
     match &config.image {
@@ -211,8 +214,8 @@ async fn import(engine: &Engine, data: impl Stream<Item = std::io::Result<Bytes>
         .changes(vec![format!("LABEL \"{}\"=\"{}\"", labels::IMAGE, key())])
         .build();
     let body = bollard::body_try_stream(data);
-    let answers: Vec<CreateImageInfo> = engine
-        .docker
+    let patient = engine.docker.clone().with_timeout(IMPORT);
+    let answers: Vec<CreateImageInfo> = patient
         .create_image(Some(options), Some(body), None)
         .try_collect()
         .await
