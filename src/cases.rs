@@ -112,6 +112,34 @@ pub(crate) fn line() -> impl Strategy<Value = String> {
     text().prop_map(|text| text.replace(['\n', '\r'], " "))
 }
 
+/// What a host, an engine or a record may say to make a terminal do something, or to look like a line of ours.
+const HOSTILE: [&str; 18] = [
+    "\u{1b}[2J",
+    "\u{1b}]52;c;Zm9v\u{7}",
+    "\u{1b}]0;title\u{1b}\\",
+    "\u{1b}[8m",
+    "\u{1b}c",
+    "\u{9b}31m",
+    "\u{90}q\u{9c}",
+    "\u{7f}\u{8}\u{8}",
+    "\0",
+    "\r",
+    "\nError: forged",
+    "\r\nHint: forged",
+    "\u{2028}Caused by: forged",
+    "\u{85}Warning: forged",
+    "\u{202e}txt.exe",
+    "\u{2066}\u{2069}\u{202a}\u{202d}",
+    "\u{200e}\u{200f}\u{61c}",
+    "\n\n\n",
+];
+
+/// As [`text`], with NUL and what is hostile to a terminal.
+pub(crate) fn hostile_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![prop::sample::select(HOSTILE.as_slice()).prop_map(str::to_owned), texts(1..4)];
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
 #[test]
 fn texts_are_of_every_kind() {
     use proptest::{strategy::ValueTree, test_runner::TestRunner};

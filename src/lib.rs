@@ -19,6 +19,7 @@ pub mod fuzz;
 pub mod gotemplate;
 pub mod machine;
 mod near;
+pub mod printable;
 pub mod ssh;
 pub mod store;
 

@@ -15,6 +15,7 @@ use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
     machine::CreateOptions,
+    printable,
 };
 
 /// Make a machine: a host with a Docker Engine that only you can reach
@@ -170,7 +171,7 @@ fn in_its_words(error: Error) -> Error {
         Kind::PreCreate => format!("Error with pre-create check: {:?}", causes.first().unwrap_or(&error.to_string())),
         _ => format!("Error creating machine: {error}: {}", causes.last().unwrap_or(&error.to_string())),
     };
-    error.known_as(text)
+    error.known_as(printable::line(&text))
 }
 
 /// Adds the flags of every driver, and the list of drivers.

@@ -5,7 +5,10 @@
 
 use std::{borrow::Cow, ffi::OsString, path::Path, process::ExitCode};
 
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    printable,
+};
 
 /// The version that the drop-in stands in for.
 pub const STANDS_IN_FOR: &str = "0.16.2";
@@ -52,8 +55,8 @@ impl Dialect {
     /// The first line of an error.
     pub(super) fn headline(self, error: &Error) -> String {
         match error.known_as_text() {
-            Some(text) if self.is_docker_machine() => text.to_owned(),
-            _ => format!("Error: {error}"),
+            Some(text) if self.is_docker_machine() => printable::block(text).into_owned(),
+            _ => printable::indented(&format!("Error: {error}")),
         }
     }
 
@@ -98,6 +101,7 @@ pub(super) fn program_name(arguments: &[OsString]) -> String {
 pub(super) fn certificates(error: Error, before: &str, place: &str) -> Error {
     let causes = error.causes();
     let cause = causes.last().cloned().unwrap_or_else(|| error.to_string());
+    let cause = printable::line(&cause);
     let text = format!(
         "{before}: Error checking and/or regenerating the certs: There was an error validating certificates for host \
          \"{place}\": {cause}\nYou can attempt to regenerate them using 'docker-machine regenerate-certs [name]'.\n\

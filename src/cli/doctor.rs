@@ -8,6 +8,7 @@ use super::{Context, names, ui};
 use crate::{
     error::{Error, Kind, Result},
     machine::Checked,
+    printable,
 };
 
 /// Look for what is wrong, and say what mends it; changes nothing
@@ -52,7 +53,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 }
 
 /// One line a finding, what mends it below, and a line that counts.
-fn report(checked: &[Checked]) -> String {
+pub(super) fn report(checked: &[Checked]) -> String {
     let mut text = String::new();
     for Checked { area, finding } in checked {
         let word = match finding.health {
@@ -60,9 +61,10 @@ fn report(checked: &[Checked]) -> String {
             Health::Warning => "warn",
             Health::Bad => "BAD",
         };
-        text.push_str(&format!("{word:<4} {:<12} {}: {}\n", area.word(), finding.subject, finding.text));
+        let found = format!("{word:<4} {:<12} {}: {}", area.word(), finding.subject, finding.text);
+        text.push_str(&format!("{}\n", printable::line(&found)));
         if let Some(remedy) = &finding.remedy {
-            text.push_str(&format!("     fix: {remedy}\n"));
+            text.push_str(&format!("     fix: {}\n", printable::line(remedy)));
         }
     }
     let counts = [(Health::Good, "ok"), (Health::Warning, "warnings"), (Health::Bad, "bad")];

@@ -4,6 +4,8 @@ use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use rmachine_provider_api::{Resource, ResourceKind};
 use time::OffsetDateTime;
 
+use crate::printable;
+
 pub(super) fn word(kind: ResourceKind) -> &'static str {
     match kind {
         ResourceKind::Instance => "instance",
@@ -34,13 +36,13 @@ pub(super) fn cost(usd: Option<f64>) -> String {
     usd.map_or_else(|| "?".to_owned(), |usd| format!("{usd:.2}"))
 }
 
-/// A table without borders, as all of ours.
+/// A table without borders, as all of ours; a cell is one line, whoever wrote it.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.map(|cell| printable::line(&cell).into_owned()));
     }
     table.to_string().lines().map(|line| format!("{}\n", line.trim())).collect()
 }

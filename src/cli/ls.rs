@@ -2,9 +2,7 @@
 
 use std::{cmp::Ordering, time::Duration};
 
-use comfy_table::{ContentArrangement, Table, presets::NOTHING};
-
-use super::{Context, ls_format::Format, ui};
+use super::{Context, holdings, ls_format::Format, ui};
 use crate::{
     error::{Error, Kind, Result},
     machine::{Filter, Listed},
@@ -85,24 +83,20 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
 }
 
 fn table(lines: &[Listed]) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "DOCKER", "CERT", "ERRORS"]);
-    for line in lines {
-        table.add_row([
-            line.name.as_str(),
-            if line.active { "*" } else { "-" },
-            &line.driver,
-            line.state.word(),
-            line.url.as_deref().unwrap_or_default(),
-            "",
-            line.docker.as_deref().unwrap_or("Unknown"),
-            &cert(line),
-            line.error.as_deref().unwrap_or_default(),
-        ]);
-    }
-    let text = table.to_string();
-    text.lines().map(|line| format!("{}\n", line.trim())).collect()
+    let rows = lines.iter().map(|line| {
+        [
+            line.name.clone(),
+            if line.active { "*" } else { "-" }.to_owned(),
+            line.driver.clone(),
+            line.state.word().to_owned(),
+            line.url.clone().unwrap_or_default(),
+            String::new(),
+            line.docker.clone().unwrap_or_else(|| "Unknown".to_owned()),
+            cert(line),
+            line.error.clone().unwrap_or_default(),
+        ]
+    });
+    holdings::table(["NAME", "ACTIVE", "DRIVER", "STATE", "URL", "SWARM", "DOCKER", "CERT", "ERRORS"], rows)
 }
 
 /// How long the certificates of a machine are good for.

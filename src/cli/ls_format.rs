@@ -11,6 +11,7 @@ use crate::{
     error::Result,
     gotemplate::{Template, Value},
     machine::{Listed, Status},
+    printable,
 };
 
 /// The table that docker-machine prints by itself.
@@ -76,14 +77,21 @@ impl Format {
         let mut text = self.header.clone().unwrap_or_default();
         for line in lines {
             let mut options = document(&line.name).and_then(|mut d| d.get_mut("HostOptions").map(Json::take));
+            // A row of a table is one line, whoever wrote what is in it; other output is the caller's to read.
+            let is_table = self.header.is_some();
+            let shown = |json: Json| if is_table { on_lines(json) } else { json };
             let mut section = |name: &'static str| {
-                options.as_mut().and_then(|all| all.get_mut(name)).map_or(Value::Missing, |o| record(name, o.take()))
+                let found = options.as_mut().and_then(|all| all.get_mut(name)).map(Json::take);
+                found.map_or(Value::Missing, |section| record(name, shown(section)))
             };
             let (engine, swarm) = (section("EngineOptions"), section("SwarmOptions"));
             let machine = item(|header| match header {
                 "ENGINE_OPTIONS" => engine.clone(),
                 "SWARM_OPTIONS" => swarm.clone(),
-                header => field(line, header),
+                header => match field(line, header) {
+                    Value::Text(text) if is_table => Value::text(printable::line(&text)),
+                    value => value,
+                },
             });
             text.push_str(&template::execute(&self.template, &machine)?.text);
         }
@@ -94,6 +102,16 @@ impl Format {
 /// A machine with what `value` says for each header.
 fn item(value: impl Fn(&'static str) -> Value) -> Value {
     Value::record(TYPE, FIELDS.iter().map(|(name, header)| ((*name).to_owned(), value(header))).collect())
+}
+
+/// `json` with each of its texts on one line.
+fn on_lines(json: Json) -> Json {
+    match json {
+        Json::String(text) => Json::String(printable::line(&text).into_owned()),
+        Json::Array(list) => list.into_iter().map(on_lines).collect(),
+        Json::Object(fields) => fields.into_iter().map(|(name, value)| (name, on_lines(value))).collect(),
+        other => other,
+    }
 }
 
 /// A section of the document as a struct.

@@ -4,6 +4,7 @@ use super::{Context, holdings, names, ui};
 use crate::{
     error::{Error, Kind, Result},
     machine::{RemoveMode, Talk, for_each},
+    printable,
 };
 
 /// Remove machines with all that was made for them
@@ -62,7 +63,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         |name| async move {
             let removed = context.core.remove(name, mode).await.map_err(|error| {
                 let what = error.known_as_text().map_or_else(|| error.to_string(), str::to_owned);
-                error.known_as(format!("Error removing host \"{name}\": {what}"))
+                error.known_as(format!("Error removing host \"{name}\": {}", printable::line(&what)))
             });
             match removed {
                 // Scripts clean up with it, whether there is something or not.

@@ -1,8 +1,13 @@
 //! stdout is data, stderr is talk: progress on a terminal, plain lines elsewhere.
+//!
+//! Whatever is said passes [`printable`] here: a message of one machine, a question and a hint are one line each, an
+//! error's text and causes are indented below its first line. Data is filtered where stdout is a terminal; a pipe gets
+//! it as it is. Tables are filtered in any case (`holdings.rs`).
 
 #![allow(clippy::print_stderr, reason = "the one place that talks")]
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     io::{self, BufRead, IsTerminal, Write},
     path::Path,
@@ -21,7 +26,11 @@ use super::{
 use crate::{
     error::{Error, Result},
     machine::Talk,
+    printable,
 };
+
+/// How much of a cause is printed, in bytes; the last lines of a log are a few kilobytes.
+const LONGEST_CAUSE: usize = 16 * 1024;
 
 /// The terminal, or what stands in its place.
 pub struct Terminal {
@@ -52,9 +61,14 @@ impl Terminal {
 
     /// Prints one line of talk, above the progress.
     pub fn say(&self, line: &str) {
+        self.say_block(&printable::line(line));
+    }
+
+    /// The same with a text of our own that may have several lines.
+    pub fn say_block(&self, text: &str) {
         match &self.bars {
-            Some(bars) => bars.suspend(|| self.out.talk(line)),
-            None => self.out.talk(line),
+            Some(bars) => bars.suspend(|| self.out.talk(text)),
+            None => self.out.talk(text),
         }
     }
 
@@ -73,9 +87,10 @@ impl Terminal {
     ///
     /// Why there is no answer.
     pub fn secret(&self, question: &str) -> Result<Zeroizing<String>, Unanswered> {
+        let question = printable::line(question);
         match &self.bars {
-            Some(bars) => bars.suspend(|| passphrase::ask(question)),
-            None => passphrase::ask(question),
+            Some(bars) => bars.suspend(|| passphrase::ask(&question)),
+            None => passphrase::ask(&question),
         }
     }
 
@@ -106,18 +121,26 @@ pub fn render_error(error: &Error) -> String {
 }
 
 fn render_error_in(dialect: Dialect, error: &Error) -> String {
-    let mut text = dialect.headline(error);
+    let mut text = shortened(&dialect.headline(error)).to_owned();
     for cause in error.causes() {
-        text.push_str(&format!("\nCaused by: {}", cause.replace('\n', "\n  ")));
+        text.push_str(&format!("\nCaused by: {}", printable::indented(shortened(&cause))));
+        if shortened(&cause).len() < cause.len() {
+            text.push_str(&format!("\n  … ({} bytes in all)", cause.len()));
+        }
     }
     let mut said: Vec<&str> = Vec::new();
     for hint in error.hints() {
         if !said.contains(&hint.as_str()) {
             said.push(hint);
-            text.push_str(&format!("\nHint: {hint}"));
+            text.push_str(&format!("\nHint: {}", printable::line(hint)));
         }
     }
     text
+}
+
+/// The beginning of a cause that is longer than anybody reads.
+fn shortened(cause: &str) -> &str {
+    &cause[..cause.floor_char_boundary(LONGEST_CAUSE)]
 }
 
 impl Talk for Terminal {
@@ -139,7 +162,7 @@ impl Talk for Terminal {
             return None;
         }
         let ask = || {
-            eprint!("{question} [y/N] ");
+            eprint!("{} [y/N] ", printable::line(question));
             io::stderr().flush().ok()?;
             let mut answer = String::new();
             io::stdin().lock().read_line(&mut answer).ok()?;
@@ -180,10 +203,11 @@ impl Voice {
 impl Notify for Voice {
     fn progress(&self, message: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let message = printable::line(message);
         if state.last == message {
             return;
         }
-        message.clone_into(&mut state.last);
+        state.last = message.clone().into_owned();
         tracing::debug!(machine = self.machine, "{message}");
         match &self.bars {
             Some(bars) => {
@@ -194,14 +218,14 @@ impl Notify for Voice {
                     bar.enable_steady_tick(Duration::from_millis(120));
                     bar
                 });
-                bar.set_message(message.to_owned());
+                bar.set_message(message.into_owned());
             }
             None => self.out.talk(&format!("({}) {message}", self.machine)),
         }
     }
 
     fn warn(&self, message: &str) {
-        let line = format!("Warning: ({}) {message}", self.machine);
+        let line = format!("Warning: ({}) {}", self.machine, printable::line(message));
         match &self.bars {
             Some(bars) => bars.suspend(|| self.out.talk(&line)),
             None => self.out.talk(&line),
@@ -219,7 +243,7 @@ struct Out {
 impl Out {
     /// Prints a line of talk in one write, so that the lines of several processes do not mix.
     fn talk(self, line: &str) {
-        let line = format!("{}\n", self.dialect.commands(line));
+        let line = format!("{}\n", printable::block(&self.dialect.commands(line)));
         // There is nobody left to tell when it is closed.
         let _ = if self.on_stdout {
             io::stdout().write_all(line.as_bytes())
@@ -229,7 +253,8 @@ impl Out {
     }
 }
 
-/// Prints data: one write to stdout, a closed pipe is no error (as `head` closes it).
+/// Prints data: one write to stdout, a closed pipe is no error (as `head` closes it). A terminal gets it without what
+/// it would obey.
 ///
 /// # Errors
 ///
@@ -245,10 +270,33 @@ pub fn print(data: &str) -> Result<()> {
 /// As [`print`].
 pub fn print_bytes(data: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(data).and_then(|()| out.flush()) {
+    let data = if out.is_terminal() { printable_bytes(data) } else { Cow::Borrowed(data) };
+    match out.write_all(&data).and_then(|()| out.flush()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::new(crate::error::Kind::Failure, "cannot write to the standard output").source(e))
         }
         _ => Ok(()),
     }
 }
+
+/// Where the log goes: to stderr, an event a write.
+pub(super) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(printable::event(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn printable_bytes(data: &[u8]) -> Cow<'_, [u8]> {
+    Cow::Owned(printable::block(&String::from_utf8_lossy(data)).into_owned().into_bytes())
+}
+
+#[cfg(test)]
+#[path = "ui_properties.rs"]
+mod properties;

@@ -35,7 +35,7 @@ pub(super) fn answer(
             ExitCode::SUCCESS
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            terminal.say(command.clone().render_help().to_string().trim_end());
+            terminal.say_block(command.clone().render_help().to_string().trim_end());
             terminal.dialect().exit_code(&Error::new(Kind::Usage, String::new()))
         }
         _ => {

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     error::{Error, Result},
+    printable,
     store::check_name,
 };
 
@@ -106,9 +107,7 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 /// A name for a terminal: what would move its cursor is escaped.
 pub(super) fn shown(path: &[u8]) -> String {
     let mut text = String::new();
-    for c in String::from_utf8_lossy(path).chars() {
-        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
-    }
+    String::from_utf8_lossy(path).chars().for_each(|c| printable::push(&mut text, c));
     text
 }
 
