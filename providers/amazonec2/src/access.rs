@@ -16,7 +16,7 @@ pub(crate) async fn allow(aws: &Aws, machine: &MachineRef<'_>, sources: Option<&
     }
     let sources = match sources {
         Some(sources) => sources.to_vec(),
-        None => vec![ingress::caller(resolved.config.reach, &subnet_cidr(aws, &resolved).await?).await?],
+        None => vec![ingress::caller(aws, resolved.config.reach, &subnet_cidr(aws, &resolved).await?).await?],
     };
     let ports = ingress::ports(resolved.config.ssh_port, machine.engine_port, machine.engine_through_ssh);
     for group in &groups {
@@ -114,7 +114,7 @@ pub(crate) async fn diagnose(aws: &Aws, machine: &MachineRef<'_>) -> Result<Opti
     if groups.is_empty() {
         return Ok(None);
     }
-    let caller = ingress::caller(resolved.config.reach, &subnet_cidr(aws, &resolved).await?).await?;
+    let caller = ingress::caller(aws, resolved.config.reach, &subnet_cidr(aws, &resolved).await?).await?;
     for port in ingress::ports(resolved.config.ssh_port, machine.engine_port, machine.engine_through_ssh) {
         let admitted: Vec<IpNet> =
             groups.iter().flat_map(|group| ingress::admitted(group.ip_permissions(), port)).collect();

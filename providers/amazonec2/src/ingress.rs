@@ -7,12 +7,12 @@ use std::{
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range};
 use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequest};
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rmachine_provider_api::{Error, Kind, Result};
 
 use crate::{
-    client,
+    client::{self, Aws},
     config::{OpenPort, Reach},
 };
 
@@ -20,13 +20,15 @@ use crate::{
 const ECHO: &str = "https://checkip.amazonaws.com";
 const ECHO_VARIABLE: &str = "RMACHINE_IP_ECHO_URL";
 const ECHO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of its answer is read; an address has 45 characters at most.
+const ECHO_MOST: usize = 1024;
 /// Somewhere in the global unicast space (RFC 4291, section 2.4); only the local route to it is asked for.
 const ANY_IPV6: Ipv6Addr = Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1);
 
 /// The caller's address as the instance will see it, as a network of one.
-pub(crate) async fn caller(reach: Reach, subnet_cidr: &str) -> Result<IpNet> {
+pub(crate) async fn caller(aws: &Aws, reach: Reach, subnet_cidr: &str) -> Result<IpNet> {
     let address = match reach {
-        Reach::Public => match echoed().await? {
+        Reach::Public => match echoed(aws).await? {
             IpAddr::V6(address) => {
                 return Err(Error::invalid(format!("your address is {address}, and the machine has a public IPv4 address"))
                     .hint("name your IPv4 network (--amazonec2-ingress-cidr, or after `rmachine allow NAME`), or use --amazonec2-use-ipv6-address"));
@@ -60,25 +62,41 @@ fn local_source(target: IpAddr) -> Result<IpAddr> {
     Ok(local.ip())
 }
 
-async fn echoed() -> Result<IpAddr> {
+async fn echoed(aws: &Aws) -> Result<IpAddr> {
     let url = std::env::var(ECHO_VARIABLE).ok().filter(|url| !url.is_empty()).unwrap_or_else(|| ECHO.to_owned());
     let failed = |cause: String| unknown(format!("{url}: {cause}"));
     let mut request = HttpRequest::new(SdkBody::empty());
     request.set_uri(url.as_str()).map_err(|e| failed(e.to_string()))?;
+    if is_open_to_others(&url) {
+        aws.warn(&format!(
+            "{ECHO_VARIABLE} is plain http: whoever is on the way to it can have another address admitted than yours"
+        ));
+    }
     let work = async {
         let response = client::connector().call(request).await.map_err(|e| failed(e.to_string()))?;
         if !response.status().is_success() {
             return Err(failed(format!("HTTP status {}", response.status().as_u16())));
         }
-        let body = aws_smithy_types::byte_stream::ByteStream::new(response.into_body())
-            .collect()
-            .await
-            .map_err(|e| failed(e.to_string()))?
-            .into_bytes();
+        let mut parts = ByteStream::new(response.into_body());
+        let mut body = Vec::new();
+        while let Some(part) = parts.next().await {
+            body.extend_from_slice(&part.map_err(|e| failed(e.to_string()))?);
+            if body.len() > ECHO_MOST {
+                return Err(failed(format!("it answers more than {ECHO_MOST} bytes")));
+            }
+        }
         let text = String::from_utf8_lossy(&body);
         text.trim().parse().map_err(|_| failed(format!("it answers {:?}", text.chars().take(60).collect::<String>())))
     };
     tokio::time::timeout(ECHO_TIMEOUT, work).await.unwrap_or_else(|_| Err(failed("no answer in time".to_owned())))
+}
+
+/// Whether somebody on the way to `url` can change what it answers: over plain http, unless it is on this computer.
+fn is_open_to_others(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let here = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    uri.scheme_str() == Some("http") && !here
 }
 
 /// The ports of a machine that its user reaches: SSH, and the engine unless SSH leads there.
@@ -148,6 +166,16 @@ mod tests {
         assert_eq!(admitted(&rules, 2376), sources);
         assert_eq!(admitted(&rules, 80), []);
         assert_eq!(networks(&rules[2]).map(|n| n.to_string()).collect::<Vec<_>>(), ["0.0.0.0/0", "::/0"]);
+    }
+
+    #[test]
+    fn an_echo_service_over_plain_http_is_open_to_others() {
+        for url in ["http://ip.example", "HTTP://192.0.2.1:80/ip", "http://[2001:db8::1]/"] {
+            assert!(is_open_to_others(url), "{url}");
+        }
+        for url in [ECHO, "http://127.0.0.1:5000/_lab/ip", "http://[::1]:9/", "http://localhost/ip", "no url"] {
+            assert!(!is_open_to_others(url), "{url}");
+        }
     }
 
     #[test]

@@ -235,7 +235,7 @@ async fn sources(aws: &Aws, config: &Config, groups: &NamedGroups, subnet_cidr: 
     if !config.ingress.is_empty() {
         return Ok(config.ingress.clone());
     }
-    match ingress::caller(config.reach, subnet_cidr).await {
+    match ingress::caller(aws, config.reach, subnet_cidr).await {
         Ok(caller) => Ok(vec![caller]),
         Err(error) if !config.ingress_fallback.is_empty() => {
             let open: Vec<String> = config.ingress_fallback.iter().map(ToString::to_string).collect();
