@@ -4,6 +4,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{Error, Result};
 
+/// How many lines are taken; a script's answer has a few dozen.
+const MOST_LINES: usize = 1024;
+/// How much is kept of what a script says besides its answer.
+const LAST_WORDS: usize = 4096;
+/// How long a fact is, in bytes; a name, a version or a system's title is shorter.
+const LONGEST_FACT: usize = 256;
+
 /// The lines of an answer, in order; keys may repeat.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answer(Vec<(String, String)>);
@@ -20,6 +27,7 @@ impl Answer {
         if let Some((key, value)) = line.trim_end_matches('\r').split_once('=')
             && !key.is_empty()
             && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+            && self.0.len() < MOST_LINES
         {
             self.0.push((key.to_owned(), value.to_owned()));
         }
@@ -29,8 +37,10 @@ impl Answer {
         self.0.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 
+    /// A short value; what is longer than any fact is cut.
     pub(super) fn text(&self, key: &str) -> String {
-        self.get(key).unwrap_or_default().to_owned()
+        let text = self.get(key).unwrap_or_default();
+        text[..text.floor_char_boundary(LONGEST_FACT)].to_owned()
     }
 
     pub(super) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
@@ -53,13 +63,27 @@ impl Answer {
     }
 }
 
+/// The end of what a script said besides its answer, without the space around it.
+pub(super) fn last_words(text: &str) -> &str {
+    let text = text.trim();
+    &text[text.ceil_char_boundary(text.len().saturating_sub(LAST_WORDS))..]
+}
+
+/// Adds `line` to what was said, of which the end is kept.
+pub(super) fn keep_last(said: &mut String, line: &str) {
+    said.push_str(line);
+    if said.len() > 2 * LAST_WORDS {
+        *said = last_words(said).to_owned();
+    }
+}
+
 pub(super) fn decode(text: &str) -> String {
     STANDARD.decode(text.trim()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Answer;
+    use super::{Answer, LAST_WORDS, MOST_LINES, keep_last};
 
     #[test]
     fn banners_are_left_out() {
@@ -69,5 +93,16 @@ mod tests {
         assert_eq!(answer.get("X"), None);
         assert_eq!(answer.decoded("log"), "hi");
         assert!(answer.complete().is_err());
+    }
+
+    #[test]
+    fn an_answer_without_end_costs_nothing_and_is_none() {
+        let endless = Answer::parse(&[b"a=1\n".repeat(100_000), b"end=yes\n".to_vec()].concat());
+        assert_eq!(endless.0.len(), MOST_LINES);
+        assert!(endless.complete().is_err(), "it is cut short");
+        assert_eq!(Answer::parse(format!("hostname={}", "ü".repeat(9999)).as_bytes()).text("hostname").len(), 256);
+        let mut said = String::new();
+        (0..10_000).for_each(|n| keep_last(&mut said, &format!("wörd {n}")));
+        assert!(said.len() < 3 * LAST_WORDS && said.ends_with("wörd 9999"));
     }
 }

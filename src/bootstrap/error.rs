@@ -1,5 +1,6 @@
 //! Why a host does not become what it should.
 
+use super::answer::last_words;
 use crate::{
     error::{self, Kind},
     ssh,
@@ -70,7 +71,7 @@ pub struct Words(String);
 
 impl Words {
     fn of(text: &str) -> Option<Self> {
-        let text = text.trim();
+        let text = last_words(text);
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 }

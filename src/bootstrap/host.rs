@@ -7,6 +7,9 @@ use time::OffsetDateTime;
 use super::{Answer, Error, Result, answer, as_root, template};
 use crate::ssh::Session;
 
+/// How many addresses of a host are taken; those of containers' bridges are left out by the probe.
+const MOST_ADDRESSES: usize = 64;
+
 /// What a host says of itself.
 #[derive(Debug, Clone)]
 pub struct HostFacts {
@@ -59,7 +62,7 @@ impl HostFacts {
             arch: docker_arch(&answer.text("machine")),
             hostname: answer.text("hostname"),
             boot_id: answer.text("boot_id"),
-            addresses: answer.all("address").filter_map(|a| a.parse().ok()).collect(),
+            addresses: answer.all("address").filter_map(|a| a.parse().ok()).take(MOST_ADDRESSES).collect(),
             login_user: if answer.get("uid") == Some("0") { String::new() } else { user.to_owned() },
             ipv6: answer.is("ipv6"),
             swarm: answer.is("swarm"),
@@ -103,7 +106,7 @@ pub async fn probe(session: &Session) -> Result<HostFacts> {
         }
         None => {
             let words = String::from_utf8_lossy(&output.stderr);
-            return Err(Error::Script(format!("the host gave no facts: {}", words.trim())));
+            return Err(Error::Script(format!("the host gave no facts: {}", answer::last_words(&words))));
         }
     }
     let answer = answer.complete()?;

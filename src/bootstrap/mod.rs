@@ -30,7 +30,7 @@ pub use self::{
     upgrade::{Candidate, Change, find_upgrade, renew, upgrade},
     userdata::{BootSpec, user_data},
 };
-use crate::ssh::{Session, Stream};
+use crate::ssh::{Budget, Session, Stream};
 
 /// Result of this module's calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -184,7 +184,7 @@ async fn apply(
             port => port.to_string(),
         },
     )?);
-    let answer = as_root(session, facts, &script).await?;
+    let answer = as_root_within(session.budgets().restart, session, facts, &script).await?;
     match answer.get("error") {
         Some(error) => Err(Error::engine(error, answer.decoded("journal"))),
         None => Ok(answer.complete()?),
@@ -200,14 +200,13 @@ async fn install(
     notify: &dyn Notify,
 ) -> Result<String> {
     let script = template::install(spec, repository)?;
-    let mut answer = Answer::default();
-    let mut errors = String::new();
+    let (mut answer, mut errors) = (Answer::default(), String::new());
     let mut on_line = |stream: Stream, line: &str| match (stream, line.split_once('=')) {
         (Stream::Stdout, Some(("step", step))) => notify.progress(step),
         (Stream::Stdout, _) => answer.take(line),
-        (Stream::Stderr, _) => errors.push_str(line),
+        (Stream::Stderr, _) => answer::keep_last(&mut errors, line),
     };
-    let exit = session.stream(&facts.shell(), script.as_bytes(), &mut on_line).await?;
+    let exit = session.stream(session.budgets().install, &facts.shell(), script.as_bytes(), &mut on_line).await?;
     if let Some(source) = answer.get("done") {
         return Ok(source.to_owned());
     }
@@ -221,14 +220,13 @@ async fn install(
 
 async fn run_unit_script(session: &Session, facts: &HostFacts, wait: bool, notify: &dyn Notify) -> Result<Answer> {
     let command = format!("{}{}", facts.shell(), if wait { " wait" } else { "" });
-    let mut answer = Answer::default();
-    let mut errors = String::new();
+    let (mut answer, mut errors) = (Answer::default(), String::new());
     let mut on_line = |stream: Stream, line: &str| match (stream, line.split_once('=')) {
         (Stream::Stdout, Some(("step", step))) => notify.progress(step),
         (Stream::Stdout, _) => answer.take(line),
-        (Stream::Stderr, _) => errors.push_str(line),
+        (Stream::Stderr, _) => answer::keep_last(&mut errors, line),
     };
-    let exit = session.stream(&command, template::UNIT.as_bytes(), &mut on_line).await?;
+    let exit = session.stream(session.budgets().install, &command, template::UNIT.as_bytes(), &mut on_line).await?;
     if !exit.is_success() {
         return Err(Error::Script(format!("it ended with {exit}: {errors}")));
     }
@@ -237,10 +235,15 @@ async fn run_unit_script(session: &Session, facts: &HostFacts, wait: bool, notif
 
 /// Runs a script of `templates/` as root; everything in it goes by standard input, nothing by argv.
 async fn as_root(session: &Session, facts: &HostFacts, script: &str) -> Result<Answer> {
-    let output = session.run(&facts.shell(), script.as_bytes()).await?;
+    as_root_within(session.budgets().look, session, facts, script).await
+}
+
+/// The same with what the script may take.
+async fn as_root_within(budget: Budget, session: &Session, facts: &HostFacts, script: &str) -> Result<Answer> {
+    let output = session.run_within(budget, &facts.shell(), script.as_bytes()).await?;
     if !output.exit.is_success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::Script(format!("it ended with {}: {}", output.exit, errors.trim())));
+        return Err(Error::Script(format!("it ended with {}: {}", output.exit, answer::last_words(&errors))));
     }
     Ok(Answer::parse(&output.stdout))
 }

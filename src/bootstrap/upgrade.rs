@@ -3,7 +3,8 @@
 use rmachine_provider_api::Notify;
 
 use super::{
-    Answer, EngineSource, EngineSpec, Error, HostFacts, Result, as_root, install, repository::Repository, template,
+    Answer, EngineSource, EngineSpec, Error, HostFacts, Result, answer, as_root, install, repository::Repository,
+    template,
 };
 use crate::ssh::Session;
 
@@ -90,14 +91,15 @@ pub async fn renew(session: &Session, facts: &HostFacts, spec: &EngineSpec) -> R
 
 async fn run(session: &Session, facts: &HostFacts, spec: &EngineSpec, what: &str) -> Result<Answer> {
     let script = template::upgrade(spec)?;
-    let output = session.run(&format!("{} {what}", facts.shell()), script.as_bytes()).await?;
+    let output =
+        session.run_within(session.budgets().install, &format!("{} {what}", facts.shell()), script.as_bytes()).await?;
     let answer = Answer::parse(&output.stdout);
     let message = match answer.get("failed") {
         Some(message) => message.to_owned(),
         None if output.exit.is_success() => return answer.complete(),
         None => {
             let said = String::from_utf8_lossy(&output.stderr);
-            format!("the script ended with {} {}", output.exit, said.trim())
+            format!("the script ended with {} {}", output.exit, answer::last_words(&said))
         }
     };
     let log = as_root(session, facts, template::LOG).await?.decoded("log");

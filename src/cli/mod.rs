@@ -68,6 +68,7 @@ use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
     machine::{CLIENT_LIFE, Core, FirstContact, StateWords},
+    ssh::Budgets,
     store::{Store, TlsPaths},
 };
 
@@ -164,8 +165,27 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     main_with(Drivers::compiled_in(), arguments)
 }
 
+/// Keeps keys and passphrases in memory from core dumps, and from other programs of the user (prctl(2),
+/// PR_SET_DUMPABLE). What the program starts has its own limits again: the hard one stays.
+pub fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let core = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    if let Err(error) = setrlimit(Resource::Core, core) {
+        tracing::debug!("RLIMIT_CORE: {error}");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::debug!("PR_SET_DUMPABLE: {error}");
+    }
+}
+
 /// [`main`] with other drivers; for tests and for programs that bring their own.
 pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    main_within(drivers, Budgets::default(), arguments)
+}
+
+/// [`main_with`] hosts that may take this much; for tests.
+pub fn main_within(drivers: Drivers, budgets: Budgets, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     if let Some(code) = completion::answer(&drivers, &arguments) {
         return code;
@@ -191,6 +211,7 @@ pub fn main_with(drivers: Drivers, arguments: impl Iterator<Item = OsString>) ->
     let result = store_root(cli.storage_path.as_deref(), dialect).and_then(|root| {
         let store = Store::at(root).with_tls(tls_paths(&cli)?);
         let mut core = Core::new(store, drivers, terminal.clone());
+        core.budgets = budgets;
         if dialect.is_docker_machine() {
             // It checked none; what is taken here is said, and refused when it changes.
             core.first_contact = FirstContact::Take;
@@ -340,5 +361,5 @@ fn start_log(debug: bool) {
         _ => return,
     };
     // A second initialisation only happens in tests, where the first one stays.
-    let _ = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ = fmt().with_env_filter(filter).with_writer(|| ui::Log).with_target(false).try_init();
 }

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use rustls::{AlertDescription, CertificateError};
 
-use super::Endpoint;
+use super::{Endpoint, bounded::Endless};
 use crate::error::{self, Kind};
 
 /// A failed call to an engine; the texts begin with its URL or say whose certificate failed.
@@ -40,6 +40,9 @@ pub enum Error {
     /// The API call failed.
     #[error("the engine at {0} failed to answer")]
     Api(String, #[source] bollard::errors::Error),
+    /// It answers more than an engine does.
+    #[error("the engine at {0} answers without end")]
+    Endless(String),
     /// The connection broke.
     #[error("the connection to {0} broke")]
     Broken(String, #[source] hyper::Error),
@@ -64,7 +67,7 @@ impl Error {
                 "`rmachine regenerate-certs NAME` issues certificates that fit"
             }
             Self::Identity(_) => "`rmachine regenerate-certs --client-certs NAME` issues them anew",
-            Self::NotTls(..) | Self::NotDocker(_) | Self::Api(..) | Self::Broken(..) => {
+            Self::Endless(_) | Self::NotTls(..) | Self::NotDocker(_) | Self::Api(..) | Self::Broken(..) => {
                 "`rmachine ssh NAME sudo systemctl status docker` shows the engine's own words"
             }
         }
@@ -109,7 +112,10 @@ impl Error {
 
     /// Takes apart an HTTP failure: with TLS 1.3 the refusal of our certificate comes at the first read.
     pub(super) fn from_hyper(endpoint: &Endpoint, error: hyper::Error) -> Self {
-        match find_rustls(&error).and_then(|tls| Self::from_rustls(endpoint, tls)) {
+        if find::<Endless>(&error).is_some() {
+            return Self::Endless(endpoint.url());
+        }
+        match find(&error).and_then(|tls| Self::from_rustls(endpoint, tls)) {
             Some(refused) => refused,
             None => Self::Broken(endpoint.url(), error),
         }
@@ -117,7 +123,10 @@ impl Error {
 
     /// Takes apart a failed API call.
     pub(super) fn from_bollard(endpoint: &Endpoint, error: bollard::errors::Error) -> Self {
-        if let Some(refused) = find_rustls(&error).and_then(|tls| Self::from_rustls(endpoint, tls)) {
+        if find::<Endless>(&error).is_some() {
+            return Self::Endless(endpoint.url());
+        }
+        if let Some(refused) = find(&error).and_then(|tls| Self::from_rustls(endpoint, tls)) {
             return refused;
         }
         match error {
@@ -129,15 +138,15 @@ impl Error {
     }
 }
 
-/// The TLS error below `error`, however deep; `io::Error` hides its inner one from `source()`.
-fn find_rustls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+/// The error of type `T` below `error`, however deep; `io::Error` hides its inner one from `source()`.
+fn find<'a, T: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(current) = next {
-        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+        if let Some(tls) = current.downcast_ref::<T>() {
             return Some(tls);
         }
         let inner = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|e| e.downcast_ref::<rustls::Error>()) {
+        if let Some(tls) = inner.and_then(|e| e.downcast_ref::<T>()) {
             return Some(tls);
         }
         next = current.source();

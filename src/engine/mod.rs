@@ -1,5 +1,6 @@
 //! Client of the Docker Engine API over mutual TLS, trusting our CA and nothing else.
 
+mod bounded;
 mod error;
 mod transport;
 
@@ -50,6 +51,9 @@ impl fmt::Debug for TlsFiles<'_> {
         f.debug_struct("TlsFiles").field("cert_pem", &self.cert_pem).finish_non_exhaustive()
     }
 }
+
+/// The longest word of an engine's version that is taken, in bytes.
+const LONGEST: usize = 128;
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,5 +142,9 @@ where
     let (Some(version), Some(api_version)) = (version.version, version.api_version) else {
         return Err(Error::NotDocker(endpoint.url()));
     };
+    let is_word = |word: &String| word.len() <= LONGEST && word.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if ![&version, &api_version, &arch].into_iter().all(is_word) {
+        return Err(Error::NotDocker(endpoint.url()));
+    }
     Ok(EngineVersion { version, api_version, arch })
 }

@@ -19,7 +19,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Endpoint, Error, TlsFiles};
+use super::{
+    Endpoint, Error, TlsFiles,
+    bounded::{self, Bounded},
+};
 
 /// Newest API version that we ask for; negotiation lowers it to what the engine speaks.
 const NEWEST: &ClientVersion = bollard::API_DEFAULT_VERSION;
@@ -75,8 +78,9 @@ where
         .map_err(|e| Error::Identity(format!("{:?} is no host name: {e}", endpoint.host)))?;
     let stream =
         TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| Error::from_tls(endpoint, e))?;
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|e| Error::from_hyper(endpoint, e))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(Bounded::new(stream, bounded::MOST)))
+        .await
+        .map_err(|e| Error::from_hyper(endpoint, e))?;
     // The request in flight gets the connection's error; there is nobody else to tell.
     tokio::spawn(async move { connection.await.unwrap_or_else(|e| tracing::debug!("engine connection ended: {e}")) });
     let sender = Arc::new(Mutex::new(sender));

@@ -22,6 +22,7 @@ mod interrupt;
 mod journal;
 mod list;
 mod mount;
+mod peer;
 mod power;
 mod protect;
 mod provision;
@@ -76,7 +77,7 @@ pub use self::{
 use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
-    ssh::Keyring,
+    ssh::{Budgets, Keyring},
     store::{Lock, Phase, Record, Store},
 };
 
@@ -101,6 +102,8 @@ pub struct Core {
     pub state_words: StateWords,
     /// How long a client's certificate lives that a machine's own CA signs.
     pub client_life: time::Duration,
+    /// What hosts may take of us; tests shrink it.
+    pub budgets: Budgets,
     /// Held while somebody is asked.
     asking: tokio::sync::Mutex<()>,
     keyring: Arc<Keyring>,
@@ -122,6 +125,7 @@ impl Core {
             first_contact: FirstContact::default(),
             state_words: StateWords::default(),
             client_life: CLIENT_LIFE,
+            budgets: Budgets::default(),
             asking: tokio::sync::Mutex::default(),
             keyring,
             providers: Mutex::default(),

@@ -86,6 +86,7 @@ impl Core {
                 offer_agent: true,
                 host_keys: HostKeys::KnownHosts(known_hosts_files()),
                 route,
+                budgets: self.budgets,
             });
         }
         Ok(route)

@@ -121,6 +121,7 @@ impl Core {
             keyring: self.keyring.clone(),
             host_keys,
             route: self.route(record)?,
+            budgets: self.budgets,
         })
     }
 

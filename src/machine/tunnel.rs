@@ -16,7 +16,7 @@ use tokio::{
     sync::Mutex,
 };
 
-use super::{Access, Core, create::wants_engine};
+use super::{Access, Core, create::wants_engine, peer};
 use crate::{
     effect,
     engine::{self, Endpoint, EngineVersion, TlsFiles},
@@ -33,6 +33,8 @@ const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(5);
 /// How often a tunnel looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(500);
+/// How many connections are carried at once; each is a channel of the one SSH session. More wait.
+const MOST_CONNECTIONS: usize = 64;
 /// The SSH connection is closed after this long without use; the next use opens it again.
 const IDLE: Duration = Duration::from_secs(300);
 
@@ -74,8 +76,18 @@ impl Core {
         let mut looks = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => connections.push(link.carry(stream)),
+                accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
+                    // Others cannot get past mutual TLS, but they could take all channels.
+                    Ok((stream, peer)) if !stream.local_addr().is_ok_and(|local| peer::is_own(local, peer)) => {
+                        tracing::debug!(machine = name, "a connection of another user is not carried");
+                    }
+                    Ok((stream, _)) => {
+                        connections.push(link.carry(stream));
+                        if connections.len() == MOST_CONNECTIONS {
+                            let text = format!("{MOST_CONNECTIONS} connections are open at once; more wait for one to end");
+                            self.talk.about(name).warn(&text);
+                        }
+                    }
                     // Such as too many open files: the next one may be luckier.
                     Err(error) => {
                         tracing::warn!(machine = name, "a connection was not taken: {error}");
@@ -139,7 +151,7 @@ impl Core {
                 let cause = said.iter().find_map(|line| line.strip_prefix("Error: ")).unwrap_or("it ended at once");
                 let error = Error::new(Kind::Ssh, format!("the tunnel to machine \"{name}\" does not open"))
                     .source(cause.to_owned());
-                let hints = said.iter().filter_map(|line| line.trim_start().strip_prefix("Hint: "));
+                let hints = said.iter().filter_map(|line| line.strip_prefix("Hint: "));
                 Err(hints.fold(error, |error, hint| error.hint(hint.to_owned())))
             }
             Err(_) => {

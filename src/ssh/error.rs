@@ -113,6 +113,26 @@ pub enum Error {
         #[source]
         source: SftpError,
     },
+    /// It answers more than any script of ours.
+    #[error("{host} answers with {what} of more than {bytes} bytes")]
+    TooMuch {
+        /// Which host.
+        host: String,
+        /// What is too long.
+        what: &'static str,
+        /// How long it may be.
+        bytes: usize,
+    },
+    /// It keeps the connection and does nothing on it.
+    #[error("{host} did not {what} in {after:?}")]
+    Late {
+        /// Which host.
+        host: String,
+        /// What it did not do.
+        what: &'static str,
+        /// How long it was waited for.
+        after: Duration,
+    },
     /// The local side of a pipe or terminal failed.
     #[error("the local input or output of the session failed")]
     Local(#[source] io::Error),
@@ -155,6 +175,10 @@ impl Error {
                 "install it there (Debian: openssh-sftp-server; sshd_config: `Subsystem sftp internal-sftp`), or go without: \
                  `rmachine ssh NAME -- tar c -C /srv . | tar x`"
             }
+            Self::TooMuch { .. } => {
+                "the host is broken, or somebody else's: look at it with `rmachine ssh NAME`, or remove it"
+            }
+            Self::Late { .. } => "`rmachine ssh NAME` shows what keeps the host; then do it again",
             Self::Sftp { .. } | Self::Jump { .. } | Self::PublicKey(_) | Self::Protocol { .. } | Self::Local(_) => {
                 return None;
             }

@@ -20,6 +20,9 @@ use super::{
 
 /// OpenSSH's server ends a connection at its sixth refusal (sshd_config(5), MaxAuthTries).
 const MAX_TRIES: usize = 5;
+/// How long a login by an agent may take, in which the user touches a token or types a word: OpenSSH's server waits no
+/// longer (sshd_config(5), LoginGraceTime).
+const AGENT: Duration = Duration::from_secs(120);
 
 /// Logs in to a host whose key was checked. Order: plain files, locked files whose key the agent has, what else the
 /// agent has where that is allowed, and last the files that want a passphrase.
@@ -107,7 +110,8 @@ impl Login<'_> {
         let hash = self.hash(key.algorithm().is_rsa()).await?;
         let user = self.target.user.clone();
         // A signature may wait for a touch or for a word of the user's.
-        let answer = self.handle.authenticate_publickey_with(user, key.clone(), hash, agent).await;
+        let login = self.handle.authenticate_publickey_with(user, key.clone(), hash, agent);
+        let answer = timed(self.target, self.step.max(AGENT), login).await?;
         match answer {
             Ok(answer) => Ok(self.note(&answer, label)),
             Err(SignError::Sent(_)) => Err(self.failed(russh::Error::Disconnect)),

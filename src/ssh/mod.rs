@@ -1,5 +1,6 @@
 //! SSH client on russh: one connection, several channels, pinned host keys only.
 
+mod budget;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -7,6 +8,7 @@ mod keyring;
 mod keys;
 mod lines;
 mod login;
+mod outcome;
 mod route;
 mod session;
 mod sftp;
@@ -17,11 +19,13 @@ mod wait;
 use std::{path::PathBuf, sync::Arc};
 
 pub use self::{
+    budget::{Budget, Budgets},
     error::Error,
     keyring::{AskPassphrase, Keyring},
     keys::{KeyPair, fingerprint, public_half, same_key},
+    outcome::{Exit, Output, Stream},
     route::Route,
-    session::{Exit, Output, Session, Stream},
+    session::Session,
     sftp::{Attributes, Download, Name, Sftp, SftpError, Upload},
     trust::{known_hosts_knows, scan_host_key},
     wait::WaitPolicy,
@@ -52,6 +56,8 @@ pub struct Target {
     pub route: Route,
     /// How the host is known.
     pub host_keys: HostKeys,
+    /// What the host may take of us.
+    pub budgets: Budgets,
 }
 
 /// How a host is known. There is no way to accept any key.

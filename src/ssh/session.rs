@@ -14,9 +14,12 @@ use russh::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{
-    Error, Result, Route, Sftp, SftpError, Target, keys,
+    Budget, Budgets, Error, Result, Route, Sftp, SftpError, Target,
+    budget::{Collector, Meter, TooMuch},
+    keys,
     lines::LineWriter,
     login::login,
+    outcome::{Exit, Output, Stream},
     route,
     trust::{Shown, Trusted, Verifier},
 };
@@ -26,6 +29,8 @@ use crate::effect;
 const KEEPALIVE: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(15) };
 /// … and given up after this many without an answer. A silent command is never cut off.
 const KEEPALIVE_MAX: usize = 4;
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How long one try may take.
 #[derive(Debug, Clone, Copy)]
@@ -43,60 +48,13 @@ impl Limits {
     }
 }
 
-/// How a remote command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exit {
-    /// With this code.
-    Code(u32),
-    /// By this signal (without `SIG`).
-    Signal(String),
-    /// Not known: the connection broke.
-    Lost,
-}
-
-impl Exit {
-    /// Whether it is code 0.
-    pub fn is_success(&self) -> bool {
-        *self == Self::Code(0)
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "exit code {code}"),
-            Self::Signal(name) => write!(f, "signal {name}"),
-            Self::Lost => f.write_str("a lost connection"),
-        }
-    }
-}
-
-/// What a remote command wrote, and how it ended.
-#[derive(Debug, Clone)]
-pub struct Output {
-    /// How it ended.
-    pub exit: Exit,
-    /// Its standard output.
-    pub stdout: Vec<u8>,
-    /// Its standard error.
-    pub stderr: Vec<u8>,
-}
-
-/// Which of a command's outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
 /// One connection to a host, logged in.
 pub struct Session {
     handle: Handle<Verifier>,
     host: String,
     user: String,
     host_key: String,
+    budgets: Budgets,
 }
 
 impl fmt::Debug for Session {
@@ -188,7 +146,7 @@ impl Session {
         Box::pin(login(&mut handle, target, limits.step)).await?;
         effect::after("log in as", &target.user);
         let host_key = key.and_then(|key| key.to_openssh().ok()).unwrap_or_default();
-        Ok(Self { handle, host: target.host.clone(), user: target.user.clone(), host_key })
+        Ok(Self { handle, host: target.host.clone(), user: target.user.clone(), host_key, budgets: target.budgets })
     }
 
     /// The key that the host has proved to hold, as an OpenSSH line.
@@ -201,32 +159,48 @@ impl Session {
         &self.user
     }
 
-    /// Runs `command`, gives it `stdin`, and collects what it writes.
+    /// What work of each kind may take.
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// Runs `command`, which looks at something, gives it `stdin`, and collects what it writes.
     ///
     /// # Errors
     ///
     /// When the session fails; a command that fails is no error.
     pub async fn run(&self, command: &str, stdin: &[u8]) -> Result<Output> {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let exit = self.pipe(command, stdin, &mut stdout, &mut stderr).await?;
-        Ok(Output { exit, stdout, stderr })
+        self.run_within(self.budgets.look, command, stdin).await
+    }
+
+    /// The same with another budget.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::run`]; [`Error::TooMuch`] and [`Error::Late`] when it takes more.
+    pub async fn run_within(&self, budget: Budget, command: &str, stdin: &[u8]) -> Result<Output> {
+        let meter = Meter::of(budget);
+        let (mut stdout, mut stderr) = (Collector::new(&meter), Collector::new(&meter));
+        let exit = self.metered(&meter, self.pipe(command, stdin, &mut stdout, &mut stderr)).await?;
+        Ok(Output { exit, stdout: stdout.bytes, stderr: stderr.bytes })
     }
 
     /// Runs `command` and hands over its output line by line while it runs.
     ///
     /// # Errors
     ///
-    /// As [`Session::run`].
+    /// As [`Session::run_within`].
     pub async fn stream(
         &self,
+        budget: Budget,
         command: &str,
         stdin: &[u8],
         on_line: &mut (dyn FnMut(Stream, &str) + Send),
     ) -> Result<Exit> {
-        let on_line = std::sync::Mutex::new(on_line);
-        let mut stdout = LineWriter { stream: Stream::Stdout, rest: Vec::new(), on_line: &on_line };
-        let mut stderr = LineWriter { stream: Stream::Stderr, rest: Vec::new(), on_line: &on_line };
-        let exit = self.pipe(command, stdin, &mut stdout, &mut stderr).await?;
+        let (meter, on_line) = (Meter::of(budget), std::sync::Mutex::new(on_line));
+        let mut stdout = LineWriter { stream: Stream::Stdout, meter: &meter, rest: Vec::new(), on_line: &on_line };
+        let mut stderr = LineWriter { stream: Stream::Stderr, meter: &meter, rest: Vec::new(), on_line: &on_line };
+        let exit = self.metered(&meter, self.pipe(command, stdin, &mut stdout, &mut stderr)).await?;
         stdout.end();
         stderr.end();
         Ok(exit)
@@ -245,7 +219,7 @@ impl Session {
         E: AsyncWrite + Unpin,
     {
         effect::before("run", command);
-        let channel = self.handle.channel_open_session().await.map_err(|e| self.failed(e))?;
+        let channel = self.channel().await?;
         channel.exec(true, command).await.map_err(|e| self.failed(e))?;
         effect::amid("run", command);
         let (reader, writer) = channel.split();
@@ -255,7 +229,30 @@ impl Session {
     }
 
     pub(super) async fn channel(&self) -> Result<russh::Channel<Msg>> {
-        self.handle.channel_open_session().await.map_err(|e| self.failed(e))
+        self.opened("open a channel", self.handle.channel_open_session()).await?.map_err(|e| self.failed(e))
+    }
+
+    /// What `work` answers, if that is soon.
+    async fn opened<T>(&self, what: &'static str, work: impl Future<Output = T>) -> Result<T> {
+        let after = self.budgets.open;
+        let late = |_| Error::Late { host: self.host.clone(), what, after };
+        tokio::time::timeout(after, work).await.map_err(late)
+    }
+
+    /// What `work` answers, if it keeps to the budget of `meter`.
+    async fn metered<T>(&self, meter: &Meter, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let host = || self.host.clone();
+        let result = tokio::select! {
+            result = work => result,
+            (what, after) = meter.over() => return Err(Error::Late { host: host(), what, after }),
+        };
+        result.map_err(|error| match &error {
+            Error::Local(local) => match TooMuch::in_error(local) {
+                Some(TooMuch { what, bytes }) => Error::TooMuch { host: host(), what, bytes },
+                None => error,
+            },
+            _ => error,
+        })
     }
 
     pub(super) async fn transfer<R, W, E>(
@@ -312,11 +309,8 @@ impl Session {
     ///
     /// When the host refuses.
     pub async fn forward(&self, host: &str, port: u16) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-        let channel = self
-            .handle
-            .channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0)
-            .await
-            .map_err(|e| self.failed(e))?;
+        let opening = self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0);
+        let channel = self.opened("open a channel", opening).await?.map_err(|e| self.failed(e))?;
         Ok(channel.into_stream())
     }
 
@@ -326,6 +320,10 @@ impl Session {
     ///
     /// [`Error::NoSftp`] when it has none.
     pub async fn sftp(&self) -> Result<Arc<Sftp>> {
+        self.opened("start its SFTP server", self.start_sftp()).await?
+    }
+
+    async fn start_sftp(&self) -> Result<Arc<Sftp>> {
         let none = || Error::NoSftp { host: self.host.clone() };
         let mut channel = self.channel().await?;
         channel.request_subsystem(true, "sftp").await.map_err(|e| self.failed(e))?;
@@ -336,7 +334,7 @@ impl Session {
                 _ => return Err(none()),
             }
         }
-        match Sftp::start(channel.into_stream()).await {
+        match Sftp::start(channel.into_stream(), self.budgets.sftp).await {
             Ok(sftp) => Ok(Arc::new(sftp)),
             // The subsystem is named in sshd's configuration, and its program is missing.
             Err(SftpError::Lost) if self.is_open() => Err(none()),
@@ -352,8 +350,10 @@ impl Session {
     /// Says goodbye; a session that is dropped without it ends as well.
     pub async fn close(self) {
         let bye = self.handle.disconnect(Disconnect::ByApplication, "", "");
-        if let Err(error) = bye.await {
-            tracing::debug!(host = self.host, "the session was gone already: {error}");
+        match tokio::time::timeout(GOODBYE, bye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(host = self.host, "the session was gone already: {error}"),
+            Err(_) => tracing::debug!(host = self.host, "the host takes no goodbye"),
         }
     }
 

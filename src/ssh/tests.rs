@@ -22,6 +22,7 @@ async fn a_silent_command_is_not_cut_off() {
         offer_agent: false,
         host_keys: HostKeys::Pinned(vec![sshd.host_key("ed25519")]),
         route: Default::default(),
+        budgets: Default::default(),
     };
     let session = Session::connect(&target, GUARD).await.unwrap();
     let output = session.run("sleep 2; echo still here", b"").await.unwrap();
@@ -41,6 +42,7 @@ async fn a_dead_peer_is_given_up() {
         offer_agent: false,
         host_keys: HostKeys::Pinned(vec![sshd.host_key("ed25519")]),
         route: Default::default(),
+        budgets: Default::default(),
     };
     let session = Session::connect(&target, GUARD).await.unwrap();
     // The connection's own server process stops, as if its host had lost power.

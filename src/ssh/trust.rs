@@ -8,7 +8,8 @@ use std::{
 };
 
 use russh::{
-    client,
+    Channel, ChannelOpenFailure,
+    client::{self, ChannelOpenHandle, Msg},
     keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyOrCertificate, known_hosts::known_host_keys_path},
 };
 
@@ -114,6 +115,93 @@ impl client::Handler for Verifier {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
         Ok(self.trusted.admits(key))
     }
+
+    // A server may open channels too (RFC 4254, sections 6.3.2, 7.2; OpenSSH's PROTOCOL file, section 2.4), and russh
+    // accepts them by itself. Nothing that we ask for makes one: no reverse forward, no agent, no X11. A reply that is
+    // dropped refuses. Who asks for a forward one day keeps its targets and their number beside `shown`, and accepts
+    // these alone.
+
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse("forwarded-tcpip", reply).await
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse("forwarded-streamlocal", reply).await
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse("auth-agent", reply).await
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse("session", reply).await
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse("direct-tcpip", reply).await
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse("direct-streamlocal", reply).await
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut client::Session,
+    ) -> Result<(), Self::Error> {
+        refuse("x11", reply).await
+    }
+}
+
+/// Refuses a channel that nobody here asked for.
+async fn refuse(kind: &str, reply: ChannelOpenHandle) -> Result<(), russh::Error> {
+    tracing::debug!("the host opens a channel of type {kind}, which is refused");
+    reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+    Ok(())
 }
 
 fn known_keys(files: &[PathBuf], host: &str, port: u16) -> Result<Vec<PublicKey>> {

@@ -8,6 +8,7 @@ mod completion;
 mod data;
 mod errors;
 mod flags;
+mod foreign;
 mod format;
 mod help;
 mod import;

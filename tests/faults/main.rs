@@ -52,6 +52,7 @@ const TESTS: &[(&str, fn())] = &[
     ("tunnel::stop_killed_then_repeated", tunnel::stop_killed_then_repeated),
     ("tunnel::killed_while_it_runs", tunnel::killed_while_it_runs),
     ("tunnel::ended_while_it_opens", tunnel::ended_while_it_opens),
+    ("tunnel::connections_have_an_owner_and_a_number", tunnel::connections_have_an_owner_and_a_number),
     ("many::fifty_first_creates_at_once", many::fifty_first_creates_at_once),
     ("many::rm_waits_for_start", many::rm_waits_for_start),
     ("many::start_waits_for_rm", many::start_waits_for_rm),

@@ -3,7 +3,8 @@
 use std::{
     io::{BufRead, BufReader},
     net::TcpStream,
-    process::Stdio,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -158,4 +159,23 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Another user's connections are not carried, and of the user's own 64 at once.
+pub fn connections_have_an_owner_and_a_number() {
+    const NOBODY: u32 = 65534;
+    let world = created();
+    world.run(OPEN).succeeded("open");
+    let port = world.store().load("m").unwrap().tunnel_port.unwrap();
+    let mut other = Command::new("bash");
+    other.args(["-c", &format!("exec 3<>/dev/tcp/127.0.0.1/{port} && read -t 20 -u 3; echo $?")]).uid(NOBODY);
+    let output = other.stdin(Stdio::null()).output().unwrap();
+    // bash(1), read: 1 at the end of the file, more than 128 after the time.
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1", "it is closed at once: {output:?}");
+    let open: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    let log = world.store().machine_file("m", rmachine::store::file::TUNNEL_LOG);
+    wait_until("64 are open", || std::fs::read_to_string(&log).unwrap().contains("64 connections are open at once"));
+    drop(open);
+    world.assert_usable("after them");
+    assert_closes(&world, "in the end");
 }

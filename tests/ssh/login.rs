@@ -16,6 +16,7 @@ pub fn target(sshd: &Sshd) -> Target {
         offer_agent: false,
         host_keys: HostKeys::Pinned(vec![sshd.first_host_key()]),
         route: Default::default(),
+        budgets: Default::default(),
     }
 }
 

@@ -3,10 +3,12 @@
 use std::{
     collections::HashMap,
     fmt,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,8 +25,9 @@ use super::{
 
 /// How many packets wait to be written; with the window of the channel behind them.
 const QUEUE: usize = 4;
-/// How many entries of one directory are taken; more is a listing without end.
-const MOST_ENTRIES: usize = 4_000_000;
+/// How many entries of one directory are taken, and how many bytes of their names; more is a listing without end.
+const MOST_ENTRIES: usize = 1_000_000;
+const MOST_NAME_BYTES: usize = 64 * 1024 * 1024;
 /// `rename` that replaces (OpenSSH's PROTOCOL file, section 4.3).
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
 /// `~user` (the same, section 4.9).
@@ -84,12 +87,15 @@ fn refusal(number: u32, text: String) -> SftpError {
 }
 
 impl Sftp {
-    /// Speaks to the server at the other end of `stream`.
+    /// Speaks to the server at the other end of `stream`. One that owes an answer and sends nothing for `silence` is given up.
     ///
     /// # Errors
     ///
     /// [`SftpError::Lost`] when there is none, [`SftpError::Malformed`] when it speaks something else.
-    pub async fn start(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Result<Self, SftpError> {
+    pub async fn start(
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        silence: Duration,
+    ) -> Result<Self, SftpError> {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let hello = Packet::new(kind::INIT).u32(VERSION).bytes();
         writer.write_all(&hello).await.map_err(|_| SftpError::Lost)?;
@@ -111,7 +117,7 @@ impl Sftp {
         });
         let open = waiting.clone();
         let reading = tokio::spawn(async move {
-            while let Some(Ok((Some(id), reply))) = packet(&mut reader).await {
+            while let Some(Ok((Some(id), reply))) = heard(&mut reader, &open, silence).await {
                 let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
                 // Nobody waits any more for what was given up.
                 if let Some(waits) = open.as_mut().and_then(|open| open.remove(&id)) {
@@ -178,18 +184,27 @@ impl Sftp {
     /// [`SftpError::Malformed`] when a name is one that no directory can hold: it would lead somewhere else.
     pub async fn list(&self, path: &[u8]) -> Result<Vec<Name>, SftpError> {
         let handle = self.handle(kind::OPENDIR, |p| p.string(path)).await?;
-        let mut all = Vec::new();
+        let (mut all, mut taken, mut bytes) = (Vec::new(), 0_usize, 0_usize);
         let result = loop {
             match self.ask(kind::READDIR, |p| p.string(&handle)).await?.reply().await {
-                Ok(Reply::Names(_)) if all.len() > MOST_ENTRIES => {
-                    break Err(SftpError::Malformed("with a listing without end"));
+                Ok(Reply::Names(names)) => {
+                    // Some parts without an entry are an oddity, many are no end.
+                    taken += if names.is_empty() { MOST_ENTRIES / 100 } else { names.len() };
+                    bytes += names.iter().map(|entry| entry.name.len()).sum::<usize>();
+                    if taken > MOST_ENTRIES || bytes > MOST_NAME_BYTES {
+                        break Err(SftpError::Malformed("with a listing without end"));
+                    }
+                    all.extend(names);
                 }
-                Ok(Reply::Names(names)) => all.extend(names),
                 Ok(Reply::Status(code::EOF, _)) => break Ok(()),
                 Ok(_) => break Err(SftpError::Malformed("something else than a listing")),
                 Err(error) => break Err(error),
             }
         };
+        // What came is given back before the error is told.
+        if result.is_err() {
+            all = Vec::new();
+        }
         self.close(&handle).await?;
         result?;
         all.retain(|entry| entry.name != b"." && entry.name != b"..");
@@ -314,6 +329,28 @@ impl Sftp {
             // It may be removed all the same.
             Err(error) if error.is_final() => Err(SftpError::NotReplaced(Box::new(error))),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// The next packet, as [`packet`]; `None` too when the server owes an answer and says nothing for too long.
+async fn heard(
+    reader: &mut (impl AsyncRead + Unpin),
+    waiting: &Waiting,
+    silence: Duration,
+) -> Option<Result<(Option<u32>, Reply), ()>> {
+    let owes = || {
+        let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.as_ref().and_then(|waiting| waiting.keys().min().copied())
+    };
+    let mut next = pin!(packet(reader));
+    loop {
+        let before = owes();
+        match tokio::time::timeout(silence, &mut next).await {
+            Ok(packet) => return packet,
+            // What was asked for meanwhile has its own time.
+            Err(_) if before.is_some() && owes() == before => return None,
+            Err(_) => {}
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) enum Say {
 pub(crate) async fn sftp(answer: impl FnMut(u8, Bytes) -> Say + Send + 'static) -> Arc<Sftp> {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     tokio::spawn(serve(theirs, answer));
-    Arc::new(Sftp::start(ours).await.unwrap())
+    Arc::new(Sftp::start(ours, std::time::Duration::from_secs(60)).await.unwrap())
 }
 
 async fn serve(mut stream: DuplexStream, mut answer: impl FnMut(u8, Bytes) -> Say) {

@@ -139,3 +139,35 @@ async fn a_rename_that_fails_after_that_says_what_is_left() {
         assert!(lost.is_final());
     }
 }
+
+#[tokio::test]
+async fn a_listing_without_end_is_given_up() {
+    for empty in [true, false] {
+        let entries = if empty { 0 } else { 2000 };
+        let sftp = sftp(move |kind, _| match kind {
+            kind::OPENDIR => Say::Handle(b"h"),
+            kind::READDIR => Say::Names(vec![(&[b'n'; 100], FILE); entries]),
+            _ => Say::Status(code::OK),
+        })
+        .await;
+        assert_eq!(sftp.list(b"d").await, Err(SftpError::Malformed("with a listing without end")), "{empty}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_owes_an_answer_is_given_up() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    let server = async move {
+        let mut hello = [0; 9];
+        theirs.read_exact(&mut hello).await.unwrap();
+        theirs.write_all(&[0, 0, 0, 5, kind::VERSION, 0, 0, 0, 3]).await.unwrap();
+        theirs
+    };
+    let silence = std::time::Duration::from_millis(200);
+    let (sftp, _open) = tokio::join!(Sftp::start(ours, silence), server);
+    let sftp = sftp.unwrap();
+    // Nothing is owed before something is asked for.
+    tokio::time::sleep(silence * 2).await;
+    assert_eq!(sftp.look(b"f", true).await, Err(SftpError::Lost));
+}
