@@ -132,7 +132,7 @@ impl Disk {
     }
 
     /// What the host answers to `command` with `script` on its standard input.
-    fn answer(&mut self, command: &str, script: &str) -> String {
+    pub fn answer(&mut self, command: &str, script: &str) -> String {
         let boot_id = format!("{}-{}", self.instance, self.boots);
         let is = |template: &str| script.starts_with(template.split("{{").next().unwrap());
         if command == "cat /proc/sys/kernel/random/boot_id" {

@@ -1,0 +1,97 @@
+//! Hosts that lie.
+
+use crate::{
+    liar::{FORGED, Liar, Lie},
+    world::{Ran, World},
+};
+
+/// A machine `m` with an engine on a host that is honest until then.
+pub fn machine() -> (World, Liar) {
+    let (world, liar) = (World::new(), Liar::up());
+    world.set_up(&create(&world, &liar, "m").iter().map(String::as_str).collect::<Vec<_>>());
+    (world, liar)
+}
+
+fn create(world: &World, liar: &Liar, name: &str) -> Vec<String> {
+    let (ssh, engine) = (liar.ssh.to_string(), liar.engine.to_string());
+    let key = world.path("login").display().to_string();
+    let words = [
+        ["create", "-d", "generic", "--engine-source", "existing", "--generic-ip-address", "127.0.0.1"].as_slice(),
+        &["--generic-ssh-port", &ssh, "--generic-engine-port", &engine, "--generic-ssh-user", "u"],
+        &["--generic-ssh-key", &key, "--generic-ssh-host-key", &liar.host_key, name],
+    ];
+    std::iter::once("rmachine").chain(words.concat()).map(str::to_owned).collect()
+}
+
+/// Those that no command gets past, with a word that its error has.
+const LIES: [(Lie, &str); 10] = [
+    (Lie::NoHandshake, "did not answer"),
+    (Lie::EndlessGreeting, "did not answer"),
+    (Lie::SilentLogin, "did not answer"),
+    (Lie::NoChannel, "did not open a channel"),
+    (Lie::Silence, "did not say anything"),
+    (Lie::Drip, "did not come to the end"),
+    (Lie::EndlessLine, "more than"),
+    (Lie::Gigabytes, "more than"),
+    (Lie::Addresses, "more than"),
+    (Lie::ForgedErrors, "forged"),
+];
+
+pub fn no_command_hangs_or_swells() {
+    let (world, liar) = machine();
+    for (lie, word) in LIES {
+        liar.tells(lie);
+        let commands: [&[&str]; 3] =
+            [&["rmachine", "provision", "m"], &["rmachine", "upgrade", "m"], &["rmachine", "regenerate-certs", "m"]];
+        // Before the login all are the same, and that takes its time.
+        let early = matches!(lie, Lie::NoHandshake | Lie::EndlessGreeting | Lie::SilentLogin);
+        for arguments in &commands[..if early { 1 } else { 3 }] {
+            let ran = world.assert_refused(&format!("{lie:?}"), arguments);
+            assert!(ran.stderr.contains(word), "{lie:?}: {arguments:?}: {}", ran.stderr);
+        }
+        let doctor = ["rmachine", "doctor", "--timeout", "3", "m"];
+        let ran = world.run(&doctor);
+        world.assert_bounded(&format!("{lie:?}"), &doctor, &ran);
+    }
+    liar.tells(Lie::Nothing);
+    world.set_up(&["rmachine", "regenerate-certs", "m"]);
+}
+
+pub fn create_ends() {
+    let (world, liar) = machine();
+    for (lie, word) in [LIES[4], LIES[7]] {
+        liar.tells(lie);
+        let words = create(&world, &liar, "n");
+        let ran = world.assert_refused(&format!("{lie:?}"), &words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(ran.stderr.contains(word), "{lie:?}: {}", ran.stderr);
+    }
+}
+
+pub fn escapes_are_shown_and_lines_not_forged() {
+    let (world, liar) = machine();
+    for lie in [Lie::Escapes, Lie::ForgedErrors] {
+        liar.tells(lie);
+        for program in ["rmachine", "docker-machine"] {
+            let store = world.path("store").display().to_string();
+            let Ran { stderr, .. } =
+                world.assert_refused(&format!("{lie:?}"), &[program, "-s", &store, "provision", "m"]);
+            assert!(stderr.contains("\\u{1b}]52;c;cm0gLXJm\\u{7}"), "{stderr}");
+            assert!(!stderr.lines().any(|line| line.starts_with("Error: forged") || line.contains(FORGED)), "{stderr}");
+            assert!(!stderr.lines().any(|line| line.starts_with("Hint: `rm")), "{stderr}");
+        }
+    }
+}
+
+pub fn channels_are_refused() {
+    let (world, liar) = machine();
+    liar.tells(Lie::Channels);
+    // Answered well all the while.
+    for arguments in [["rmachine", "regenerate-certs", "m"], ["rmachine", "provision", "m"]] {
+        let ran = world.run(&arguments);
+        world.assert_bounded("Channels", &arguments, &ran);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    let (opened, accepted) = liar.channels();
+    assert!(opened >= 7, "{opened} channels were opened");
+    assert_eq!(accepted, 0, "of {opened}");
+}
