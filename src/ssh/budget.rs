@@ -38,6 +38,8 @@ pub struct Budgets {
     pub open: Duration,
     /// How long an SFTP server may owe an answer without sending anything.
     pub sftp: Duration,
+    /// What the listing of one directory may take of memory, in bytes.
+    pub listing: usize,
     /// A script that looks, or changes a file.
     pub look: Budget,
     /// A script that restarts the engine.
@@ -57,6 +59,7 @@ impl Default for Budgets {
         Self {
             open: Duration::from_secs(60),
             sftp: Duration::from_secs(600),
+            listing: 128 * 1024 * 1024,
             look: budget(2, 5),
             restart: budget(10, 20),
             install: budget(30, 120),

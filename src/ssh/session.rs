@@ -334,7 +334,7 @@ impl Session {
                 _ => return Err(none()),
             }
         }
-        match Sftp::start(channel.into_stream(), self.budgets.sftp).await {
+        match Sftp::start(channel.into_stream(), &self.budgets).await {
             Ok(sftp) => Ok(Arc::new(sftp)),
             // The subsystem is named in sshd's configuration, and its program is missing.
             Err(SftpError::Lost) if self.is_open() => Err(none()),

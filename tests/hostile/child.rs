@@ -25,6 +25,7 @@ fn budgets() -> Budgets {
     Budgets {
         open: Duration::from_secs(2),
         sftp: Duration::from_secs(2),
+        listing: 1024 * 1024,
         look: budget(4),
         restart: budget(4),
         install: budget(4),

@@ -26,7 +26,7 @@ fn create(world: &World, liar: &Liar, name: &str) -> Vec<String> {
 /// Those that no command gets past, with a word that its error has.
 const LIES: [(Lie, &str); 10] = [
     (Lie::NoHandshake, "did not answer"),
-    (Lie::EndlessGreeting, "did not answer"),
+    (Lie::EndlessGreeting, "the SSH session with"),
     (Lie::SilentLogin, "did not answer"),
     (Lie::NoChannel, "did not open a channel"),
     (Lie::Silence, "did not say anything"),

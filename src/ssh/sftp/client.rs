@@ -22,12 +22,14 @@ use super::{
     Attributes, Download, Name, SftpError, Upload,
     wire::{self, LONGEST, Packet, Reply, VERSION, code, kind, open},
 };
+use crate::ssh::Budgets;
 
 /// How many packets wait to be written; with the window of the channel behind them.
 const QUEUE: usize = 4;
-/// How many entries of one directory are taken, and how many bytes of their names; more is a listing without end.
-const MOST_ENTRIES: usize = 1_000_000;
-const MOST_NAME_BYTES: usize = 64 * 1024 * 1024;
+/// What an entry of a listing takes of memory besides its name, in bytes.
+const ENTRY: usize = size_of::<Name>();
+/// How many parts of a listing may be without an entry; one is an oddity, many have no end.
+const EMPTY_PARTS: usize = 100;
 /// `rename` that replaces (OpenSSH's PROTOCOL file, section 4.3).
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
 /// `~user` (the same, section 4.9).
@@ -42,6 +44,7 @@ pub struct Sftp {
     waiting: Waiting,
     next: AtomicU32,
     extensions: Vec<Vec<u8>>,
+    listing: usize,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -87,14 +90,14 @@ fn refusal(number: u32, text: String) -> SftpError {
 }
 
 impl Sftp {
-    /// Speaks to the server at the other end of `stream`. One that owes an answer and sends nothing for `silence` is given up.
+    /// Speaks to the server at the other end of `stream`. It has the times and the memory of `budgets`.
     ///
     /// # Errors
     ///
     /// [`SftpError::Lost`] when there is none, [`SftpError::Malformed`] when it speaks something else.
     pub async fn start(
         stream: impl AsyncRead + AsyncWrite + Send + 'static,
-        silence: Duration,
+        budgets: &Budgets,
     ) -> Result<Self, SftpError> {
         let (mut reader, mut writer) = tokio::io::split(stream);
         let hello = Packet::new(kind::INIT).u32(VERSION).bytes();
@@ -115,7 +118,7 @@ impl Sftp {
                 }
             }
         });
-        let open = waiting.clone();
+        let (open, silence) = (waiting.clone(), budgets.sftp);
         let reading = tokio::spawn(async move {
             while let Some(Ok((Some(id), reply))) = heard(&mut reader, &open, silence).await {
                 let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +130,8 @@ impl Sftp {
             // Whoever waits hears that nothing comes.
             open.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
-        Ok(Self { queue, waiting, next: AtomicU32::new(1), extensions, tasks: [writing, reading] })
+        let next = AtomicU32::new(1);
+        Ok(Self { queue, waiting, next, extensions, listing: budgets.listing, tasks: [writing, reading] })
     }
 
     fn has(&self, extension: &str) -> bool {
@@ -184,15 +188,15 @@ impl Sftp {
     /// [`SftpError::Malformed`] when a name is one that no directory can hold: it would lead somewhere else.
     pub async fn list(&self, path: &[u8]) -> Result<Vec<Name>, SftpError> {
         let handle = self.handle(kind::OPENDIR, |p| p.string(path)).await?;
-        let (mut all, mut taken, mut bytes) = (Vec::new(), 0_usize, 0_usize);
+        let (mut all, mut left) = (Vec::new(), self.listing);
         let result = loop {
             match self.ask(kind::READDIR, |p| p.string(&handle)).await?.reply().await {
                 Ok(Reply::Names(names)) => {
-                    // Some parts without an entry are an oddity, many are no end.
-                    taken += if names.is_empty() { MOST_ENTRIES / 100 } else { names.len() };
-                    bytes += names.iter().map(|entry| entry.name.len()).sum::<usize>();
-                    if taken > MOST_ENTRIES || bytes > MOST_NAME_BYTES {
-                        break Err(SftpError::Malformed("with a listing without end"));
+                    let empty = if names.is_empty() { self.listing / EMPTY_PARTS } else { 0 };
+                    let size = names.iter().fold(empty, |size, entry| size + ENTRY + entry.name.len());
+                    match left.checked_sub(size) {
+                        Some(rest) => left = rest,
+                        None => break Err(SftpError::Malformed("with a listing without end")),
                     }
                     all.extend(names);
                 }

@@ -9,6 +9,7 @@ use super::{
     Attributes, Sftp,
     wire::{Packet, kind},
 };
+use crate::ssh::Budgets;
 
 /// What a server answers.
 pub(crate) enum Say {
@@ -28,7 +29,7 @@ pub(crate) enum Say {
 pub(crate) async fn sftp(answer: impl FnMut(u8, Bytes) -> Say + Send + 'static) -> Arc<Sftp> {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     tokio::spawn(serve(theirs, answer));
-    Arc::new(Sftp::start(ours, std::time::Duration::from_secs(60)).await.unwrap())
+    Arc::new(Sftp::start(ours, &Budgets { listing: 1 << 20, ..Budgets::default() }).await.unwrap())
 }
 
 async fn serve(mut stream: DuplexStream, mut answer: impl FnMut(u8, Bytes) -> Say) {

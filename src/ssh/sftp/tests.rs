@@ -7,6 +7,7 @@ use super::{
     wire::{code, kind},
     *,
 };
+use crate::ssh::Budgets;
 
 const FILE: u32 = 0o100_644;
 
@@ -165,7 +166,8 @@ async fn a_server_that_owes_an_answer_is_given_up() {
         theirs
     };
     let silence = std::time::Duration::from_millis(200);
-    let (sftp, _open) = tokio::join!(Sftp::start(ours, silence), server);
+    let budgets = Budgets { sftp: silence, ..Budgets::default() };
+    let (sftp, _open) = tokio::join!(Sftp::start(ours, &budgets), server);
     let sftp = sftp.unwrap();
     // Nothing is owed before something is asked for.
     tokio::time::sleep(silence * 2).await;
