@@ -94,7 +94,8 @@ async fn lines_arrive_whole_and_apart() {
     let mut lines = Vec::new();
     let mut take = |stream: Stream, line: &str| lines.push((stream, line.to_owned()));
     let command = "printf 'a\\nb'; sleep 0.1; printf 'c\\r\\n'; printf 'é\\nend'";
-    connect(&sshd).await.stream(command, b"", &mut take).await.unwrap();
+    let session = connect(&sshd).await;
+    session.stream(session.budgets().look, command, b"", &mut take).await.unwrap();
     let lines: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
     assert_eq!(lines, ["a", "bc", "é", "end"]);
 }
