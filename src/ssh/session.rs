@@ -181,7 +181,7 @@ impl Session {
     pub async fn run_within(&self, budget: Budget, command: &str, stdin: &[u8]) -> Result<Output> {
         let meter = Meter::of(budget);
         let (mut stdout, mut stderr) = (Collector::new(&meter), Collector::new(&meter));
-        let exit = self.metered(&meter, self.pipe(command, stdin, &mut stdout, &mut stderr)).await?;
+        let exit = Box::pin(self.metered(&meter, self.pipe(command, stdin, &mut stdout, &mut stderr))).await?;
         Ok(Output { exit, stdout: stdout.bytes, stderr: stderr.bytes })
     }
 
@@ -200,7 +200,7 @@ impl Session {
         let (meter, on_line) = (Meter::of(budget), std::sync::Mutex::new(on_line));
         let mut stdout = LineWriter { stream: Stream::Stdout, meter: &meter, rest: Vec::new(), on_line: &on_line };
         let mut stderr = LineWriter { stream: Stream::Stderr, meter: &meter, rest: Vec::new(), on_line: &on_line };
-        let exit = self.metered(&meter, self.pipe(command, stdin, &mut stdout, &mut stderr)).await?;
+        let exit = Box::pin(self.metered(&meter, self.pipe(command, stdin, &mut stdout, &mut stderr))).await?;
         stdout.end();
         stderr.end();
         Ok(exit)
