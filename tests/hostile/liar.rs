@@ -88,12 +88,8 @@ impl Liar {
             let ssh = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let tls = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
-            let liar = Self {
-                ssh: port(&ssh),
-                engine: port(&tls),
-                host_key: pair.public_openssh().to_owned(),
-                state: state.clone(),
-            };
+            let liar =
+                Self { ssh: port(&ssh), engine: port(&tls), host_key: pair.public_openssh(), state: state.clone() };
             let disk = state.disk.clone();
             tokio::spawn(accept(ssh, move |stream| serve(stream, state.clone())));
             tokio::spawn(accept(tls, move |stream| engine::serve(stream, disk.clone())));
