@@ -14,19 +14,15 @@ clean() {
 }
 trap clean EXIT
 
-# In a session of its own, since mmdebstrap hangs up on its whole process group when it fails; as root in name
-# spaces of its own too, so that its mounts and children end with it, however it ends.
-apart=setsid
-if [ "$(id -u)" = 0 ]; then
-    apart='setsid unshare --mount --propagation private --pid --fork --mount-proc --kill-child=KILL'
-else
-    # It works there as users of a name space of its own.
-    chmod 1777 "$work"
-fi
+# In a session of its own, since mmdebstrap hangs up on its whole process group when it fails, and in name spaces of its
+# own, so that its mounts and children end with it, however it ends. Without root it is root of a user name space, who
+# is this user outside of it: nobody else has to get into the directory, which is 0700.
+apart='setsid unshare --mount --propagation private --pid --fork --mount-proc --kill-child=KILL'
+[ "$(id -u)" = 0 ] || apart="$apart --user --map-root-user --map-auto"
 
 # In the background, so that a signal is heard at once.
 # shellcheck disable=SC2016,SC2086 # $1 is the hook's; the name spaces are words
-TMPDIR=$work $apart mmdebstrap --variant=minbase --aptopt='Acquire::Languages "none"' \
+TMPDIR=$work $apart mmdebstrap --mode=root --variant=minbase --aptopt='Acquire::Languages "none"' \
     --aptopt='APT::Install-Recommends "false"' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --include="$PACKAGES" \

@@ -106,18 +106,16 @@ main() {
         # first one: a killed build must not leave /proc or /dev where somebody removes its directory.
         work=$OUT/work
         mkdir -p "$work"
-        export TMPDIR="$work"
-        contained="unshare --mount --pid --fork --kill-child --mount-proc"
         as_root=
-        DEATH=KILL
     else
-        # Without root, mmdebstrap works in name spaces of its own, whose ids own nothing of ours: a place they may write to.
+        # Without root, all is done as root of a user name space, who is this user outside of it: nobody else has to
+        # get into the directory, which is 0700.
         work=$(mktemp -d "${TMPDIR:-/tmp}/rmachine-image-XXXXXX")
-        chmod 1777 "$work"
-        contained=
-        as_root="mmdebstrap --unshare-helper"
-        DEATH=TERM
+        as_root="unshare --user --map-root-user --map-auto"
     fi
+    export TMPDIR="$work"
+    contained="${as_root:-unshare} --mount --pid --fork --kill-child --mount-proc"
+    DEATH=KILL
     trap clean EXIT
     trap 'exit 143' TERM INT HUP
     configure >"$work/configure"
@@ -128,7 +126,7 @@ main() {
     # The hook is a shell command of mmdebstrap's: the path comes to it as it is.
     export RMACHINE_WORK="$work"
     # shellcheck disable=SC2016,SC2086
-    child $contained mmdebstrap --variant=minbase --architectures="$ARCH" --format=tar \
+    child $contained mmdebstrap --mode=root --variant=minbase --architectures="$ARCH" --format=tar \
         --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
         --include="$(packages)" --customize-hook='"$RMACHINE_WORK/configure" "$1" '"$LABEL" \

@@ -32,7 +32,14 @@ pub(crate) fn machine_and_cpu(arch: Arch, accel: Accel) -> (&'static str, &'stat
     (machine, cpu)
 }
 
-/// The arguments that start `machine` in the background.
+/// Whether qemu has its system calls filtered, which it can on Linux only. Whoever may not fork cannot go to the background
+/// itself.
+pub(crate) const FILTERED: bool = cfg!(target_os = "linux");
+/// What qemu gives up: obsolete calls, becoming somebody else, starting programs, and its own limits and priorities
+/// (qemu(1), "-sandbox"). A machine that breaks out of its devices has that much less to go on with.
+const FILTER: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// The arguments that start `machine`; where calls are not filtered it goes to the background by itself.
 pub(crate) fn arguments(machine: &Machine, base: &Base, place: &Place, accel: Accel, has_seed: bool) -> Vec<OsString> {
     let resolved = &machine.resolved;
     let mut command = Arguments::default();
@@ -78,10 +85,16 @@ pub(crate) fn arguments(machine: &Machine, base: &Base, place: &Place, accel: Ac
     command.pair("-device", "virtio-rng-pci");
     command.pair("-display", "none");
     command.pair("-monitor", "none");
-    command.pair("-serial", format!("file:{}", commas(place.console())));
+    // Appended to, so that it can be shortened meanwhile.
+    command.pair("-chardev", format!("file,id=console,path={},append=on", commas(place.console())));
+    command.pair("-serial", "chardev:console");
     command.pair("-qmp", format!("unix:{},server=on,wait=off", commas(place.socket())));
     command.pair("-pidfile", place.pid_file());
-    command.one("-daemonize");
+    if FILTERED {
+        command.pair("-sandbox", FILTER);
+    } else {
+        command.one("-daemonize");
+    }
     command.0
 }
 
@@ -208,11 +221,16 @@ mod tests {
 -device virtio-rng-pci
 -display none
 -monitor none
--serial file:/r,,x/machines/e3b98a4da31a127d/console.log
+-chardev file,id=console,path=/r,,x/machines/e3b98a4da31a127d/console.log,append=on
+-serial chardev:console
 -qmp unix:/r,,x/machines/e3b98a4da31a127d/qmp.sock,server=on,wait=off
 -pidfile /r,x/machines/e3b98a4da31a127d/qemu.pid
--daemonize"#;
-        assert_eq!(lines(&arguments(&machine, &base, &place, Accel::Kvm, true)), expected);
+"#;
+        let last = match FILTERED {
+            true => "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+            false => "-daemonize",
+        };
+        assert_eq!(lines(&arguments(&machine, &base, &place, Accel::Kvm, true)), format!("{expected}{last}"));
     }
 
     #[test]

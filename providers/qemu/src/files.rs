@@ -7,7 +7,7 @@
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
     time::Duration,
@@ -41,6 +41,20 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     let bytes = std::fs::read(from).map_err(|e| failed("read", from, e))?;
     write(to, &bytes)
+}
+
+/// Shortens a log that another program appends to, where it has more than `most` bytes: to its last `keep`.
+pub(crate) fn shorten(path: &Path, most: u64, keep: u64) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+    let length = file.metadata()?.len();
+    if length <= most {
+        return Ok(());
+    }
+    let mut last = Vec::new();
+    file.seek(io::SeekFrom::Start(length.saturating_sub(keep)))?;
+    (&mut file).take(keep).read_to_end(&mut last)?;
+    file.set_len(0)?;
+    file.write_all(&last)
 }
 
 /// Opens `path` to be written from its start.
@@ -174,6 +188,21 @@ mod tests {
         assert!(try_lock(&path).unwrap().is_none());
         drop(held);
         assert!(try_lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_log_keeps_its_end_and_goes_on() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("console.log");
+        assert_eq!(shorten(&path, 8, 4).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let mut writer = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        writer.write_all(b"12345678").unwrap();
+        shorten(&path, 8, 4).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"12345678");
+        writer.write_all(b"9").unwrap();
+        shorten(&path, 8, 4).unwrap();
+        writer.write_all(b"0").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"67890");
     }
 
     #[test]

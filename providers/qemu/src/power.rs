@@ -1,12 +1,13 @@
 //! Power: start, stop and reboot, by qemu's process and its monitor.
 
 use std::{
+    ffi::OsString,
     process::Stdio,
     time::{Duration, Instant},
 };
 
 use rmachine_provider_api::{Error, Kind, Notify, Result, StopMode};
-use tokio::process::Command;
+use tokio::{io::AsyncReadExt, process::Command};
 
 use crate::{
     accel, command,
@@ -23,6 +24,11 @@ const SHUTDOWN: Duration = Duration::from_secs(150);
 const BUTTON: Duration = Duration::from_secs(5);
 /// How long qemu may take to end by itself, before it is killed.
 const QUIT: Duration = Duration::from_secs(3);
+
+/// How long qemu may take until its monitor answers.
+const START: Duration = Duration::from_secs(60);
+/// What of its words is kept.
+const MOST_WORDS: u64 = 64 << 10;
 
 /// Starts the machine; one that runs is left alone, one that qemu has paused goes on. `about_accel` hears
 /// why it is emulated, where it is.
@@ -52,28 +58,71 @@ pub(crate) async fn start(
     let arguments = command::arguments(machine, base, place, accel, place.seed().exists());
     tracing::debug!("{}", command::shown(&tools.system, &arguments));
     notify.progress("starting qemu");
+    // What it says since this start.
+    files::write(&place.console(), b"")?;
     let failed = || Error::new(Kind::Other, format!("qemu does not start machine \"{}\"", machine.name));
-    // In the background qemu closes its standard error, which ends this.
-    let output = Command::new(&tools.system)
-        .args(&arguments)
-        .current_dir("/")
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .output()
-        .await
-        .map_err(|e| failed().source(e))?;
-    let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if !output.status.success() {
-        if words.contains("No space left on device") {
+    let words = match launch(&tools.system, &arguments, place).await.map_err(|e| failed().source(e))? {
+        Started::Runs(words) => words,
+        Started::Ended(words) if words.contains("No space left on device") => {
             return Err(files::failed("start", &place.directory, std::io::ErrorKind::StorageFull.into()));
         }
-        return Err(failed().source(words).hint("--debug shows the command line"));
-    }
+        Started::Ended(words) => return Err(failed().source(words).hint("--debug shows the command line")),
+    };
     if !words.is_empty() {
         tracing::debug!("qemu: {words}");
     }
     Ok(())
+}
+
+/// What became of a qemu, with what it said.
+enum Started {
+    Runs(String),
+    Ended(String),
+}
+
+/// Starts qemu in the background.
+async fn launch(program: &str, arguments: &[OsString], place: &Place) -> std::io::Result<Started> {
+    // In a session of its own, where this terminal's signals do not come.
+    let mut command = if command::FILTERED {
+        let mut command = Command::new("setsid");
+        command.arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(arguments).current_dir("/").env("LC_ALL", "C");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let Some(stderr) = child.stderr.take() else { return Err(std::io::Error::other("no standard error")) };
+    let mut stderr = stderr.take(MOST_WORDS);
+    let mut said = Vec::new();
+    // A qemu that goes to the background by itself closes its standard error; the other one is there when its monitor
+    // answers, and does not mind that nobody reads any more what it says (it ignores SIGPIPE).
+    let ended = tokio::select! {
+        read = stderr.read_to_end(&mut said) => {
+            read?;
+            Some(child.wait().await?)
+        }
+        () = answers(place), if command::FILTERED => None,
+        () = tokio::time::sleep(START) => {
+            child.start_kill()?;
+            Some(child.wait().await?)
+        }
+    };
+    let words = String::from_utf8_lossy(&said).trim().to_owned();
+    Ok(match ended {
+        Some(status) if !status.success() => Started::Ended(if words.is_empty() { status.to_string() } else { words }),
+        _ => Started::Runs(words),
+    })
+}
+
+/// Waits until qemu's monitor answers: the machine runs then.
+async fn answers(place: &Place) {
+    let mut pause = Duration::from_millis(10);
+    while qmp::execute(&place.socket(), "query-status").await.is_err() {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
 }
 
 /// Lets a machine go on that was paused because the disk was full.

@@ -14,6 +14,10 @@ use crate::{
     plan, power, process,
 };
 
+/// More of a console's log than this is cut, whenever the machine is looked at, to what is kept: its end.
+const LONGEST_CONSOLE: u64 = 8 << 20;
+const KEPT_OF_CONSOLE: u64 = 1 << 20;
+
 pub(crate) struct Qemu {
     root: PathBuf,
     notify: Arc<dyn Notify>,
@@ -52,6 +56,8 @@ impl Qemu {
             }
             return Ok(observed);
         }
+        // Whoever is in the machine writes there what he likes.
+        let _ = files::shorten(&place.console(), LONGEST_CONSOLE, KEPT_OF_CONSOLE);
         observed.reason = power::paused(&place).await;
         observed.state = if observed.reason.is_some() { MachineState::Paused } else { MachineState::Running };
         Ok(observed)
