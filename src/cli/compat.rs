@@ -195,7 +195,7 @@ fn status(context: &Context) -> Result<()> {
 fn uninstall(context: &Context, directory: Option<&Path>) -> Result<()> {
     let link = place(directory)?;
     let is_link = link.symlink_metadata().is_ok_and(|data| data.is_symlink());
-    if !(is_link && is_ours(&link)?) && !is_copy(&link)? {
+    if !(is_copy(&link)? || is_link && is_ours(&link)?) {
         return Err(Error::new(
             Kind::Conflict,
             format!("{} is no link to this program and no copy of it", link.display()),
