@@ -38,7 +38,7 @@ pub struct Args {
     name: Option<String>,
     /// The lost store that it belongs to, where that is another one
     #[arg(long, value_name = "ID")]
-    owner: Option<String>,
+    owner: Option<Owner>,
     /// Private key that the host knows; else the provider is asked to let a new one in
     #[arg(long, value_name = "PATH")]
     ssh_key: Option<PathBuf>,
@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         driver,
         values,
         name: args.name,
-        owner: args.owner.map(Owner),
+        owner: args.owner,
         ssh_key: args.ssh_key,
         host_key: args.host_key,
         ssh_tunnel: args.ssh_tunnel,

@@ -40,7 +40,7 @@ pub struct Args {
     all_regions: bool,
     /// Take this store for one's own: its id, as the list shows it
     #[arg(long, value_name = "ID")]
-    owner: Option<String>,
+    owner: Option<Owner>,
     /// Leave alone what is younger: 90s, 30m, 2h or 7d
     #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<Duration>,
@@ -87,7 +87,7 @@ pub(super) fn run(context: &Context, args: &Args, matches: &ArgMatches) -> Resul
         driver,
         regions: args.regions.clone(),
         all_regions: args.all_regions,
-        owner: args.owner.clone().map(Owner),
+        owner: args.owner.clone(),
         older_than: args.older_than,
         delete: args.yes,
     };

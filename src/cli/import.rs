@@ -8,7 +8,7 @@ use std::{
 use super::{Context, names, secret_file, ui};
 use crate::{
     error::{Error, Kind, Result},
-    machine::{ArchiveOptions, FirstContact, ImportOptions, ImportReport, Opener, Outcome, TakenAuthority},
+    machine::{ArchiveOptions, Consent, FirstContact, ImportOptions, ImportReport, Opener, Outcome, TakenAuthority},
 };
 
 /// An archive is no larger than this; a machine has some 50 KB.
@@ -20,6 +20,10 @@ const MOST: u64 = 64 << 20;
 /// go to a private file, and docker clients go on as before. Where it is the store in use itself, its records get a section
 /// of ours in their place. Hosts that answer have their key pinned and certificates
 /// that have expired renewed; the others wait. A second run takes what is new.
+///
+/// Records were written by others, so little of them is believed: addresses, ids and names, each checked. Whom calls would
+/// go to is shown and asked for first. Without a terminal and without --yes nobody is asked over the network, and an archive
+/// is taken with --keep-owner only.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +33,8 @@ Examples:
                                                     one machine; the key that its host shows now is trusted
   rmachine import machines.age                      an archive; asks for its passphrase
   rmachine import --identity key.txt machines.age   an archive for a key
-  rmachine import --passphrase-file pass --keep-owner machines.age")]
+  rmachine import --passphrase-file pass --yes machines.age
+                                                    in a script: agrees with what --dry-run shows")]
 pub struct Args {
     /// docker-machine's store, or an archive (- for standard input); else $MACHINE_STORAGE_PATH or ~/.docker/machine
     #[arg(value_name = "SOURCE")]
@@ -52,6 +57,9 @@ pub struct Args {
     /// File with the private key of an archive for keys: of age, or of SSH (may be repeated)
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
+    /// Agree with the hosts, accounts and endpoints that the records name, without being asked
+    #[arg(short = 'y', long)]
+    yes: bool,
     /// Leave the machines of an archive to the store that they come from, as their tags have it
     #[arg(long)]
     keep_owner: bool,
@@ -88,10 +96,15 @@ pub(super) fn run(context: &mut Context, args: &Args) -> Result<()> {
             machines: names::unique(&args.machines),
             dry_run: args.dry_run,
             offline: args.offline,
+            consent: consent(args),
         };
         context.run(context.core.import(&options))?
     };
     conclude(context, args, report)
+}
+
+fn consent(args: &Args) -> Consent {
+    if args.yes { Consent::Given } else { Consent::Ask }
 }
 
 fn default_source(context: &Context) -> Result<PathBuf> {
@@ -113,8 +126,12 @@ fn archive(context: &Context, args: &Args, source: &Path) -> Result<ImportReport
         return Err(Error::usage("the archive and its passphrase cannot both come from the standard input"));
     }
     let sealed = read_archive(source)?;
-    let options =
-        ArchiveOptions { machines: names::unique(&args.machines), keep_owner: args.keep_owner, dry_run: args.dry_run };
+    let options = ArchiveOptions {
+        machines: names::unique(&args.machines),
+        keep_owner: args.keep_owner,
+        dry_run: args.dry_run,
+        consent: consent(args),
+    };
     let ask = || match &args.passphrase_file {
         Some(file) => secret_file::first_line(file),
         None => context

@@ -56,7 +56,7 @@ impl Core {
         let notify = self.talk.about(options.name.as_deref().unwrap_or(&options.id));
         notify.progress("looking at the instance");
         let provider = driver.connect(&configured.config, &configured.secrets, notify.clone()).await?;
-        let id = InstanceId(options.id.clone());
+        let id: InstanceId = options.id.parse().map_err(|e| Error::usage("no id of an instance").source(e))?;
         let stray = provider.examine(&id).await?;
         let own = self.store.prepare()?;
         let token = check_owner(&stray, &own, options.owner.as_ref())?;
@@ -212,7 +212,7 @@ fn check_owner(stray: &Stray, own: &Owner, named: Option<&Owner>) -> Result<Mach
             .hint(format!("if that store is lost, take it over with --owner {of}"))
             .hint("a store that is still there would count it as its own as well"));
     }
-    let token = stray.resource.token.clone().filter(super::gc::is_token);
+    let token = stray.resource.token.clone();
     token.ok_or_else(|| Error::new(Kind::Conflict, format!("the instance {id} has no token of rmachine in its tags")))
 }
 

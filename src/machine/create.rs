@@ -13,7 +13,7 @@ use crate::{
     bootstrap::{EngineSource, EngineSpec},
     certs::Sans,
     error::{Error, Kind, Result},
-    store::{Phase, Power, RECORD_VERSION, Record, SshRecord, Trust, check_name, random_id},
+    store::{Phase, Power, RECORD_VERSION, Record, SshRecord, Trust, check_name},
 };
 
 /// What `create` is asked for.
@@ -308,7 +308,7 @@ pub(super) fn fresh_record(
         driver: driver.to_owned(),
         created: OffsetDateTime::now_utc(),
         owner,
-        token: MachineToken(random_id()),
+        token: MachineToken::from_bits(rand::random()),
         phase: Phase::Reserved,
         power: Power::Running,
         config,
@@ -344,7 +344,7 @@ fn next_attempt(record: &mut Record) -> Option<String> {
         resolved.extend(changes);
     }
     plan.arch = next.arch.or(plan.arch.take());
-    record.attempt = Some(AttemptToken(random_id()));
+    record.attempt = Some(AttemptToken::from_bits(rand::random()));
     record.answered = false;
     Some(next.label)
 }

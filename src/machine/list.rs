@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::stream::{self, StreamExt};
-use rmachine_provider_api::{MachineState, Observed};
+use rmachine_provider_api::{HostAddress, MachineState, Observed};
 use serde::Serialize;
 
 pub use self::{filter::Filter, words::StateWords};
@@ -131,8 +131,8 @@ impl Core {
         };
         match asked.await {
             Ok((observed, known)) => observed.first().is_some_and(|observed| {
-                let now = &observed.addresses.dial;
-                observed.state == state && (state != MachineState::Running || now.is_none() || *now == known)
+                let now = observed.addresses.dial.as_ref().map(HostAddress::as_str);
+                observed.state == state && (state != MachineState::Running || now.is_none() || now == known.as_deref())
             }),
             Err(error) => {
                 tracing::debug!(machine = name, "its state: {error}");
@@ -301,7 +301,7 @@ impl Core {
             line.error = Some(format!("the instance {} is gone", observed.id));
         }
         let known = line.record.as_ref().and_then(Record::address);
-        let now = observed.addresses.dial.as_deref();
+        let now = observed.addresses.dial.as_ref().map(HostAddress::as_str);
         if let (Status::Running, Some(now), true) = (line.state, now, known != now) {
             line.error = Some(format!("it is at {now} now; `rmachine start {}` follows it", line.name));
         }

@@ -62,7 +62,7 @@ pub use self::{
     doctor::{Area, Checked},
     expiry::Expiry,
     gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
-    import::{ImportOptions, ImportReport, Outcome, Taken, TakenAuthority},
+    import::{Consent, ImportOptions, ImportReport, Outcome, Taken, TakenAuthority},
     interrupt::Interrupt,
     list::{Filter, Listed, StateWords, Status},
     mount::MountOptions,
@@ -152,6 +152,15 @@ impl Core {
     /// The client for the account of `record`; machines of one account and place share one.
     async fn provider(&self, record: &Record) -> Result<Arc<dyn Provider>> {
         let driver = self.driver(record)?;
+        // docker-machine's own record, of which this program has written nothing yet.
+        if record.foreign.as_ref().is_some_and(|foreign| foreign.untouched) {
+            let hint = format!(
+                "`rmachine import --yes --machine {} {}` agrees with it",
+                record.name,
+                self.store.root().display()
+            );
+            self.check_endpoint(record, &hint)?;
+        }
         let secrets = self.store.load_secrets(&record.name)?;
         let key = (record.driver.clone(), driver.scope(&record.config));
         if let Some(provider) = self.providers().get(&key) {
@@ -231,6 +240,7 @@ fn machine_ref<'a>(record: &'a Record, unanswered: Option<&'a CreateRequest>) ->
         engine_through_ssh: record.tunnel_port.is_some(),
         made: &record.resources,
         intents: &record.intents,
+        by_id: record.imported,
         unanswered,
     }
 }

@@ -241,10 +241,10 @@ pub(super) fn sans(record: &Record) -> Result<Sans> {
     names.extend(record.extra_sans.iter().cloned());
     if let Some(instance) = &record.instance {
         let addresses = &instance.addresses;
-        names.extend(addresses.dial.iter().cloned());
+        names.extend(addresses.dial.iter().map(ToString::to_string));
         names.extend(addresses.published.iter().map(ToString::to_string));
         names.extend(addresses.public.iter().chain(&addresses.private).map(ToString::to_string));
-        names.extend(addresses.names.iter().cloned());
+        names.extend(addresses.names.iter().map(ToString::to_string));
     }
     // What the host says of its addresses is its own word: it stands in no certificate.
     Ok(Sans::parse(names)?)

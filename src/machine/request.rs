@@ -12,7 +12,7 @@ use crate::{
     bootstrap::{self, BootSpec},
     error::{Error, Result},
     ssh::KeyPair,
-    store::{Record, SshRecord, file, random_id},
+    store::{Record, SshRecord, file},
 };
 
 /// Keys that exist only while the machine is made.
@@ -31,7 +31,7 @@ impl Core {
         let keys = self.prepare_login(record, &plan)?;
         self.prepare_boot_data(record, &plan, &keys)?;
         record.plan = Some(plan);
-        record.attempt = Some(AttemptToken(random_id()));
+        record.attempt = Some(AttemptToken::from_bits(rand::random()));
         record.answered = false;
         Ok(())
     }

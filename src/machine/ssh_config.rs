@@ -63,7 +63,7 @@ impl Core {
         let alias = format!("rmachine-{}", record.name);
         let mut lines = vec![
             format!("Host {}", record.name),
-            format!("  HostName {}", quoted(&target.host)),
+            format!("  HostName {}", host(&target.host)?),
             format!("  Port {}", target.port),
             format!("  User {}", user(&target.user)?),
         ];
@@ -74,10 +74,10 @@ impl Core {
             lines.push("  IdentitiesOnly yes".to_owned());
         }
         if let Some(jump) = &record.ssh.proxy_jump {
-            lines.push(format!("  ProxyJump {jump}"));
+            lines.push(format!("  ProxyJump {}", one_line("ProxyJump", jump)?));
         }
         if let Some(command) = &record.ssh.proxy_command {
-            lines.push(format!("  ProxyCommand {command}"));
+            lines.push(format!("  ProxyCommand {}", one_line("ProxyCommand", command)?));
         }
         let pinned = match &target.host_keys {
             HostKeys::Pinned(keys) => keys.clone(),
@@ -92,6 +92,9 @@ impl Core {
         };
         if !pinned.is_empty() {
             let path = self.store.machine_file(&record.name, file::KNOWN_HOSTS);
+            for key in &pinned {
+                one_line("a host key", key.trim())?;
+            }
             let text: String = pinned.iter().map(|key| format!("{alias} {}\n", key.trim())).collect();
             if self.store.read_text(&path)?.is_none_or(|old| old != text) {
                 self.store.write(&path, text.as_bytes())?;
@@ -151,6 +154,23 @@ fn user(name: &str) -> Result<String> {
     Ok(quoted(name))
 }
 
+/// An address, which is refused where it would be more than a word: it comes from clouds and from records of others.
+fn host(address: &str) -> Result<String> {
+    one_line("HostName", address).map(quoted)
+}
+
+/// Refuses what would be more than the value of its keyword: a line break ends it, and what follows is another one
+/// (`Match exec` runs a command).
+fn one_line<'a>(keyword: &str, value: &'a str) -> Result<&'a str> {
+    if value.contains(char::is_control) {
+        return Err(Error::usage(format!(
+            "OpenSSH cannot be told {keyword} {value:?}: a configuration has no control characters"
+        ))
+        .hint("`rmachine inspect` shows the record; `rmachine rm` and `rmachine adopt` make it anew"));
+    }
+    Ok(value.trim())
+}
+
 /// Quotes an argument for ssh_config(5): `%` begins a token there, `"` and `\` are escaped in quotes.
 fn quoted(text: &str) -> String {
     let text = text.replace('%', "%%");
@@ -184,6 +204,10 @@ mod tests {
         for bad in ["/a${HOME}/b", "/a${", "/a\nb"] {
             let error = path_of(Path::new(bad)).unwrap_err();
             assert!(error.kind() == Kind::Usage && !error.hints().is_empty(), "{error}");
+        }
+        for bad in ["h\nMatch exec touch", "h\r", "h\0", "\u{85}h"] {
+            assert_eq!(host(bad).unwrap_err().kind(), Kind::Usage, "{bad:?}");
+            assert_eq!(one_line("ProxyJump", bad).unwrap_err().kind(), Kind::Usage, "{bad:?}");
         }
         for bad in ["a%b", "${USER}", "a\nb"] {
             assert_eq!(user(bad).unwrap_err().kind(), Kind::Usage, "{bad:?}");

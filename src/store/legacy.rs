@@ -6,15 +6,19 @@
 use std::{fmt, fs, path::Path};
 
 use rmachine_provider_api::{
-    Addresses, Imported, Instance, InstanceId, Kind as ApiKind, LegacyFields, MachineToken, Owner, Resource, Secrets,
+    Addresses, HostAddress, Imported, Instance, InstanceId, Kind as ApiKind, LegacyFields, MachineToken, Owner,
+    Resource, Result as ApiResult, Secrets,
 };
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{Phase, Power, RECORD_VERSION, Record, SshRecord, Trust, legacy_engine};
+use super::{
+    Phase, Power, RECORD_VERSION, Record, SshRecord, Trust,
+    elsewhere::{check_driver, is_user, refused},
+    legacy_engine,
+};
 use crate::{
-    certs::Sans,
     drivers::Drivers,
     error::{Error, Kind, Result},
 };
@@ -49,6 +53,8 @@ impl fmt::Debug for Foreign {
 /// Where a document comes from.
 pub(super) struct Origin<'a> {
     pub(super) name: &'a str,
+    /// The store, out of which no path leads.
+    pub(super) root: &'a Path,
     /// The directory of its machine.
     pub(super) directory: &'a Path,
     pub(super) drivers: &'a Drivers,
@@ -64,6 +70,7 @@ pub(super) fn convert(mut document: Map<String, Value>, origin: Origin<'_>) -> R
     };
     check_version(name, &document)?;
     let driver = text(&document, "DriverName").ok_or_else(|| damaged("it names no driver"))?;
+    check_driver(name, &driver)?;
     let Some(Value::Object(fields)) = document.get("Driver") else { return Err(damaged("it has no object Driver")) };
     let read = LegacyFields(fields);
     let imported = match origin.drivers.get(&driver) {
@@ -75,8 +82,8 @@ pub(super) fn convert(mut document: Map<String, Value>, origin: Origin<'_>) -> R
         Err(_) => None,
     };
     let token = token(&driver, name, read);
-    let ssh = ssh(imported.as_ref(), read, origin.directory);
     let (engine, mut notes) = legacy_engine::spec(&document);
+    let ssh = ssh(imported.as_ref(), read, &origin, &mut notes)?;
     let (config, plan, instance, made, secrets, empty, port) = match imported {
         Some(Imported { config, secrets, secret_fields, engine_port, plan, instance, made }) => {
             (config, Some(plan), instance, made, secrets, secret_fields, engine_port.unwrap_or(ENGINE_PORT))
@@ -85,7 +92,8 @@ pub(super) fn convert(mut document: Map<String, Value>, origin: Origin<'_>) -> R
             let port = read.port("EnginePort", 0).ok().filter(|port| *port > 0);
             let port = port.or_else(|| read.port("DockerPort", 0).ok()).filter(|port| *port > 0);
             let port = port.unwrap_or(ENGINE_PORT);
-            (Value::Null, None, Some(unknown_instance(name, read)), Vec::new(), Secrets::default(), &[][..], port)
+            let instance = unknown_instance(name, read).map_err(|e| damaged(&e.to_string()))?;
+            (Value::Null, None, Some(instance), Vec::new(), Secrets::default(), &[][..], port)
         }
     };
     let resource = |(kind, id): (_, String)| Resource {
@@ -99,8 +107,7 @@ pub(super) fn convert(mut document: Map<String, Value>, origin: Origin<'_>) -> R
         detail: Some("made by docker-machine".to_owned()),
         monthly_usd: None,
     };
-    let (extra_sans, refused) = extra_sans(&document);
-    notes.extend(refused);
+    notes.extend(names_left_out(&document));
     if let Some(Value::Object(fields)) = document.get_mut("Driver") {
         for field in empty {
             fields.entry(*field).and_modify(|value| *value = Value::String(String::new()));
@@ -117,7 +124,7 @@ pub(super) fn convert(mut document: Map<String, Value>, origin: Origin<'_>) -> R
         engine_port: port,
         tunnel_port: None,
         engine: crate::bootstrap::EngineSpec { port, provider_label: Some(driver.clone()), ..engine },
-        extra_sans,
+        extra_sans: Vec::new(),
         plan,
         attempt: None,
         answered: true,
@@ -164,53 +171,71 @@ fn token(driver: &str, name: &str, fields: LegacyFields<'_>) -> MachineToken {
     let id = fields.text("InstanceId").map_or_else(|| format!("name {name}"), |id| format!("id {id}"));
     let address = fields.text("InstanceId").map_or_else(|| fields.text("IPAddress").unwrap_or_default(), |_| "");
     let digest = Sha256::digest(format!("docker-machine\0{driver}\0{id}\0{address}"));
-    MachineToken(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    MachineToken::from_bits(digest.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte)))
 }
 
-fn ssh(imported: Option<&Imported>, fields: LegacyFields<'_>, directory: &Path) -> SshRecord {
+fn ssh(
+    imported: Option<&Imported>,
+    fields: LegacyFields<'_>,
+    origin: &Origin<'_>,
+    notes: &mut Vec<String>,
+) -> Result<SshRecord> {
     let (user, port) = match imported {
         Some(imported) => (imported.plan.login.user.clone(), imported.plan.login.port),
         None => (fields.text("SSHUser").unwrap_or("root").to_owned(), fields.port("SSHPort", 22).unwrap_or(22)),
     };
-    SshRecord { user, port, key_file: login_key(fields, directory), ..SshRecord::default() }
+    if !is_user(&user) {
+        return Err(refused(origin.name, "SSHUser", &format!("{user:?} is no login name")));
+    }
+    Ok(SshRecord { user, port, key_file: login_key(fields, origin, notes), ..SshRecord::default() })
 }
 
-/// The login key: a file of the machine's directory, else the path that the record has; empty: the user's default keys.
-fn login_key(fields: LegacyFields<'_>, directory: &Path) -> String {
-    let here = |name: &str| directory.join(name).is_file();
+/// The login key: a file of the machine's directory, else one elsewhere in the store; empty: the user's default keys.
+/// A path that leads out of the store may name any key of the user, and is said instead of followed.
+fn login_key(fields: LegacyFields<'_>, origin: &Origin<'_>, notes: &mut Vec<String>) -> String {
+    let here = |name: &str| origin.directory.join(name).is_file();
     let Some(path) = fields.text("SSHKeyPath").map(Path::new) else {
         return if here(LOGIN_KEY) { LOGIN_KEY.to_owned() } else { String::new() };
     };
-    match path.file_name().and_then(|name| name.to_str()) {
-        Some(name) if here(name) || !(path.is_absolute() && path.is_file()) => name.to_owned(),
-        _ => path.to_string_lossy().into_owned(),
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or(LOGIN_KEY);
+    if here(name) || !(path.is_absolute() && path.is_file()) {
+        return name.to_owned();
+    }
+    let whole = |path: &Path| fs::canonicalize(path).ok();
+    match (whole(path), whole(origin.root)) {
+        (Some(path), Some(root)) if path.starts_with(&root) => path.to_string_lossy().into_owned(),
+        _ => {
+            notes.push(format!(
+                "its record names the login key {path:?}, which is not in the store: if it is this machine's, copy it to {}",
+                origin.directory.join(name).display()
+            ));
+            name.to_owned()
+        }
     }
 }
 
 /// What the common fields say of a machine whose driver is not here.
-fn unknown_instance(name: &str, fields: LegacyFields<'_>) -> Instance {
-    let dial = fields.text("IPAddress").map(str::to_owned);
-    Instance {
-        id: InstanceId(fields.text("InstanceId").unwrap_or(name).to_owned()),
+fn unknown_instance(name: &str, fields: LegacyFields<'_>) -> ApiResult<Instance> {
+    let dial: Option<HostAddress> = fields.parsed("IPAddress")?;
+    let id = fields.parsed::<InstanceId>("InstanceId")?.map_or_else(|| name.parse(), Ok)?;
+    Ok(Instance {
+        id,
         addresses: Addresses {
-            public: dial.as_ref().and_then(|text| text.parse().ok()).into_iter().collect(),
+            public: dial.as_ref().and_then(HostAddress::ip).into_iter().collect(),
             dial,
             ..Addresses::default()
         },
         url: None,
         engine_port: None,
         details: Value::Null,
-    }
+    })
 }
 
-/// `--tls-san` of docker-machine, and what of it can stand in no certificate.
-fn extra_sans(document: &Map<String, Value>) -> (Vec<String>, Option<String>) {
+/// `--tls-san` of docker-machine: what this store's CA vouches for is not a record's to say.
+fn names_left_out(document: &Map<String, Value>) -> Option<String> {
     let found = document.get("HostOptions").map(|options| &options["AuthOptions"]["ServerCertSANs"]);
-    let names: Vec<String> =
-        found.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    let (good, bad): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| Sans::parse([name]).is_ok());
-    let note = (!bad.is_empty()).then(|| format!("no names for a certificate, left out: {}", bad.join(", ")));
-    (good, note)
+    let names: Vec<&str> = found.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    (!names.is_empty()).then(|| format!("other names of its certificate are left out: {names:?}"))
 }
 
 /// docker-machine writes no time down: that of the oldest file of the machine.

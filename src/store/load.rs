@@ -10,6 +10,7 @@ use super::{
     bytes::{cannot, read_optional, to_json, unreadable},
     check_name,
     document::{self, Document},
+    elsewhere::{engine_of_others, refused},
     file, legacy, legacy_engine,
     name::is_name,
 };
@@ -30,14 +31,17 @@ impl Store {
     /// Reads the record of machine `name` in `directory`.
     pub(super) fn load_from(&self, name: &str, directory: &Path) -> Result<Record> {
         let path = directory.join(file::CONFIG);
-        let Some(bytes) = read_optional(&path)? else {
+        let Some(bytes) = self.read_bytes(&path)? else {
             return Err(self.without_record(name));
         };
+        if self.of_others {
+            return self.load_of_others(name, directory, &bytes);
+        }
         let mut record = match document::read(&bytes, name, &path)? {
             Document::Ours(record) => *record,
             Document::Foreign(document) => {
-                let owner = self.owner()?.unwrap_or_else(unnamed);
-                return legacy::convert(document, legacy::Origin { name, directory, drivers: &self.drivers, owner });
+                let owner = self.owner()?.unwrap_or_else(Owner::unnamed);
+                return legacy::convert(document, self.origin(name, directory, owner));
             }
         };
         let path = directory.join(file::ENGINE);
@@ -45,6 +49,36 @@ impl Store {
             record.engine = document::read_engine(&bytes, name, &path)?;
         }
         Ok(record)
+    }
+
+    /// The record of a machine of docker-machine's in a store that others wrote: docker-machine's fields are converted, and
+    /// a section of ours is not believed; of it goes on what protects the machine, and the options of its engine.
+    fn load_of_others(&self, name: &str, directory: &Path, bytes: &[u8]) -> Result<Record> {
+        let path = directory.join(file::CONFIG);
+        let mut document: Map<String, Value> = serde_json::from_slice(bytes).map_err(|e| unreadable(&path, e))?;
+        let section = document.shift_remove(document::SECTION);
+        if section.as_ref().is_some_and(|section| section["Imported"] != true) {
+            return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" there is rmachine's own")).hint(
+                format!("`rmachine -s {} export {name} -o FILE`, then `rmachine import FILE`", self.root.display()),
+            ));
+        }
+        let mut record = legacy::convert(document, self.origin(name, directory, Owner::unnamed()))?;
+        let Some(section) = section else { return Ok(record) };
+        record.protected = section["Protected"] == true;
+        let path = directory.join(file::ENGINE);
+        if let Some(bytes) = self.read_bytes(&path)? {
+            let engine = document::read_engine(&bytes, name, &path)?;
+            let mut notes = Vec::new();
+            record.engine = engine_of_others(engine, name, record.engine_port, false, &record.driver, &mut notes)?;
+            if let Some(foreign) = &mut record.foreign {
+                foreign.notes.extend(notes);
+            }
+        }
+        Ok(record)
+    }
+
+    fn origin<'a>(&'a self, name: &'a str, directory: &'a Path, owner: Owner) -> legacy::Origin<'a> {
+        legacy::Origin { name, root: &self.root, directory, drivers: &self.drivers, owner }
     }
 
     /// Refuses what cannot be the name of a machine that is there.
@@ -90,25 +124,26 @@ impl Store {
         self.no_such_machine(name)
     }
 
-    /// The record and the secrets of machine `name` from the contents of its files, which are read as those in the store are.
+    /// The record and the secrets of machine `name` from the contents of files that another store wrote, and what its
+    /// user should know: [`Record::from_elsewhere`].
     ///
     /// # Errors
     ///
-    /// [`Kind::Store`] when one of them does not read, or the record is docker-machine's own.
-    pub fn decode(&self, name: &str, content: impl Fn(&str) -> Option<Vec<u8>>) -> Result<(Record, Secrets)> {
-        let path = |file| self.machine_file(name, file);
-        let Some(config) = content(file::CONFIG) else { return Err(self.without_record(name)) };
-        let Document::Ours(mut record) = document::read(&config, name, &path(file::CONFIG))? else {
-            return Err(Error::new(Kind::Store, format!("the record of machine \"{name}\" is docker-machine's own")));
-        };
-        if let Some(engine) = content(file::ENGINE) {
-            record.engine = document::read_engine(&engine, name, &path(file::ENGINE))?;
-        }
-        let secrets = match content(file::CREDENTIALS) {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path(file::CREDENTIALS), e))?,
-            None => Secrets::default(),
-        };
-        Ok((*record, secrets))
+    /// [`Kind::Store`] when one of them does not read, or a field is not taken.
+    pub fn decode(
+        &self,
+        name: &str,
+        content: impl Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<(Record, Secrets, Vec<String>)> {
+        let unread = |file: &str, e: serde_json::Error| refused(name, file, &e.to_string());
+        let Some(config) = content(file::CONFIG) else { return Err(refused(name, file::CONFIG, "it is missing")) };
+        let document = serde_json::from_slice(&config).map_err(|e| unread(file::CONFIG, e))?;
+        let engine = content(file::ENGINE).map(|bytes| serde_json::from_slice(&bytes)).transpose();
+        let engine = engine.map_err(|e| unread(file::ENGINE, e))?.unwrap_or_default();
+        let secrets = content(file::CREDENTIALS).map(|bytes| serde_json::from_slice(&bytes)).transpose();
+        let secrets: Secrets = secrets.map_err(|e| unread(file::CREDENTIALS, e))?.unwrap_or_default();
+        let (record, notes) = Record::from_elsewhere(document, name, &self.drivers, engine, &secrets)?;
+        Ok((record, secrets, notes))
     }
 
     /// Reads `config.json` of machine `name` as it would be saved; what docker-machine keeps in it that may be secret
@@ -164,7 +199,7 @@ impl Store {
             return Ok(foreign.secrets);
         }
         let path = directory.join(file::CREDENTIALS);
-        match read_optional(&path)? {
+        match self.read_bytes(&path)? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| unreadable(&path, e)),
             None => Ok(Secrets::default()),
         }
@@ -175,7 +210,7 @@ impl Store {
     pub(super) fn take_over(&self, record: &Record) -> Result<Option<Record>> {
         let Some(foreign) = record.foreign.as_ref().filter(|foreign| foreign.untouched) else { return Ok(None) };
         let mut owned = record.clone();
-        if owned.owner == unnamed() {
+        if owned.owner == Owner::unnamed() {
             owned.owner = self.prepare()?;
         }
         // None are saved over those of an earlier time.
@@ -183,9 +218,4 @@ impl Store {
         self.write(&self.machine_file(&record.name, file::ENGINE), &to_json(&record.engine)?)?;
         Ok(Some(owned))
     }
-}
-
-/// The owner of machines in a store that has no id yet.
-fn unnamed() -> Owner {
-    Owner(String::new())
 }

@@ -16,6 +16,7 @@ mod audit;
 mod bytes;
 mod debris;
 mod document;
+mod elsewhere;
 mod legacy;
 mod legacy_engine;
 mod load;
@@ -38,7 +39,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use self::bytes::{cannot, read_optional, to_json, unreadable};
+use self::bytes::{cannot, read_optional, read_within, to_json, unreadable};
+pub(crate) use self::elsewhere::refused;
 pub use self::{
     legacy::Foreign,
     legacy_engine::hide_secrets,
@@ -111,6 +113,8 @@ pub struct Store {
     tls: TlsPaths,
     /// Those that read docker-machine's records.
     drivers: Drivers,
+    /// Whether others wrote it: nothing in it leads out of it, and no section of ours is believed.
+    of_others: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,13 +127,19 @@ struct Identity {
 impl Store {
     /// The store at `root`.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), tls: TlsPaths::default(), drivers: Drivers::of(Vec::new()) }
+        Self { root: root.into(), tls: TlsPaths::default(), drivers: Drivers::of(Vec::new()), of_others: false }
     }
 
     /// The same store, whose records of docker-machine are read by these drivers.
     #[must_use]
     pub fn with_drivers(self, drivers: &Drivers) -> Self {
         Self { drivers: drivers.clone(), ..self }
+    }
+
+    /// The same store as one that others wrote, which is read and never written.
+    #[must_use]
+    pub fn of_others(self) -> Self {
+        Self { of_others: true, ..self }
     }
 
     /// The directory that holds it all.
@@ -170,7 +180,7 @@ impl Store {
         if let Some(owner) = self.owner()? {
             return Ok(owner);
         }
-        let identity = Identity { version: 1, owner: Owner(random_id()) };
+        let identity = Identity { version: 1, owner: Owner::from_bits(rand::random()) };
         self.write(&self.root.join("rmachine.json"), &to_json(&identity)?)?;
         Ok(identity.owner)
     }
@@ -325,7 +335,7 @@ impl Store {
     ///
     /// [`Kind::Store`].
     pub fn read_bytes(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        read_optional(path)
+        if self.of_others { read_within(&self.root, path) } else { read_optional(path) }
     }
 
     /// Reads a text file under the store; `None` when it is missing.
@@ -334,7 +344,7 @@ impl Store {
     ///
     /// [`Kind::Store`].
     pub fn read_text(&self, path: &Path) -> Result<Option<String>> {
-        let Some(bytes) = read_optional(path)? else { return Ok(None) };
+        let Some(bytes) = self.read_bytes(path)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|e| unreadable(path, e))
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use rmachine_provider_api::{Driver, Owner};
+use rmachine_provider_api::{Driver, Owner, Secrets};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     legacy::{self, Origin},
 };
 use crate::{
+    bootstrap::EngineSpec,
     cases,
     certs::{Recipient, Sans},
     drivers::Drivers,
@@ -171,15 +172,47 @@ fn foreign() -> impl Strategy<Value = Value> {
     })
 }
 
+static DRIVERS: LazyLock<Drivers> = LazyLock::new(|| {
+    let drivers: [Arc<dyn Driver>; 2] =
+        [Arc::new(rmachine_provider_generic::Generic), Arc::new(rmachine_provider_none::NoneDriver::default())];
+    Drivers::of(drivers.into())
+});
+
 /// docker-machine's own document of machine `m`, as a record.
 fn convert(document: Map<String, Value>) -> Result<Record> {
-    static DRIVERS: LazyLock<Drivers> = LazyLock::new(|| {
-        let drivers: [Arc<dyn Driver>; 2] =
-            [Arc::new(rmachine_provider_generic::Generic), Arc::new(rmachine_provider_none::NoneDriver::default())];
-        Drivers::of(drivers.into())
-    });
-    let owner = Owner("o".to_owned());
-    legacy::convert(document, Origin { name: "m", directory: Path::new("/nowhere"), drivers: &DRIVERS, owner })
+    let owner = "o".parse::<Owner>().unwrap();
+    let (root, directory) = (Path::new("/nowhere"), Path::new("/nowhere/machines/m"));
+    legacy::convert(document, Origin { name: "m", root, directory, drivers: &DRIVERS, owner })
+}
+
+/// Takes the document of others, whose record is said to be of `driver`: it is refused, or nothing of it that is not on the
+/// list has come along.
+fn take(bytes: &[u8], driver: &str) -> bool {
+    let Ok(Value::Object(mut document)) = serde_json::from_slice::<Value>(bytes) else { return false };
+    if let Some(Value::Object(section)) = document.get_mut(document::SECTION) {
+        section.insert("Driver".into(), driver.into());
+        if let Some(Value::Object(config)) = section.get_mut("Config") {
+            config.insert("url".into(), json!("tcp://192.0.2.1:2376"));
+        }
+    }
+    match Record::from_elsewhere(document, "m", &DRIVERS, EngineSpec::default(), &Secrets::default()) {
+        Err(error) => {
+            assert!(error.causes().iter().any(|cause| cause.contains(": ")), "it names the field: {error:?}");
+            false
+        }
+        Ok((record, _)) => {
+            let is_plain = |text: &str| !text.contains(|c: char| c.is_control() || c.is_whitespace());
+            assert!(
+                record.ssh.proxy_command.is_none() && record.ssh.proxy_jump.is_none() && is_plain(&record.ssh.user)
+            );
+            assert!(record.extra_sans.is_empty() && record.resources.is_empty() && record.intents.is_empty());
+            assert!(record.attempt.is_none() && record.host.is_none() && record.engine.install_url.is_none());
+            assert!(record.url().is_none_or(|url| url.starts_with("tcp://") && is_plain(&url)));
+            assert!(record.address().is_none_or(is_plain));
+            assert_eq!((record.name.as_str(), record.phase), ("m", super::Phase::Ready));
+            true
+        }
+    }
 }
 
 /// Reads `bytes` as the record of machine `m`: an error that says something, or a record of `m` that is read back as it was
@@ -216,6 +249,7 @@ const PATH: &str = "/store/machines/m/config.json";
 #[test]
 fn the_record_that_is_changed_here_reads() {
     assert!(read(WHOLE).is_some());
+    assert!(take(WHOLE, "none") && take(WHOLE, "generic") && !take(WHOLE, "amazonec2"));
     let (places, ours) = &*PLACES;
     assert!(places.iter().all(|place| DOCUMENT.pointer(place).is_some()) && *ours > 40);
     let other = document::read(WHOLE, "n", Path::new("x")).unwrap_err();
@@ -240,6 +274,11 @@ proptest! {
         if let Some(record) = read(document.to_string().as_bytes()) {
             prop_assert!(record.imported && record.foreign.is_some_and(|foreign| foreign.untouched));
         }
+    }
+
+    #[test]
+    fn a_record_of_others_is_refused_or_built_anew(bytes in prop_oneof![replaced(), damaged(), bytes()], none in any::<bool>()) {
+        take(&bytes, if none { "none" } else { "generic" });
     }
 
     #[test]

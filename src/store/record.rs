@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use rmachine_provider_api::{AttemptToken, Instance, MachineToken, Owner, Plan, Resource};
+use rmachine_provider_api::{AttemptToken, HostAddress, Instance, MachineToken, Owner, Plan, Resource};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -164,19 +164,23 @@ impl Record {
 
     /// The address to dial, when there is one.
     pub fn address(&self) -> Option<&str> {
-        self.instance.as_ref()?.addresses.dial.as_deref()
+        self.instance.as_ref()?.addresses.dial.as_ref().map(HostAddress::as_str)
     }
 
     /// The address where ports answer that containers publish.
     pub fn published_address(&self) -> Option<String> {
         let addresses = &self.instance.as_ref()?.addresses;
-        addresses.published.as_ref().map(ToString::to_string).or_else(|| addresses.dial.clone())
+        addresses
+            .published
+            .as_ref()
+            .map(ToString::to_string)
+            .or_else(|| addresses.dial.as_ref().map(ToString::to_string))
     }
 
     /// Where to dial the engine, when it has an address.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let instance = self.instance.as_ref()?;
-        let host = instance.addresses.dial.clone()?;
+        let host = instance.addresses.dial.as_ref()?.to_string();
         if let Some(port) = self.tunnel_port {
             return Some(Endpoint { host: LOOPBACK.to_owned(), port });
         }

@@ -30,7 +30,7 @@ fn parallel_first_creates_in_threads_make_one_ca() {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert_one_ca(&world, &names);
-    let owners: std::collections::BTreeSet<String> = names.iter().map(|n| world.record(n).owner.0).collect();
+    let owners: std::collections::BTreeSet<String> = names.iter().map(|n| world.record(n).owner.to_string()).collect();
     assert_eq!(owners.len(), 1, "one store, one owner");
 }
 

@@ -246,7 +246,7 @@ async fn with_server(world: &World, issued: OffsetDateTime, names: &[&str]) -> V
     if names.is_empty() {
         names.extend(["localhost", "127.0.0.1", "::1", "m"].map(str::to_owned));
         names.extend(addresses.public.iter().chain(&addresses.private).map(ToString::to_string));
-        names.extend(addresses.names.iter().cloned());
+        names.extend(addresses.names.iter().map(ToString::to_string));
     }
     let authority = std::fs::read_to_string(world.store().machine_file("m", "authority.pem")).unwrap();
     let own = certs::split(&authority).unwrap().identity.unwrap();

@@ -19,7 +19,7 @@ fn everywhere(delete: bool) -> GcOptions {
 fn on_fake(owner: Option<&str>, delete: bool) -> GcOptions {
     GcOptions {
         driver: Some(("fake".to_owned(), Values::default())),
-        owner: owner.map(|id| rmachine_provider_api::Owner(id.to_owned())),
+        owner: owner.map(|id| id.parse::<rmachine_provider_api::Owner>().unwrap()),
         delete,
         ..GcOptions::default()
     }
@@ -168,7 +168,7 @@ fn adopt(id: &str, owner: Option<&str>) -> AdoptOptions {
         name: None,
         ssh_tunnel: false,
         ssh_route: Default::default(),
-        owner: owner.map(|id| rmachine_provider_api::Owner(id.to_owned())),
+        owner: owner.map(|id| id.parse::<rmachine_provider_api::Owner>().unwrap()),
         ssh_key: None,
         host_key: None,
         engine: EngineSpec::default(),

@@ -240,7 +240,10 @@ async fn a_store_is_read_where_it_is_and_docker_machine_can_go_on_reading_it() {
     let mut expected = document.clone();
     expected["Driver"]["AccessToken"] = "".into();
     assert_eq!(now, expected, "all other fields are docker-machine's");
-    assert!(!world.record("web").owner.0.is_empty() && world.store().owner().unwrap().is_some());
+    assert!(
+        world.record("web").owner != rmachine_provider_api::Owner::unnamed()
+            && world.store().owner().unwrap().is_some()
+    );
 
     // docker-machine saves it without what it does not know; its key is with us.
     theirs.write("web", &now);

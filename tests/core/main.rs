@@ -15,6 +15,7 @@ mod engine;
 mod gc;
 #[path = "../faults/host.rs"]
 mod host;
+mod hostile;
 mod import;
 mod lifecycle;
 mod list;
@@ -27,5 +28,6 @@ mod resume;
 mod rotate;
 mod secrets;
 mod share;
+mod ssh_config;
 mod support;
 mod trust;

@@ -68,7 +68,7 @@ fn a_host_of_docker_machine_is_kept() {
     let source = theirs.root.to_str().unwrap();
     let dry = store.rmachine(&["import", "--dry-run", source]).ok();
     assert!(dry.contains("would be imported") && !store.root().join("machines/kept").exists(), "{dry}");
-    let imported = store.rmachine(&["import", source]);
+    let imported = store.rmachine(&["import", "--yes", source]);
     assert!(imported.stderr.contains("host key is not pinned yet") && imported.stderr.contains(&host.fingerprint()));
     imported.ok();
     assert_eq!(theirs.seen(), before, "the source is as it was");
@@ -86,7 +86,7 @@ fn a_host_of_docker_machine_is_kept() {
     let unknown = store.rmachine(&["ssh", "kept", "id -un"]);
     assert_eq!(unknown.code, 255);
     assert!(unknown.stderr.contains("--trust-on-first-use --machine kept"), "{unknown:?}");
-    let taken = store.rmachine(&["import", "--trust-on-first-use", "--machine", "kept", source]);
+    let taken = store.rmachine(&["import", "--yes", "--trust-on-first-use", "--machine", "kept", source]);
     assert!(taken.stderr.contains("trusted from here on") && taken.stdout.contains("already here"), "{taken:?}");
     assert_eq!(store.rmachine(&["ssh", "kept", "id -un"]).ok(), "debian");
 
@@ -144,7 +144,7 @@ fn certificates_that_have_expired_are_renewed() {
     let doctor = store.rmachine(&["doctor"]);
     assert!(doctor.code == 1 && doctor.stdout.contains("rmachine regenerate-certs late"), "{doctor:?}");
 
-    let renewed = store.rmachine(&["import", "--trust-on-first-use", source]);
+    let renewed = store.rmachine(&["import", "--yes", "--trust-on-first-use", source]);
     assert!(renewed.stderr.contains("had expired and are renewed"), "{renewed:?}");
     renewed.ok();
     store.sh("late", "docker version").ok();
@@ -252,7 +252,7 @@ fn an_ec2_machine_of_docker_machine_is_kept_and_removed() {
     as_docker_machine(&id, &directory, "amazonec2");
     let seen = theirs.seen();
 
-    let imported = store.rmachine(&["import", "--trust-on-first-use", theirs.root.to_str().unwrap()]);
+    let imported = store.rmachine(&["import", "--yes", "--trust-on-first-use", theirs.root.to_str().unwrap()]);
     assert!(imported.stderr.contains("trusted from here on"), "{imported:?}");
     imported.ok();
     assert_eq!(theirs.seen(), seen, "the source is as it was");
@@ -332,7 +332,7 @@ fn a_machine_goes_to_another_store_in_an_archive() {
             .contains("is there already")
     );
 
-    other.rmachine(&["import", file, "--passphrase-file", pass]).ok();
+    other.rmachine(&["import", "--yes", file, "--passphrase-file", pass]).ok();
     assert_eq!(other.sh("moved", STARTED).ok(), started, "docker works as it is");
     assert_eq!(other.rmachine(&["ssh", "moved", "id -un"]).ok(), "admin");
     let owner = |store: &Store| store.inspect("moved")["Rmachine"]["Owner"].as_str().unwrap().to_owned();

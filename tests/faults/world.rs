@@ -87,7 +87,7 @@ impl World {
         let directory = directory();
         let account = Account::in_file(directory.path().join("account.json"));
         account.plant(ResourceKind::SecurityGroup, "sg-stranger");
-        account.plant_of(ResourceKind::Instance, "i-other-store", Some(&Owner("another store".to_owned())));
+        account.plant_of(ResourceKind::Instance, "i-other-store", Some(&"another-store".parse::<Owner>().unwrap()));
         let host = with_host.then(|| Host::up(account.clone()));
         let before = account.held();
         assert_eq!(before.len(), 2);

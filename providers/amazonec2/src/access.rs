@@ -107,7 +107,10 @@ pub(crate) async fn diagnose(aws: &Aws, machine: &MachineRef<'_>) -> Result<Opti
     let resolved = resolved(machine)?;
     let addresses = view::addresses(now, resolved.config.reach);
     if addresses.dial != instance.addresses.dial {
-        let text = format!("the instance has another address now, {}", addresses.dial.unwrap_or_default());
+        let text = format!(
+            "the instance has another address now, {}",
+            addresses.dial.map(|dial| dial.to_string()).unwrap_or_default()
+        );
         return Ok(Some((text, format!("take it over with `rmachine start {name}`"))));
     }
     let groups = own_groups(aws, machine).await?;
@@ -141,12 +144,15 @@ fn resolved(machine: &MachineRef<'_>) -> Result<Resolved> {
 /// The groups that were made for the machine.
 async fn own_groups(aws: &Aws, machine: &MachineRef<'_>) -> Result<Vec<SecurityGroup>> {
     let recorded = machine.instance.map(|instance| Details::read(&instance.details).own_groups).unwrap_or_default();
-    let filter = if recorded.is_empty() { tags::by_token(machine.token) } else { tags::filter("group-id", recorded) };
+    let by_token = || tags::by_token(machine.token).filter();
+    let filter = if recorded.is_empty() { by_token() } else { tags::filter("group-id", recorded) };
     let answer = aws
         .call("DescribeSecurityGroups", |ec2| ec2.describe_security_groups().filters(filter.clone()).send())
         .await
         .map_err(|e| e.error("look up the security group"))?;
-    Ok(answer.security_groups.unwrap_or_default())
+    let mut groups = answer.security_groups.unwrap_or_default();
+    groups.retain(|group| tags::are_of(group.tags(), machine.token));
+    Ok(groups)
 }
 
 /// The subnet's network; asked only where the caller's address depends on it.

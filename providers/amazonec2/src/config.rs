@@ -6,7 +6,7 @@ use aws_config::{
     meta::region::ProvideRegion, profile::region::ProfileFileRegionProvider, provider_config::ProviderConfig,
 };
 use ipnet::IpNet;
-use rmachine_provider_api::{Configured, Error, Result, Secrets, Source, Values};
+use rmachine_provider_api::{Configured, Error, LegacyFields, Result, Secrets, Source, Values};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -299,6 +299,12 @@ pub(crate) fn endpoint_url(endpoint: &str, plain_http: bool) -> Result<String> {
         Some(host) if !host.is_empty() && url.parse::<http::Uri>().is_ok() => Ok(url),
         _ => Err(Error::invalid(format!("invalid endpoint {endpoint:?}")).hint("an endpoint is https://HOST[:PORT]")),
     }
+}
+
+/// The endpoint of a record that others wrote.
+pub(crate) fn endpoint_of(fields: LegacyFields<'_>, name: &str) -> Result<Option<String>> {
+    let read = |url| endpoint_url(url, false).map_err(|e| Error::invalid(format!("{name}: {e}")));
+    fields.text(name).map(read).transpose()
 }
 
 /// Canonical's account and Ubuntu 24.04 LTS (documentation.ubuntu.com/aws, "Find Ubuntu images on AWS").

@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rmachine_provider_api::{
-    CreateRequest, Error, Instance, InstanceId, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
+    CreateRequest, Error, Instance, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -105,7 +105,8 @@ pub(crate) async fn create(
     };
     let details =
         serde_json::to_value(details).map_err(|e| Error::invalid("the instance cannot be recorded").source(e))?;
-    Ok(Instance { id: InstanceId(started.id), addresses, url: None, engine_port: None, details })
+    let id = started.id.parse().map_err(|e| Error::from(e).left(LeftBehind::Present(vec![started.id.clone()])))?;
+    Ok(Instance { id, addresses, url: None, engine_port: None, details })
 }
 
 /// Names of the groups to make: those that the user named and that are absent, or one of our own.
@@ -166,8 +167,11 @@ async fn make_group(
 
 /// The group that an earlier try of this create made; another's of this name is a conflict.
 async fn ours(aws: &Aws, request: &CreateRequest, resolved: &Resolved, name: &str) -> Result<String> {
-    let filters =
-        vec![filter("vpc-id", [resolved.vpc.as_str()]), filter("group-name", [name]), tags::by_token(&request.token)];
+    let filters = vec![
+        filter("vpc-id", [resolved.vpc.as_str()]),
+        filter("group-name", [name]),
+        tags::by_token(&request.token).filter(),
+    ];
     let began = tokio::time::Instant::now();
     loop {
         let answer = aws

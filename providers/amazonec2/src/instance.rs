@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use aws_sdk_ec2::types::{Instance as Ec2Instance, InstanceStateName};
-use rmachine_provider_api::{Addresses, InstanceId, MachineState, Observed};
+use rmachine_provider_api::{Addresses, Error, HostAddress, InstanceId, LegacyFields, MachineState, Observed, Result};
 
 use crate::config::Reach;
 
@@ -17,6 +17,16 @@ pub(crate) fn state(instance: &Ec2Instance) -> MachineState {
         Some(InstanceStateName::Terminated) => MachineState::Terminated,
         _ => MachineState::Unknown,
     }
+}
+
+/// The id in field `name`, which is to be one of EC2's: 8 hexadecimal digits, or 17 (Amazon EC2 User Guide, Resource IDs).
+pub(crate) fn id_of(fields: LegacyFields<'_>, name: &str) -> Result<Option<InstanceId>> {
+    let Some(id) = fields.parsed::<InstanceId>(name)? else { return Ok(None) };
+    let digits = id.as_str().strip_prefix("i-").unwrap_or_default();
+    if matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(Some(id));
+    }
+    Err(Error::invalid(format!("{name} is {:?}, which is no id of an instance on EC2", id.as_str())))
 }
 
 /// Why an instance is in its state, in EC2's words.
@@ -45,10 +55,10 @@ pub(crate) fn addresses(instance: &Ec2Instance, reach: Reach) -> Addresses {
     let names = [instance.public_dns_name(), instance.private_dns_name()];
     Addresses {
         published: None,
-        dial: dial.map(ToString::to_string),
+        dial: dial.copied().map(HostAddress::from),
         public: public.iter().chain(&ipv6).copied().collect(),
         private,
-        names: names.into_iter().flatten().filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        names: names.into_iter().flatten().filter_map(|name| name.parse().ok()).collect(),
     }
 }
 

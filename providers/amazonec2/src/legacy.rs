@@ -4,7 +4,7 @@
 //! `docker-machine` is shared by all of its machines; like it, we never delete it.
 
 use rmachine_provider_api::{
-    Addresses, Error, HostTrust, Imported, Instance, InstanceId, Kind, LeftBehind, LegacyFields, Login, LoginKey,
+    Addresses, Error, HostAddress, HostTrust, Imported, Instance, Kind, LeftBehind, LegacyFields, Login, LoginKey,
     MachineRef, Notify, Plan, ResourceKind, Result, Secrets,
 };
 
@@ -13,7 +13,7 @@ use crate::{
     config::{self, Config, ImageChoice, Market, Reach, Spot},
     create::Details,
     flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN},
-    inventory,
+    instance, inventory,
     plan::Resolved,
     tags, values, watch,
 };
@@ -42,8 +42,8 @@ pub(crate) fn import(fields: LegacyFields<'_>) -> Result<Imported> {
         key_digest: secrets.0.get(ACCESS_KEY).map(|key| config::digest(key)),
         ..config(fields, region, &zone, &groups, &login)?
     };
-    let addresses = addresses(fields, config.reach);
-    let instance = fields.text("InstanceId").map(|id| -> Result<Instance> {
+    let addresses = addresses(fields, config.reach)?;
+    let instance = instance::id_of(fields, "InstanceId")?.map(|id| -> Result<Instance> {
         let details = Details {
             zone: zone.clone(),
             subnet: text("SubnetId"),
@@ -53,7 +53,7 @@ pub(crate) fn import(fields: LegacyFields<'_>) -> Result<Imported> {
             ..Details::default()
         };
         Ok(Instance {
-            id: InstanceId(id.to_owned()),
+            id: id.clone(),
             addresses,
             url: None,
             engine_port: None,
@@ -99,13 +99,13 @@ pub(crate) fn import(fields: LegacyFields<'_>) -> Result<Imported> {
 
 fn config(fields: LegacyFields<'_>, region: &str, zone: &str, groups: &[String], login: &Login) -> Result<Config> {
     let owned = |name: &str| fields.text(name).map(str::to_owned);
-    let plain_http = fields.switch("DisableSSL");
     Ok(Config {
         region: region.to_owned(),
         profile: None,
         key_digest: None,
-        endpoint: fields.text("Endpoint").map(|url| config::endpoint_url(url, plain_http)).transpose()?,
-        plain_http,
+        endpoint: config::endpoint_of(fields, "Endpoint")?,
+        // It would send what is signed in the clear.
+        plain_http: false,
         // -1 turns repetitions off.
         retries: fields.number("RetryCount").map_or(5, |count| u8::try_from(count.clamp(0, 100)).unwrap_or(5)),
         image: ImageChoice::Id(owned("AMI").unwrap_or_default()),
@@ -171,17 +171,17 @@ fn reach(fields: LegacyFields<'_>) -> Reach {
     }
 }
 
-fn addresses(fields: LegacyFields<'_>, reach: Reach) -> Addresses {
-    let dial = fields.text("IPAddress");
-    let ip = |text: Option<&str>| text.and_then(|text| text.parse().ok());
-    let private = ip(fields.text("PrivateIPAddress").or(dial.filter(|_| reach.is_private())));
-    Addresses {
-        dial: dial.map(str::to_owned),
+fn addresses(fields: LegacyFields<'_>, reach: Reach) -> Result<Addresses> {
+    let dial: Option<HostAddress> = fields.parsed("IPAddress")?;
+    let ip = dial.as_ref().and_then(HostAddress::ip);
+    let private = fields.text("PrivateIPAddress").and_then(|text| text.parse().ok());
+    Ok(Addresses {
         published: None,
-        public: ip(dial.filter(|_| !reach.is_private())).into_iter().collect(),
-        private: private.into_iter().collect(),
+        public: ip.filter(|_| !reach.is_private()).into_iter().collect(),
+        private: private.or(ip.filter(|_| reach.is_private())).into_iter().collect(),
         names: Vec::new(),
-    }
+        dial,
+    })
 }
 
 fn saved(error: serde_json::Error) -> Error {
@@ -198,14 +198,27 @@ pub(crate) async fn spot_request(aws: &Aws, machine: &MachineRef<'_>) -> Result<
     Ok(listed.first().and_then(|found| found.spot_instance_request_id().map(str::to_owned)))
 }
 
-/// Deletes the key pairs `names`, which docker-machine registered for `machine`. One that another instance has is left.
+/// The key pair that docker-machine's instance was started with; asked before it is ended.
+pub(crate) async fn login_key(aws: &Aws, machine: &MachineRef<'_>) -> Result<Option<String>> {
+    let Some(instance) = machine.instance.filter(|_| machine.by_id) else { return Ok(None) };
+    let listed = watch::by_ids(aws, &[instance.id.to_string()]).await?;
+    Ok(listed.first().and_then(|found| found.key_name().map(str::to_owned)))
+}
+
+/// Deletes the key pairs `names`, which docker-machine registered for `machine`. A record may name any: one that is not
+/// its instance's, or that another instance has as well, is left.
 pub(crate) async fn delete_key_pairs(
     aws: &Aws,
     machine: &MachineRef<'_>,
     names: impl Iterator<Item = String>,
+    login_key: Option<String>,
     notify: &dyn Notify,
 ) -> Result<()> {
     for name in names {
+        if login_key.as_ref() != Some(&name) {
+            notify.warn(&format!("nothing shows that the key pair {name:?} is the machine's, so it stays"));
+            continue;
+        }
         let own = machine.instance.map(|instance| instance.id.as_str());
         let users = inventory::instances(aws, tags::filter("key-name", [name.as_str()])).await?;
         if let Some(user) = users.iter().find(|user| Some(user.id.as_str()) != own) {

@@ -39,7 +39,7 @@ fn a_record_reads_whole() {
     assert_eq!(resolved.spot.unwrap().price.as_deref(), Some("0.50"));
     let instance = imported.instance.unwrap();
     assert_eq!(
-        (instance.id.as_str(), instance.addresses.dial.as_deref()),
+        (instance.id.as_str(), instance.addresses.dial.as_ref().map(|dial| dial.as_str())),
         ("i-0123456789abcdef0", Some("198.51.100.7"))
     );
     assert!(Details::read(&instance.details).own_groups.is_empty());

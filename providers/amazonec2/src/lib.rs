@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod cost;
 mod create;
+mod elsewhere;
 mod errors;
 mod flags;
 mod image;
@@ -31,9 +32,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Finding, Imported, Instance, InstanceId, Journal,
-    LegacyFields, MachineRef, MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource, Result,
-    Secrets, StopMode, Stray, Values,
+    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Elsewhere, Finding, Imported, Instance, InstanceId,
+    Journal, LegacyFields, MachineRef, MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource,
+    Result, Secrets, StopMode, Stray, Values, Vetted,
 };
 use serde_json::{Map, Value, json};
 
@@ -96,6 +97,18 @@ impl Driver for AmazonEc2 {
 
     fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
         legacy::import(fields)
+    }
+
+    fn vet(&self, said: &Elsewhere<'_>) -> Result<Vetted> {
+        elsewhere::vet(said)
+    }
+
+    fn destination(&self, config: &Value, instance: Option<&Instance>) -> Vec<(&'static str, String)> {
+        elsewhere::destination(config, instance)
+    }
+
+    fn foreign_endpoint(&self, config: &Value) -> Option<String> {
+        elsewhere::foreign_endpoint(config)
     }
 }
 

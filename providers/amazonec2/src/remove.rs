@@ -32,6 +32,11 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     if aws.fell_back() || (machine.instance.is_none() && began) {
         check_account(aws, machine, resolved.as_ref()).await?;
     }
+    let by_record = match machine.instance.map(|instance| instance.id.to_string()) {
+        Some(id) => recorded(aws, machine, id).await?,
+        None => None,
+    };
+    let login_key = legacy::login_key(aws, machine).await?;
     let started = unanswered(aws, machine, resolved.as_ref()).await?;
     // A persistent request would start another instance in the place of the one that goes.
     if resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot()) {
@@ -49,11 +54,11 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     {
         ids.push(started.id);
     }
-    match machine.instance.map(|instance| instance.id.to_string()) {
-        Some(id) if !ids.contains(&id) && is_alive(aws, &id).await? => ids.push(id),
-        Some(_) => {}
+    match (machine.instance, by_record) {
+        (Some(_), Some(id)) if !ids.contains(&id) => ids.push(id),
+        (Some(_), _) => {}
         // The create ended before it had seen its instance, which may not show yet; terminating waits for that.
-        None => {
+        (None, _) => {
             let made = machine.made.iter().filter(|made| made.kind == ResourceKind::Instance).map(|made| &made.id);
             let unseen: Vec<String> = made.filter(|id| !ids.contains(id)).cloned().collect();
             let gone = watch::by_ids(aws, &unseen).await?;
@@ -67,7 +72,7 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     if ids.is_empty() && !found_more {
         check_account(aws, machine, resolved.as_ref()).await?;
     }
-    legacy::delete_key_pairs(aws, machine, recorded_ids(machine, ResourceKind::KeyPair), notify).await
+    legacy::delete_key_pairs(aws, machine, recorded_ids(machine, ResourceKind::KeyPair), login_key, notify).await
 }
 
 /// The instance of an attempt whose answer never came: found by its token, or the same request answers it again, or
@@ -111,10 +116,23 @@ fn recorded_ids(machine: &MachineRef<'_>, kind: ResourceKind) -> impl Iterator<I
     machine.made.iter().filter(move |made| made.kind == kind).map(|made| made.id.clone())
 }
 
-/// Whether a recorded instance that its tag does not find is there all the same.
-async fn is_alive(aws: &Aws, id: &str) -> Result<bool> {
-    let listed = watch::by_ids(aws, &[id.to_owned()]).await?;
-    Ok(listed.first().is_some_and(|instance| view::state(instance) != MachineState::Terminated))
+/// The recorded instance, where it is there. One that carries the token is the machine's, also where its tag does not find
+/// it yet; one without any is docker-machine's, if the record is; all others are somebody else's.
+async fn recorded(aws: &Aws, machine: &MachineRef<'_>, id: String) -> Result<Option<String>> {
+    let listed = watch::by_ids(aws, &[id.clone()]).await?;
+    let Some(found) = listed.first().filter(|instance| view::state(instance) != MachineState::Terminated) else {
+        return Ok(None);
+    };
+    let is_untagged = tags::value(found.tags(), tags::TOKEN).is_none();
+    if tags::are_of(found.tags(), machine.token) || (machine.by_id && is_untagged) {
+        return Ok(Some(id));
+    }
+    let name = machine.name;
+    Err(Error::new(
+        Kind::Conflict,
+        format!("the instance {id} does not carry the token of machine \"{name}\", so it is another one's"),
+    )
+    .hint(format!("`rmachine rm -f {name}` forgets the record")))
 }
 
 async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option<String>) -> Result<()> {

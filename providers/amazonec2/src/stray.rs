@@ -24,7 +24,7 @@ pub(crate) async fn examine(aws: &Aws, config: &Config, id: &InstanceId) -> Resu
                 .hint("check the id and --amazonec2-region; `rmachine gc` lists what carries rmachine's tags")
         })?;
     let text = |key: &str| tags::value(found.tags(), key).map(str::to_owned);
-    let Some(token) = text(tags::TOKEN).map(MachineToken) else {
+    let Some(token) = text(tags::TOKEN).and_then(|text| text.parse::<MachineToken>().ok()) else {
         return Err(Error::invalid(format!(
             "the instance {id} was not made by rmachine: it has no tag {}",
             tags::TOKEN
@@ -90,7 +90,7 @@ pub(crate) async fn examine(aws: &Aws, config: &Config, id: &InstanceId) -> Resu
     };
     Ok(Stray {
         resource: Resource {
-            owner: text(tags::OWNER).map(Owner),
+            owner: text(tags::OWNER).and_then(|text| text.parse().ok()),
             machine: text(tags::MACHINE),
             ..inventory::instances(aws, tags::filter("instance-id", [id.as_str()]))
                 .await?
@@ -167,7 +167,8 @@ pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner, name: 
 pub(crate) async fn rename(aws: &Aws, machine: &MachineRef<'_>, to: &str) -> Result<()> {
     let found = inventory::of_token(aws, machine.token).await?;
     let tagged: Vec<String> = found.into_iter().map(|resource| resource.id).collect();
-    let instance = machine.instance.map(|instance| instance.id.to_string());
+    // Of others nothing is changed: docker-machine's is known by its id alone.
+    let instance = machine.instance.filter(|_| machine.by_id).map(|instance| instance.id.to_string());
     let ids: Vec<String> = tagged.iter().cloned().chain(instance).collect();
     // What docker-machine made carries no tag of ours but its name.
     let named = tags_named(aws, &ids, machine.name).await?;

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use client::{lab, resources};
 use rmachine_provider_amazonec2::AmazonEc2;
 use rmachine_provider_api::{
-    AttemptToken, CreateRequest, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineSpec, MachineState,
+    CreateRequest, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineSpec, MachineState,
     MachineToken, Notify, Owner, Provider, ResourceKind, Retry, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Recorder, Support, machine_ref},
 };
@@ -97,7 +97,7 @@ impl Harness for Ec2 {
     }
 
     fn owner(&self) -> Owner {
-        Owner("conformance".into())
+        "conformance".parse().unwrap()
     }
 
     fn spec(&self, name: &str) -> MachineSpec {
@@ -109,8 +109,8 @@ impl Harness for Ec2 {
         CreateRequest {
             name: name.into(),
             owner: self.owner(),
-            token: MachineToken(format!("{number:08}-token-{}", std::process::id())),
-            attempt: AttemptToken(format!("attempt-{number}-{}", std::process::id())),
+            token: MachineToken::from_bits(u128::from(number) << 96 | u128::from(std::process::id())),
+            attempt: format!("attempt-{number}-{}", std::process::id()).parse().unwrap(),
             plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
             user_data: Some(b"#!/bin/sh\n".to_vec()),
             public_key: None,
@@ -295,7 +295,7 @@ async fn a_stray_is_read_back_and_taken_over() {
     assert_eq!((stray.plan.login.user.as_str(), &stray.instance.addresses), ("admin", &instance.addresses));
     assert_eq!(stray.instance.details["own_groups"], instance.details["own_groups"]);
     assert_eq!(stray.config["region"], ec2.config["region"]);
-    let other = Owner("another-store".into());
+    let other = "another-store".parse::<Owner>().unwrap();
     for _ in 0..2 {
         ec2.provider.claim(&request.token, &other, "renamed").await.unwrap();
     }

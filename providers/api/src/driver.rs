@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Flag, Imported, Instance, LegacyFields, Plan, Provider, Result, Values};
+use crate::{Elsewhere, Error, Flag, Imported, Instance, LegacyFields, Plan, Provider, Result, Values, Vetted};
 
 /// What a driver is, as data.
 #[derive(Debug, Clone, Copy)]
@@ -144,6 +144,35 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
         let _ = fields;
         Err(Error::unsupported(format!("the driver \"{}\" takes no records of docker-machine", self.info().name)))
+    }
+
+    /// Builds config, plan and facts of a machine anew from a record that another store wrote. Asks nobody and changes
+    /// nothing. Taken over is what tells the machine and its place, each part checked; never a path, a profile, a way
+    /// of transport, or anything that would be sent or deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::Unsupported`] by drivers whose machines are on the computer that made them;
+    /// [`crate::Kind::InvalidInput`] that names the field.
+    fn vet(&self, said: &Elsewhere<'_>) -> Result<Vetted> {
+        let _ = said;
+        Err(Error::unsupported(format!(
+            "machines of the driver \"{}\" are on the computer that made them",
+            self.info().name
+        )))
+    }
+
+    /// Whom calls for a machine with this config go to, in words for its user: account, region, endpoint.
+    fn destination(&self, config: &serde_json::Value, instance: Option<&Instance>) -> Vec<(&'static str, String)> {
+        let _ = (config, instance);
+        Vec::new()
+    }
+
+    /// The endpoint in `config` that requests with the user's credentials would go to, where that is neither the
+    /// cloud's own nor one that the user's environment names.
+    fn foreign_endpoint(&self, config: &serde_json::Value) -> Option<String> {
+        let _ = config;
+        None
     }
 }
 

@@ -1,10 +1,10 @@
 //! docker-machine's records of machines, as a driver reads them.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde_json::{Map, Value};
 
-use crate::{Error, Instance, Plan, ResourceKind, Result, Secrets};
+use crate::{Error, Instance, Malformed, Plan, ResourceKind, Result, Secrets};
 
 /// What a driver makes of docker-machine's record of one of its machines.
 #[derive(Debug, Clone)]
@@ -56,6 +56,16 @@ impl<'a> LegacyFields<'a> {
     pub fn list(self, name: &str) -> Vec<String> {
         let items = self.0.get(name).and_then(Value::as_array).into_iter().flatten();
         items.filter_map(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// A text of a form of its own, such as an address.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::InvalidInput`] that names the field.
+    pub fn parsed<T: FromStr<Err = Malformed>>(self, name: &str) -> Result<Option<T>> {
+        let parsed = self.text(name).map(str::parse).transpose();
+        parsed.map_err(|error| Error::invalid(format!("{name}: {error}")))
     }
 
     /// A TCP port; missing and 0 are `default`.

@@ -8,21 +8,24 @@
 
 pub mod conformance;
 mod driver;
+mod elsewhere;
 mod error;
 mod finding;
 mod flags;
 mod legacy;
 mod model;
+mod names;
 mod provider;
 
 pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, Silent, one_place};
+pub use elsewhere::{Elsewhere, Vetted, no_fields};
 pub use error::{Error, Kind, LeftBehind, Result, Retry};
 pub use finding::{Finding, Health};
 pub use flags::{Flag, FlagKind, Source, Value, Values};
 pub use legacy::{Imported, LegacyFields};
 pub use model::{
-    Addresses, Alternative, AttemptToken, BootData, BootForm, CreateRequest, HostTrust, Instance, InstanceId, Login,
-    LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Observed, Owner, Plan, Resource, ResourceKind,
-    StopMode, Stray,
+    Addresses, Alternative, BootData, BootForm, CreateRequest, HostTrust, Instance, Login, LoginKey, MachineRef,
+    MachineSpec, MachineState, Observed, Plan, Resource, ResourceKind, StopMode, Stray,
 };
+pub use names::{AttemptToken, HostAddress, InstanceId, MachineToken, Malformed, Owner};
 pub use provider::{Journal, Provider};

@@ -1,48 +1,11 @@
 //! The values that pass between the core and a provider.
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-macro_rules! name {
-    ($(#[$doc:meta])* $type:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $type(pub String);
-
-        impl $type {
-            /// The text of it.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
-
-name!(
-    /// Random id of one store; on every resource that its machines own. gc acts on its own only.
-    Owner
-);
-name!(
-    /// Random id of one machine; on every resource made for it, in the call that makes it.
-    MachineToken
-);
-name!(
-    /// Idempotency token of one create attempt (EC2's `ClientToken`); never reused for another request.
-    AttemptToken
-);
-name!(
-    /// The provider's id of an instance, such as `i-0123456789abcdef0`.
-    InstanceId
-);
+use crate::{AttemptToken, HostAddress, InstanceId, MachineToken, Owner};
 
 /// What `create` asks of [`crate::Provider::preflight`].
 #[derive(Debug, Clone)]
@@ -199,7 +162,7 @@ pub struct Instance {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
     /// The one to dial for SSH and the engine.
-    pub dial: Option<String>,
+    pub dial: Option<HostAddress>,
     /// The one where ports answer that containers publish, where that is another one than `dial`.
     #[serde(default)]
     pub published: Option<IpAddr>,
@@ -211,7 +174,7 @@ pub struct Addresses {
     pub private: Vec<IpAddr>,
     /// DNS names that the provider gives it.
     #[serde(default)]
-    pub names: Vec<String>,
+    pub names: Vec<HostAddress>,
 }
 
 /// State of an instance; the words that `ls` and `status` print are docker-machine's.
@@ -285,6 +248,8 @@ pub struct MachineRef<'a> {
     pub made: &'a [Resource],
     /// Side effects that its create was about to have, as told to [`crate::Journal::intend`].
     pub intents: &'a [String],
+    /// Whether docker-machine made it: nothing of it carries our tags, and its instance is known by its id alone.
+    pub by_id: bool,
     /// The saved request of a create whose instance was never recorded: when it was sent, the same
     /// request answers the same instance.
     pub unanswered: Option<&'a CreateRequest>,

@@ -99,10 +99,12 @@ pub trait Provider: Debug + Send + Sync + 'static {
 
     /// Deletes all that was made for a machine, found by its token and by the record, and returns
     /// when nothing is left. Repeat and missing: success. What the user named (an own group, an
-    /// own key pair, a generic host) is not touched.
+    /// own key pair, a generic host) is not touched. What a filter answers is compared with the token before it is
+    /// changed, and an instance that does not carry it is ended only where it is known [by its id](MachineRef::by_id).
     ///
     /// # Errors
     ///
+    /// `Conflict` when the instance of the record is there and carries another token, or none: nothing was changed.
     /// `Timeout` when something would not go in time: repeat later. Never success while something is left.
     async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()>;
 

@@ -5,7 +5,7 @@ use bollard::{
     query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder},
 };
 use rmachine_provider_api::{
-    CreateRequest, Error, Instance, InstanceId, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
+    CreateRequest, Error, Instance, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
 };
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub(crate) async fn create(engine: &Engine, request: &CreateRequest, journal: &d
     let (_, addresses) = view::of_inspection(&found);
     let details = json!({ "container": container::name(request), "network": network::name(&request.owner) });
     let engine_port = (resolved.engine_port != request.engine_port).then_some(resolved.engine_port);
-    Ok(Instance { id: InstanceId(id), addresses, url: None, engine_port, details })
+    Ok(Instance { id: id.parse()?, addresses, url: None, engine_port, details })
 }
 
 /// The container of an earlier call with the same token.

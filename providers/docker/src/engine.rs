@@ -47,12 +47,17 @@ impl Engine {
 
     /// The machine with `id`, when it is one of ours.
     pub(crate) async fn ours(&self, id: &str) -> Result<Option<bollard::models::ContainerInspectResponse>> {
+        Ok(self.any(id).await?.filter(|found| {
+            let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+            labels.is_some_and(|labels| labels.contains_key(labels::TOKEN))
+        }))
+    }
+
+    /// The container with `id`, whosever it is.
+    pub(crate) async fn any(&self, id: &str) -> Result<Option<bollard::models::ContainerInspectResponse>> {
         let options = None::<bollard::query_parameters::InspectContainerOptions>;
         match self.docker.inspect_container(id, options).await {
-            Ok(found) => {
-                let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
-                Ok(labels.is_some_and(|labels| labels.contains_key(labels::TOKEN)).then_some(found))
-            }
+            Ok(found) => Ok(Some(found)),
             Err(error) if errors::is_missing(&error) => Ok(None),
             Err(error) => Err(self.failed("look at a machine")(error)),
         }

@@ -27,8 +27,8 @@ fn resource(kind: ResourceKind, id: String, labels: &Labels, created: Option<Off
     Resource {
         kind,
         id,
-        owner: labels.get(labels::OWNER).cloned().map(Owner),
-        token: labels.get(labels::TOKEN).cloned().map(MachineToken),
+        owner: labels.get(labels::OWNER).and_then(|text| text.parse().ok()),
+        token: labels.get(labels::TOKEN).and_then(|text| text.parse().ok()),
         machine: labels.get(labels::MACHINE).cloned(),
         created,
         location: None,
@@ -67,6 +67,9 @@ pub(crate) async fn find(engine: &Engine, owner: Option<&Owner>) -> Result<Vec<R
 
 /// Deletes the machine's container and volumes, and the network after the last one.
 pub(crate) async fn destroy(engine: &Engine, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+    if let Some(instance) = machine.instance {
+        check_token(engine, instance.id.as_str(), machine).await?;
+    }
     notify.progress("removing the container and its volumes");
     let gone = async {
         if let Some(request) = machine.unanswered.filter(|_| machine.intents.iter().any(|i| i == create::CONTAINER)) {
@@ -83,6 +86,26 @@ pub(crate) async fn destroy(engine: &Engine, machine: &MachineRef<'_>, notify: &
         network::remove_unused(engine, machine.owner).await?;
     }
     Ok(())
+}
+
+/// Refuses a record whose container is another machine's, or nobody's.
+async fn check_token(engine: &Engine, id: &str, machine: &MachineRef<'_>) -> Result<()> {
+    let Some(found) = engine.any(id).await? else { return Ok(()) };
+    let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+    if is_of(&labels, machine.token) {
+        return Ok(());
+    }
+    let name = machine.name;
+    Err(Error::new(
+        Kind::Conflict,
+        format!("the container {id} does not carry the token of machine \"{name}\", so it is another one's"),
+    )
+    .hint(format!("`rmachine rm -f {name}` forgets the record")))
+}
+
+/// Whether a thing with `labels` is of the machine with `token`; what a filter answers is compared before it is changed.
+fn is_of(labels: &Labels, token: &MachineToken) -> bool {
+    labels.get(labels::TOKEN).is_some_and(|value| value == token.as_str())
 }
 
 /// Ends a create that was killed after it had asked for its container: the engine may still be making it. It
@@ -115,12 +138,16 @@ async fn settle(engine: &Engine, request: &CreateRequest) -> Result<()> {
 
 async fn delete_all(engine: &Engine, token: &MachineToken) -> Result<()> {
     for container in engine.containers(labels::token(token)).await? {
-        delete(engine, Thing::Container(container.id.as_deref().unwrap_or_default())).await?;
+        if container.labels.as_ref().is_some_and(|labels| is_of(labels, token)) {
+            delete(engine, Thing::Container(container.id.as_deref().unwrap_or_default())).await?;
+        }
     }
     let options = ListVolumesOptionsBuilder::new().filters(&labels::token(token)).build();
     let volumes = engine.docker.list_volumes(Some(options)).await.map_err(engine.failed("list volumes"))?;
     for volume in volumes.volumes.unwrap_or_default() {
-        delete(engine, Thing::Volume(&volume.name)).await?;
+        if is_of(&volume.labels, token) {
+            delete(engine, Thing::Volume(&volume.name)).await?;
+        }
     }
     Ok(())
 }

@@ -17,8 +17,8 @@ pub(crate) const IMAGE: &str = "rmachine:image";
 
 pub(crate) fn of(request: &CreateRequest) -> HashMap<String, String> {
     HashMap::from([
-        (OWNER.to_owned(), request.owner.0.clone()),
-        (TOKEN.to_owned(), request.token.0.clone()),
+        (OWNER.to_owned(), request.owner.to_string()),
+        (TOKEN.to_owned(), request.token.to_string()),
         (MACHINE.to_owned(), request.name.clone()),
     ])
 }

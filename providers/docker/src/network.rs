@@ -24,7 +24,7 @@ pub(crate) async fn ensure(engine: &Engine, owner: &Owner) -> Result<()> {
     let request = NetworkCreateRequest {
         name: name(owner),
         driver: Some("bridge".to_owned()),
-        labels: Some(HashMap::from([(labels::OWNER.to_owned(), owner.0.clone())])),
+        labels: Some(HashMap::from([(labels::OWNER.to_owned(), owner.to_string())])),
         ..NetworkCreateRequest::default()
     };
     engine.docker.create_network(request).await.map_err(engine.failed("make the machines' network"))?;

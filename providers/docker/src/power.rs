@@ -71,7 +71,7 @@ pub(crate) async fn observe(engine: &Engine, ids: &[InstanceId]) -> Result<Vec<O
 }
 
 pub(crate) async fn start(engine: &Engine, id: &InstanceId) -> Result<Observed> {
-    let id = id.as_str();
+    let (instance, id) = (id, id.as_str());
     let found = engine.ours(id).await?.ok_or_else(|| missing(id))?;
     match view::of_inspection(&found).0 {
         MachineState::Running => {}
@@ -83,12 +83,12 @@ pub(crate) async fn start(engine: &Engine, id: &InstanceId) -> Result<Observed> 
                 let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
                 labels.and_then(|labels| labels.get(name).cloned()).unwrap_or_default()
             };
-            boot(engine, id, &Owner(label(labels::OWNER)), &label(labels::MACHINE)).await?;
+            boot(engine, id, &label(labels::OWNER).parse()?, &label(labels::MACHINE)).await?;
         }
     }
     let found = running(engine, id).await?;
     let (state, addresses) = view::of_inspection(&found);
-    Ok(Observed { id: InstanceId(id.to_owned()), state, addresses, reason: None })
+    Ok(Observed { id: instance.clone(), state, addresses, reason: None })
 }
 
 /// Starts a container; one whose network was removed meanwhile gets it back.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerSummary, EndpointSettings};
-use rmachine_provider_api::{Addresses, MachineState};
+use rmachine_provider_api::{Addresses, HostAddress, MachineState};
 
 use crate::{engine, labels};
 
@@ -27,7 +27,7 @@ pub(crate) fn addresses(
         private.push(own);
     }
     Addresses {
-        dial: dial.map(|dial| dial.to_string()),
+        dial: dial.map(HostAddress::from),
         public: dial.into_iter().collect(),
         private,
         published,

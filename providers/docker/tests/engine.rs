@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::{
+    hash::BuildHasher,
     net::TcpListener,
     sync::{
         Arc,
@@ -25,11 +26,12 @@ struct Local {
     config: serde_json::Value,
     owner: Owner,
     next: AtomicU64,
+    /// Of its tokens.
+    seed: u128,
 }
 
 /// A number that no other test and no other run has.
 fn unique() -> String {
-    use std::hash::BuildHasher;
     format!("{:016x}{:016x}", std::hash::RandomState::new().hash_one(0), std::process::id())
 }
 
@@ -47,7 +49,13 @@ impl Local {
     async fn new(more: &[(&'static str, Value)]) -> Self {
         let config = DockerDriver.configure(&values(more)).unwrap().config;
         let provider = DockerDriver.connect(&config, &Secrets::default(), Arc::new(Silent)).await.unwrap();
-        Self { provider, config, owner: Owner(unique()), next: AtomicU64::new(0) }
+        Self {
+            provider,
+            config,
+            seed: std::hash::RandomState::new().hash_one(0).into(),
+            owner: unique().parse().unwrap(),
+            next: AtomicU64::new(0),
+        }
     }
 
     async fn names(&self) -> Vec<String> {
@@ -78,8 +86,8 @@ impl Harness for Local {
         CreateRequest {
             name: name.into(),
             owner: self.owner.clone(),
-            token: MachineToken(format!("{number:x}{}", self.owner)),
-            attempt: AttemptToken(format!("attempt-{number}")),
+            token: MachineToken::from_bits(u128::from(number) << 64 | self.seed),
+            attempt: AttemptToken::from_bits(number.into()),
             plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
             user_data: None,
             public_key: None,
@@ -137,7 +145,7 @@ async fn limits_and_ports_are_what_was_asked_for_and_a_taken_port_is_refused() {
     assert_eq!(late.kind(), Kind::Conflict, "{late}: {:?}", std::error::Error::source(&late));
     drop(listener);
     let made = local.provider.create(&request, &Recorder::default()).await.unwrap();
-    let found = inspect(&made.id.0).await;
+    let found = inspect(&made.id.as_str()).await;
     let host = found.host_config.unwrap();
     assert_eq!((host.memory, host.nano_cpus), (Some(512 << 20), Some(500_000_000)));
     let bindings = host.port_bindings.unwrap();
@@ -157,12 +165,12 @@ async fn an_image_that_cannot_be_a_machine_says_so_and_is_removed() {
     // The same image, whose init is missing.
     let made = local.provider.create(&request, &Recorder::default()).await.unwrap();
     let docker = connect().await;
-    let broken = format!("rmachine-test-broken:{}", &local.owner.0[..8]);
+    let broken = format!("rmachine-test-broken:{}", &local.owner.as_str()[..8]);
     let config = bollard::models::ContainerConfig::default();
     let (repository, tag) = broken.split_once(':').unwrap();
-    execute(&docker, &made.id.0, &["rm", "-f", "/sbin/init"]).await;
+    execute(&docker, &made.id.as_str(), &["rm", "-f", "/sbin/init"]).await;
     let options = bollard::query_parameters::CommitContainerOptionsBuilder::new()
-        .container(&made.id.0)
+        .container(&made.id.as_str())
         .repo(repository)
         .tag(tag)
         .build();

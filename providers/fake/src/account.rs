@@ -9,14 +9,13 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
 use rmachine_provider_api::{
     CreateRequest, Error, InstanceId, Kind, LeftBehind, MachineState, MachineToken, Owner, Resource, ResourceKind,
     Result, Retry,
 };
 
 use crate::{
-    cloud::{Cloud, Held, Host},
+    cloud::{Cloud, Held, Host, fits},
     fault::{Effect, Fault, Operation, When},
     file,
 };
@@ -77,6 +76,11 @@ impl Account {
         self.change(|cloud| cloud.visible_after = looks);
     }
 
+    /// From now on, a filter for a token or an owner answers all that has tags: a client has to compare.
+    pub fn answer_everything(&self) {
+        self.change(|cloud| cloud.answers_everything = true);
+    }
+
     /// From now on, a client needs this secret.
     pub fn require_token(&self, token: &str) {
         self.change(|cloud| cloud.token = Some(token.to_owned()));
@@ -103,7 +107,7 @@ impl Account {
     pub fn move_to(&self, id: &str, address: &str) {
         self.change(|cloud| {
             for held in cloud.held.iter_mut().filter(|h| h.resource.id == id) {
-                held.addresses.dial = Some(address.to_owned());
+                held.addresses.dial = address.parse().ok();
                 held.addresses.public = address.parse().into_iter().collect();
             }
         });
@@ -112,7 +116,7 @@ impl Account {
     /// Puts a thing in with these tags.
     pub fn plant_with(&self, kind: ResourceKind, id: &str, owner: Option<Owner>, token: &str) {
         self.plant(kind, id);
-        let token = Some(MachineToken(token.to_owned()));
+        let token: Option<MachineToken> = token.parse().ok();
         self.change(|cloud| {
             for held in cloud.held.iter_mut().filter(|h| h.resource.id == id) {
                 held.resource.owner.clone_from(&owner);
@@ -140,7 +144,7 @@ impl Account {
             kind,
             id: id.to_owned(),
             owner: owner.cloned(),
-            token: owner.map(|owner| MachineToken(format!("token-{owner}"))),
+            token: owner.map(|_| MachineToken::from_bits(0x5057)),
             machine: None,
             created: None,
             location: None,
@@ -159,7 +163,7 @@ impl Account {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Cloud) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Cloud) -> T) -> T {
         match &self.file {
             Some(path) => file::change(path, change),
             None => change(&mut self.cloud.lock().unwrap_or_else(PoisonError::into_inner)),
@@ -167,7 +171,11 @@ impl Account {
     }
 
     /// One request: its faults before, its effect, its faults after.
-    async fn request<T>(&self, operation: Operation, effect: impl FnOnce(&mut Cloud) -> Result<T> + Send) -> Result<T> {
+    pub(crate) async fn request<T>(
+        &self,
+        operation: Operation,
+        effect: impl FnOnce(&mut Cloud) -> Result<T> + Send,
+    ) -> Result<T> {
         let count = {
             let mut script = self.scripted();
             script.calls.push(operation);
@@ -238,7 +246,7 @@ impl Account {
     pub(crate) async fn run_instance(&self, request: &CreateRequest) -> Result<Vec<Resource>> {
         self.request(Operation::RunInstance, |cloud| {
             let asked = fingerprint(request);
-            let mine = |h: &&Held| h.attempt.as_ref().is_some_and(|(token, _)| *token == request.attempt.0);
+            let mine = |h: &&Held| h.attempt.as_ref().is_some_and(|(token, _)| *token == request.attempt.as_str());
             if let Some(known) = cloud.held.iter().find(mine) {
                 if known.attempt.as_ref().is_some_and(|(_, before)| *before != asked) {
                     return Err(Error::new(Kind::Conflict, "the attempt was used for another request"));
@@ -253,7 +261,7 @@ impl Account {
             instance.addresses = addresses;
             instance.user_data = user_data;
             instance.spot = request.plan.resolved["spot"] == true;
-            instance.attempt = Some((request.attempt.0.clone(), asked));
+            instance.attempt = Some((request.attempt.to_string(), asked));
             let instance = instance.resource.clone();
             let volume = cloud.make(ResourceKind::Volume, "vol", request).resource.clone();
             Ok(vec![instance, volume])
@@ -265,7 +273,7 @@ impl Account {
     pub(crate) async fn describe(&self, ids: &[InstanceId]) -> Result<Vec<Held>> {
         self.request(Operation::Describe, |cloud| {
             cloud.time_passes();
-            let asked = |h: &&Held| h.is_visible() && ids.iter().any(|id| id.0 == h.resource.id);
+            let asked = |h: &&Held| h.is_visible() && ids.iter().any(|id| id.as_str() == h.resource.id);
             Ok(cloud.held.iter().filter(asked).cloned().collect())
         })
         .await
@@ -275,11 +283,14 @@ impl Account {
     pub(crate) async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Held>> {
         self.request(Operation::FindTags, |cloud| {
             cloud.time_passes();
+            let everything = cloud.answers_everything;
             let asked = |h: &&Held| {
                 h.is_visible()
                     && h.state != MachineState::Terminated
-                    && h.resource.token.is_some()
-                    && (owner.is_none() || h.resource.owner.as_ref() == owner)
+                    && h.resource.owner.is_some()
+                    && owner.is_none_or(|owner| {
+                        everything || h.resource.owner.as_ref().is_some_and(|its| fits(owner.as_str(), its.as_str()))
+                    })
             };
             Ok(cloud.held.iter().filter(asked).cloned().collect())
         })
@@ -290,7 +301,7 @@ impl Account {
     pub(crate) async fn power(&self, operation: Operation, id: &InstanceId) -> Result<Held> {
         self.request(operation, |cloud| {
             let addresses = cloud.addresses();
-            let held = cloud.instance(id)?;
+            let held = cloud.instance(id.as_str())?;
             match (operation, held.state) {
                 (Operation::StartInstance, MachineState::Stopped) => {
                     held.state = MachineState::Running;
@@ -316,7 +327,7 @@ impl Account {
     pub(crate) async fn terminate(&self, id: &str) -> Result<()> {
         self.request(Operation::TerminateInstance, |cloud| {
             let delay = cloud.visible_after;
-            if let Ok(held) = cloud.instance(&InstanceId(id.to_owned()))
+            if let Ok(held) = cloud.instance(id)
                 && held.state != MachineState::Terminated
             {
                 held.state = MachineState::Terminating;
@@ -352,39 +363,6 @@ impl Account {
         self.request(Operation::DeleteGroup, |cloud| {
             cloud.held.retain(|h| h.resource.id != id);
             Ok(())
-        })
-        .await
-    }
-
-    /// Makes `owner` the owner of all that carries `token`.
-    pub(crate) async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
-        self.request(Operation::Claim, |cloud| {
-            for held in cloud.held.iter_mut().filter(|h| h.resource.token.as_ref() == Some(token)) {
-                held.resource.owner = Some(owner.clone());
-                held.resource.machine = Some(name.to_owned());
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Gives all that carries `token` another name.
-    pub(crate) async fn rename(&self, token: &MachineToken, name: &str) -> Result<()> {
-        self.request(Operation::Rename, |cloud| {
-            for held in cloud.held.iter_mut().filter(|h| h.resource.token.as_ref() == Some(token)) {
-                held.resource.machine = Some(name.to_owned());
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    pub(crate) async fn set_rules(&self, token: &MachineToken, rules: Vec<IpNet>) -> Result<Vec<IpNet>> {
-        self.request(Operation::SetRules, |cloud| {
-            let group = cloud.held.iter_mut().find(|h| h.is_of(ResourceKind::SecurityGroup, token));
-            let group = group.ok_or_else(|| Error::unsupported("the machine has no security group of its own"))?;
-            group.rules = rules;
-            Ok(group.rules.clone())
         })
         .await
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Addresses, CreateRequest, Error, InstanceId, Kind, MachineState, MachineToken, Resource, ResourceKind, Result,
+    Addresses, CreateRequest, Error, Kind, MachineState, MachineToken, Resource, ResourceKind, Result,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -48,6 +48,22 @@ pub(crate) struct Cloud {
     pub(crate) visible_after: usize,
     pub(crate) token: Option<String>,
     pub(crate) host: Option<Host>,
+    /// Whether filters answer all that has tags, as EC2's do for `*`.
+    #[serde(default)]
+    pub(crate) answers_everything: bool,
+}
+
+/// Whether `text` fits `pattern`, in which `*` is any characters and `?` is one, as in the filters of EC2.
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+    match (pattern.chars().next(), text.chars().next()) {
+        (None, None) => true,
+        (Some('*'), _) => {
+            fits(&pattern[1..], text) || text.chars().next().is_some_and(|c| fits(pattern, &text[c.len_utf8()..]))
+        }
+        (Some('?'), Some(c)) => fits(&pattern[1..], &text[c.len_utf8()..]),
+        (Some(p), Some(c)) if p == c => fits(&pattern[p.len_utf8()..], &text[c.len_utf8()..]),
+        _ => false,
+    }
 }
 
 impl Held {
@@ -67,6 +83,12 @@ impl Held {
 
     pub(crate) fn is_of(&self, kind: ResourceKind, token: &MachineToken) -> bool {
         self.resource.kind == kind && self.resource.token.as_ref() == Some(token)
+    }
+
+    /// Whether a filter for `token` finds it.
+    pub(crate) fn is_found_by(&self, token: &MachineToken, everything: bool) -> bool {
+        let pattern = if everything { "*" } else { token.as_str() };
+        self.resource.token.as_ref().is_some_and(|its| fits(pattern, its.as_str()))
     }
 
     pub(crate) fn is_visible(&self) -> bool {
@@ -106,10 +128,10 @@ impl Cloud {
         &mut self.held[last]
     }
 
-    pub(crate) fn instance(&mut self, id: &InstanceId) -> Result<&mut Held> {
+    pub(crate) fn instance(&mut self, id: &str) -> Result<&mut Held> {
         self.held
             .iter_mut()
-            .find(|h| h.resource.id == id.0 && h.state != MachineState::Terminated)
+            .find(|h| h.resource.id == id && h.state != MachineState::Terminated)
             .ok_or_else(|| Error::new(Kind::NotFound, format!("there is no instance {id}")))
     }
 
@@ -121,10 +143,10 @@ impl Cloud {
         let dial = self.host.map_or(public, |host| host.ssh.ip());
         Addresses {
             published: None,
-            dial: Some(dial.to_string()),
+            dial: Some(dial.into()),
             public: vec![public],
             private: vec![IpAddr::V4(Ipv4Addr::new(127, 78, high, low))],
-            names: vec![format!("ip-{}.fake.test", public.to_string().replace('.', "-"))],
+            names: format!("ip-{}.fake.test", public.to_string().replace('.', "-")).parse().into_iter().collect(),
         }
     }
 }
@@ -141,5 +163,22 @@ mod as_text {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| STANDARD.decode(text).map_err(D::Error::custom)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn filters_take_wildcards() {
+        for (pattern, text) in
+            [("*", ""), ("*", "ab"), ("a*", "ab"), ("?b", "ab"), ("a*c*", "abcd"), ("é?", "éé"), ("", "")]
+        {
+            assert!(fits(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("", "a"), ("?", ""), ("a*", "ba"), ("a", "ab"), ("??", "a")] {
+            assert!(!fits(pattern, text), "{pattern} {text}");
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, Capabilities, Configured, Driver, DriverInfo, Error, Flag, HostTrust, Imported, Instance, InstanceId,
-    LegacyFields, Login, LoginKey, Notify, Plan, Provider, ResourceKind, Result, Secrets, Source, Values,
+    Addresses, Capabilities, Configured, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress, HostTrust, Imported,
+    Instance, InstanceId, LegacyFields, Login, LoginKey, Notify, Plan, Provider, ResourceKind, Result, Secrets, Source,
+    Values, Vetted,
 };
 use serde_json::{Value, json};
 
@@ -89,19 +90,50 @@ impl Driver for FakeDriver {
         Ok(Arc::new(FakeProvider { account: self.account.clone(), ingress: self.info.capabilities.ingress }))
     }
 
+    fn vet(&self, said: &Elsewhere<'_>) -> Result<Vetted> {
+        let region = said.config.text("region").ok_or_else(|| Error::invalid("Config.region is missing"))?;
+        if !region.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(Error::invalid(format!("Config.region is {region:?}, which is no region")));
+        }
+        let mut config = json!({ "region": region, "size": 8, "spot": false, "tags": [], "fallbacks": [] });
+        if let Some(endpoint) = said.config.text("endpoint") {
+            config["endpoint"] = json!(endpoint);
+        }
+        Ok(Vetted { plan: plan(&config, said.login.clone()), config, details: Value::Null, url: None })
+    }
+
+    fn destination(&self, config: &Value, _: Option<&Instance>) -> Vec<(&'static str, String)> {
+        let text = |name: &str| config[name].as_str().map(str::to_owned);
+        let endpoint = text("endpoint").map(|url| ("endpoint", url));
+        [("region", text("region").unwrap_or_default())].into_iter().chain(endpoint).collect()
+    }
+
+    fn foreign_endpoint(&self, config: &Value) -> Option<String> {
+        config["endpoint"].as_str().map(str::to_owned)
+    }
+
     fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
         let region = fields.text("Region").ok_or_else(|| Error::invalid("Region is missing"))?;
         let config = json!({ "region": region, "size": 8, "spot": false, "tags": [], "fallbacks": [] });
+        let mut config = config;
+        if let Some(endpoint) = fields.text("Endpoint") {
+            config["endpoint"] = json!(endpoint);
+        }
+        let login = Login {
+            user: fields.text("SSHUser").unwrap_or("fake").to_owned(),
+            port: fields.port("SSHPort", 22)?,
+            key: LoginKey::Default,
+        };
         let mut secrets = Secrets::default();
         if let Some(token) = fields.text("AccessToken") {
             secrets.0.insert("token".to_owned(), token.to_owned());
         }
-        let dial = fields.text("IPAddress");
-        let instance = fields.text("InstanceId").map(|id| Instance {
-            id: InstanceId(id.to_owned()),
+        let dial: Option<HostAddress> = fields.parsed("IPAddress")?;
+        let instance = fields.parsed::<InstanceId>("InstanceId")?.map(|id| Instance {
+            id,
             addresses: Addresses {
-                dial: dial.map(str::to_owned),
-                public: dial.and_then(|text| text.parse().ok()).into_iter().collect(),
+                public: dial.as_ref().and_then(HostAddress::ip).into_iter().collect(),
+                dial,
                 ..Addresses::default()
             },
             url: None,
@@ -109,19 +141,7 @@ impl Driver for FakeDriver {
             details: Value::Null,
         });
         Ok(Imported {
-            plan: Plan {
-                resolved: config.clone(),
-                login: Login {
-                    user: fields.text("SSHUser").unwrap_or("fake").to_owned(),
-                    port: fields.port("SSHPort", 22)?,
-                    key: LoginKey::Default,
-                },
-                boot_data: None,
-                host_trust: HostTrust::KnownHosts,
-                arch: None,
-                summary: Vec::new(),
-                alternatives: Vec::new(),
-            },
+            plan: plan(&config, login),
             config,
             secrets,
             secret_fields: &["AccessToken"],
@@ -129,5 +149,18 @@ impl Driver for FakeDriver {
             instance,
             made: fields.text("KeyName").map(|name| (ResourceKind::KeyPair, name.to_owned())).into_iter().collect(),
         })
+    }
+}
+
+/// Of a machine that is there already.
+fn plan(config: &Value, login: Login) -> Plan {
+    Plan {
+        resolved: config.clone(),
+        login,
+        boot_data: None,
+        host_trust: HostTrust::KnownHosts,
+        arch: None,
+        summary: Vec::new(),
+        alternatives: Vec::new(),
     }
 }

@@ -10,6 +10,7 @@ mod driver;
 mod fault;
 mod file;
 mod provider;
+mod tags;
 
 pub use self::{
     account::Account,

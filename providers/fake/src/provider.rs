@@ -23,6 +23,12 @@ pub struct FakeProvider {
 }
 
 impl FakeProvider {
+    /// The ids of what carries `token`: what the filter answers is compared.
+    fn ids_of(&self, token: &MachineToken) -> Vec<String> {
+        let found = self.account.filtered(token).into_iter();
+        found.filter(|h| h.resource.token.as_ref() == Some(token)).map(|h| h.resource.id).collect()
+    }
+
     /// The instance, once it can be seen.
     async fn seen(&self, id: &InstanceId) -> Result<Held> {
         for _ in 0..PATIENCE {
@@ -33,12 +39,22 @@ impl FakeProvider {
         Err(Error::new(Kind::Timeout, format!("{id} does not show up")).left(LeftBehind::Present(vec![id.to_string()])))
     }
 
-    /// Deletes what the record knows and no tag of ours finds: docker-machine made it.
+    /// Deletes what the record knows and no tag of ours finds: docker-machine made it. Refuses an instance of others.
     async fn destroy_untagged(&self, machine: &MachineRef<'_>) -> Result<()> {
         if let Some(instance) = machine.instance {
             let found = self.account.describe(std::slice::from_ref(&instance.id)).await?;
-            if found.iter().any(|h| h.resource.token.is_none() && h.state != MachineState::Terminated) {
-                self.account.terminate(instance.id.as_str()).await?;
+            let gone = |state| matches!(state, MachineState::Terminated | MachineState::Terminating);
+            match found.first().filter(|h| !gone(h.state)) {
+                Some(held) if held.resource.token.is_none() && machine.by_id => {
+                    self.account.terminate(instance.id.as_str()).await?;
+                }
+                Some(held) if held.resource.token.as_ref() != Some(machine.token) => {
+                    return Err(Error::new(
+                        Kind::Conflict,
+                        format!("the instance {} does not carry the token of the machine", instance.id),
+                    ));
+                }
+                _ => {}
             }
         }
         for key in machine.made.iter().filter(|made| made.kind == ResourceKind::KeyPair) {
@@ -97,14 +113,14 @@ impl Provider for FakeProvider {
         let group = self.account.create_group(request).await?;
         journal.made(&group)?;
         let rules = vec![caller()];
-        self.account.set_rules(&request.token, rules).await?;
+        self.account.set_rules(&self.ids_of(&request.token), rules).await?;
         journal.intend("RunInstance")?;
         let made = self.account.run_instance(request).await?;
         for resource in &made {
             journal.made(resource)?;
         }
         let instance = made.into_iter().find(|r| r.kind == ResourceKind::Instance);
-        let id = InstanceId(instance.map(|r| r.id).unwrap_or_default());
+        let id: InstanceId = instance.map(|r| r.id).unwrap_or_default().parse()?;
         journal.progress("waiting for the instance");
         let held = self.seen(&id).await?;
         let details = serde_json::json!({ "group": group.id, "spot": request.plan.resolved["spot"] });
@@ -115,7 +131,7 @@ impl Provider for FakeProvider {
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
         let held = self.account.describe(ids).await?;
         let observed = |id: &InstanceId| {
-            let known = held.iter().find(|h| h.resource.id == id.0);
+            let known = held.iter().find(|h| h.resource.id == id.as_str());
             Observed {
                 id: id.clone(),
                 state: known.map_or(MachineState::Absent, |h| h.state),
@@ -141,7 +157,9 @@ impl Provider for FakeProvider {
     }
 
     async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
-        Ok(self.account.find(owner).await?.into_iter().map(|h| h.resource).collect())
+        let mut found: Vec<Resource> = self.account.find(owner).await?.into_iter().map(|h| h.resource).collect();
+        found.retain(|resource| owner.is_none_or(|owner| resource.owner.as_ref() == Some(owner)));
+        Ok(found)
     }
 
     async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
@@ -189,11 +207,11 @@ impl Provider for FakeProvider {
     }
 
     async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
-        self.account.claim(token, owner, name).await
+        self.account.claim(&self.ids_of(token), owner, name).await
     }
 
     async fn rename(&self, machine: &MachineRef<'_>, to: &str) -> Result<()> {
-        self.account.rename(machine.token, to).await
+        self.account.rename(&self.ids_of(machine.token), to).await
     }
 
     async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
@@ -201,7 +219,7 @@ impl Provider for FakeProvider {
             return Err(Error::unsupported("this fake cloud has no firewall"));
         }
         let rules = sources.map_or_else(|| vec![caller()], <[IpNet]>::to_vec);
-        self.account.set_rules(machine.token, rules).await
+        self.account.set_rules(&self.ids_of(machine.token), rules).await
     }
 
     async fn checkup(&self) -> Vec<Finding> {

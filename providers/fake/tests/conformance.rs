@@ -45,7 +45,7 @@ impl Harness for Cloud {
     }
 
     fn owner(&self) -> Owner {
-        Owner("owner".into())
+        "owner".parse().unwrap()
     }
 
     fn spec(&self, name: &str) -> MachineSpec {
@@ -57,8 +57,8 @@ impl Harness for Cloud {
         CreateRequest {
             name: name.into(),
             owner: self.owner(),
-            token: MachineToken(format!("token-{number}")),
-            attempt: AttemptToken(format!("attempt-{number}")),
+            token: MachineToken::from_bits(number as u128),
+            attempt: AttemptToken::from_bits(number as u128),
             plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
             user_data: Some(b"data".to_vec()),
             public_key: None,

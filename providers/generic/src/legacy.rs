@@ -1,42 +1,56 @@
 //! docker-machine's record of a generic host (drivers/generic/generic.go).
 
 use rmachine_provider_api::{
-    Addresses, Error, HostTrust, Imported, Instance, InstanceId, LegacyFields, Login, LoginKey, Plan, Result, Secrets,
+    Addresses, Elsewhere, Error, HostAddress, HostTrust, Imported, Instance, InstanceId, LegacyFields, Login, LoginKey,
+    Plan, Result, Secrets, Vetted,
 };
 use serde_json::Value;
 
 use super::{Config, check_address};
 
+/// A machine of another store: its address and login, and nothing else.
+pub(super) fn vet(said: &Elsewhere<'_>) -> Result<Vetted> {
+    let address = said.address.ok_or_else(|| Error::invalid("Instance.addresses.dial is missing"))?;
+    let (config, plan) = known(address, said.login.clone())?;
+    Ok(Vetted { config, plan, details: Value::Null, url: None })
+}
+
+fn known(address: &HostAddress, login: Login) -> Result<(Value, Plan)> {
+    let config =
+        Config { address: address.clone(), user: login.user.clone(), key: None, port: login.port, host_key: None };
+    let config = serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;
+    let plan = Plan {
+        resolved: config.clone(),
+        login,
+        boot_data: None,
+        host_trust: HostTrust::KnownHosts,
+        arch: None,
+        summary: Vec::new(),
+        alternatives: Vec::new(),
+    };
+    Ok((config, plan))
+}
+
 /// Reads the fields of docker-machine's driver.
 pub(super) fn import(fields: LegacyFields<'_>) -> Result<Imported> {
     let address = fields.text("IPAddress").ok_or_else(|| Error::invalid("IPAddress is missing"))?;
-    let address = check_address(address)?;
+    let address = check_address(address).map_err(|e| Error::invalid(format!("IPAddress: {e}")))?;
     let login = Login {
         user: fields.text("SSHUser").unwrap_or("root").to_owned(),
         port: fields.port("SSHPort", 22)?,
         key: LoginKey::Default,
     };
-    let config =
-        Config { address: address.clone(), user: login.user.clone(), key: None, port: login.port, host_key: None };
-    let config = serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;
+    let (config, plan) = known(&address, login)?;
     Ok(Imported {
-        plan: Plan {
-            resolved: config.clone(),
-            login,
-            boot_data: None,
-            host_trust: HostTrust::KnownHosts,
-            arch: None,
-            summary: Vec::new(),
-            alternatives: Vec::new(),
-        },
+        plan,
         config,
         secrets: Secrets::default(),
         secret_fields: &[],
         engine_port: Some(fields.port("EnginePort", 2376)?),
         instance: Some(Instance {
-            id: InstanceId(address.clone()),
+            id: InstanceId::from(&address),
             addresses: Addresses {
-                public: address.parse().into_iter().collect(),
+                public: address.ip().into_iter().collect(),
                 dial: Some(address),
                 ..Addresses::default()
             },

@@ -8,9 +8,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Error, Flag, HostTrust, Imported, Instance,
-    InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner,
-    Plan, Provider, Resource, Result, Secrets, StopMode, Values,
+    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
+    HostTrust, Imported, Instance, InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec,
+    MachineState, Malformed, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values,
+    Vetted,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,7 +48,7 @@ pub struct Generic;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Config {
-    address: String,
+    address: HostAddress,
     user: String,
     key: Option<PathBuf>,
     port: u16,
@@ -70,11 +71,9 @@ fn port(values: &Values, flag: &str) -> Result<u16> {
 }
 
 /// A name or address, without the brackets of an IPv6 literal.
-fn check_address(address: &str) -> Result<String> {
-    if address.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@')) {
-        return Err(Error::invalid(format!("invalid address {address:?}")).hint("give a name or an IP address only"));
-    }
-    Ok(address.trim_matches(['[', ']']).to_owned())
+fn check_address(address: &str) -> Result<HostAddress> {
+    let plain = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    plain.parse().map_err(|e: Malformed| Error::from(e).hint("give a name or an IP address only"))
 }
 
 /// Whether `text` has the form of a fingerprint or of a public key line; the SSH client reads it in full.
@@ -129,6 +128,10 @@ impl Driver for Generic {
     fn import_legacy(&self, fields: LegacyFields<'_>) -> Result<Imported> {
         legacy::import(fields)
     }
+
+    fn vet(&self, said: &Elsewhere<'_>) -> Result<Vetted> {
+        legacy::vet(said)
+    }
 }
 
 #[derive(Debug)]
@@ -154,7 +157,7 @@ impl Provider for GenericProvider {
             resolved: spec.config.clone(),
             alternatives: Vec::new(),
             summary: vec![
-                ("host".into(), config.address),
+                ("host".into(), config.address.to_string()),
                 ("login".into(), format!("{} on port {}", config.user, config.port)),
             ],
             login: Login {
@@ -171,9 +174,9 @@ impl Provider for GenericProvider {
     async fn create(&self, request: &CreateRequest, _: &dyn Journal) -> Result<Instance> {
         let config = Config::read(&request.plan.resolved)?;
         Ok(Instance {
-            id: InstanceId(config.address.clone()),
+            id: InstanceId::from(&config.address),
             addresses: Addresses {
-                public: config.address.parse().into_iter().collect(),
+                public: config.address.ip().into_iter().collect(),
                 dial: Some(config.address),
                 ..Addresses::default()
             },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    AttemptToken, CreateRequest, Driver, MachineSpec, MachineToken, Owner, Provider, Secrets, Silent, Value, Values,
+    CreateRequest, Driver, MachineSpec, MachineToken, Owner, Provider, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Support},
 };
 use rmachine_provider_generic::Generic;
@@ -27,7 +27,7 @@ impl Harness for Host {
     }
 
     fn owner(&self) -> Owner {
-        Owner("owner".into())
+        "owner".parse().unwrap()
     }
 
     fn spec(&self, name: &str) -> MachineSpec {
@@ -38,8 +38,8 @@ impl Harness for Host {
         CreateRequest {
             name: name.into(),
             owner: self.owner(),
-            token: MachineToken(format!("token-{name}")),
-            attempt: AttemptToken(format!("attempt-{name}")),
+            token: MachineToken::from_bits(name.len() as u128),
+            attempt: format!("attempt-{name}").parse().unwrap(),
             plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
             user_data: None,
             public_key: None,

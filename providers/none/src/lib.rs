@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Error, Flag, HostTrust, Imported, Instance,
-    InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify, Observed, Owner,
-    Plan, Provider, Resource, Result, Secrets, StopMode, Values,
+    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
+    HostTrust, Imported, Instance, InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec,
+    MachineState, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
 };
 use serde_json::{Value, json};
 
@@ -70,10 +70,25 @@ impl Driver for NoneDriver {
             secret_fields: &[],
             engine_port: None,
             plan: plan(&json!({ "url": url })),
-            instance: Some(instance(name, url, Some(host_of(url)?))),
+            instance: Some(instance(name, url, Some(host_of(url)?))?),
             made: Vec::new(),
         })
     }
+
+    fn vet(&self, said: &Elsewhere<'_>) -> Result<Vetted> {
+        vetted(said)
+    }
+
+    fn destination(&self, config: &Value, _: Option<&Instance>) -> Vec<(&'static str, String)> {
+        vec![("url", config["url"].as_str().unwrap_or_default().to_owned())]
+    }
+}
+
+fn vetted(said: &Elsewhere<'_>) -> Result<Vetted> {
+    let url = said.config.text("url").ok_or_else(|| Error::invalid("Config.url is missing"))?;
+    host_of(url).map_err(|e| Error::invalid(format!("Config.url: {e}")))?;
+    let config = json!({ "url": url });
+    Ok(Vetted { plan: plan(&config), config, details: Value::Null, url: Some(url.to_owned()) })
 }
 
 fn plan(config: &Value) -> Plan {
@@ -88,10 +103,10 @@ fn plan(config: &Value) -> Plan {
     }
 }
 
-fn instance(name: &str, url: &str, host: Option<String>) -> Instance {
-    let public = host.iter().filter_map(|host| host.parse().ok()).collect();
-    Instance {
-        id: InstanceId(name.to_owned()),
+fn instance(name: &str, url: &str, host: Option<HostAddress>) -> Result<Instance> {
+    let public = host.iter().filter_map(HostAddress::ip).collect();
+    Ok(Instance {
+        id: name.parse()?,
         addresses: Addresses { public, dial: host, ..Addresses::default() },
         url: Some(url.to_owned()),
         engine_port: None,
@@ -100,13 +115,15 @@ fn instance(name: &str, url: &str, host: Option<String>) -> Instance {
 }
 
 /// The host of a `tcp://HOST:PORT` URL, without the brackets of an IPv6 literal.
-fn host_of(url: &str) -> Result<String> {
+fn host_of(url: &str) -> Result<HostAddress> {
     let bad = || Error::invalid(format!("invalid engine URL {url:?}")).hint("an engine's URL is tcp://HOST:PORT");
     let rest = url.strip_prefix("tcp://").ok_or_else(bad)?;
     let (host, port) = rest.rsplit_once(':').ok_or_else(bad)?;
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    let good = !host.is_empty() && !host.contains(['/', ' ', '@']) && port.parse::<u16>().is_ok_and(|p| p > 0);
-    if good { Ok(host.to_owned()) } else { Err(bad()) }
+    match (host.parse(), port.parse::<u16>()) {
+        (Ok(host), Ok(port)) if port > 0 => Ok(host),
+        _ => Err(bad()),
+    }
 }
 
 #[derive(Debug)]
@@ -126,7 +143,7 @@ impl Provider for NoneProvider {
     async fn create(&self, request: &CreateRequest, _: &dyn Journal) -> Result<Instance> {
         let url = request.plan.resolved["url"].as_str().unwrap_or_default();
         // What is no engine's URL was refused before, but for docker-machine's callers.
-        Ok(instance(&request.name, url, host_of(url).ok()))
+        instance(&request.name, url, host_of(url).ok())
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
@@ -170,14 +187,14 @@ mod tests {
         let imported =
             read(&json!({ "URL": "tcp://10.0.0.5:2376", "MachineName": "m", "IPAddress": "10.0.0.5" })).unwrap();
         assert_eq!(imported.config, json!({ "url": "tcp://10.0.0.5:2376" }));
-        assert_eq!(imported.instance.unwrap().addresses.dial.as_deref(), Some("10.0.0.5"));
+        assert_eq!(imported.instance.unwrap().addresses.dial, "10.0.0.5".parse().ok());
         assert!(read(&json!({})).is_err() && read(&json!({ "URL": "unix:///x" })).is_err());
     }
 
     #[test]
     fn urls() {
-        assert_eq!(host_of("tcp://10.0.0.5:2376").unwrap(), "10.0.0.5");
-        assert_eq!(host_of("tcp://[::1]:2376").unwrap(), "::1");
+        assert_eq!(host_of("tcp://10.0.0.5:2376").unwrap().as_str(), "10.0.0.5");
+        assert_eq!(host_of("tcp://[::1]:2376").unwrap().as_str(), "::1");
         for bad in ["10.0.0.5:2376", "tcp://", "tcp://h", "tcp://h:0", "tcp://h:x", "tcp://:1", "http://h:1"] {
             assert!(host_of(bad).is_err(), "{bad}");
         }

@@ -179,13 +179,13 @@ mod tests {
             machine_engine_port: 2376,
             publish: rmachine_provider_local::publish::parse("p", "127.0.0.1:5353:53/udp").unwrap(),
         };
-        let place = Place::of_token(&resolved.directory, &MachineToken("t".into()));
+        let place = Place::of_token(&resolved.directory, &MachineToken::from_bits(1));
         let machine = Machine {
             version: 1,
             name: "m".into(),
-            owner: rmachine_provider_api::Owner("o".into()),
-            token: MachineToken("t".into()),
-            attempt: rmachine_provider_api::AttemptToken("a".into()),
+            owner: "o".parse().unwrap(),
+            token: MachineToken::from_bits(1),
+            attempt: "a".parse().unwrap(),
             created: time::OffsetDateTime::UNIX_EPOCH,
             resolved,
             base: Some(base.clone()),

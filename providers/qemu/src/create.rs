@@ -23,7 +23,7 @@ pub(crate) async fn create(request: &CreateRequest, journal: &dyn Journal) -> Re
     if before.as_ref().is_some_and(|machine| machine.attempt != request.attempt) {
         return Err(Error::new(Kind::Conflict, "an earlier attempt has made this machine")
             .hint(format!("remove it with `rmachine rm -y {}`, then create it again", request.name))
-            .left(LeftBehind::Present(vec![place.id().0])));
+            .left(LeftBehind::Present(vec![place.id().to_string()])));
     }
     let machine = match before {
         Some(machine) => machine,
@@ -35,7 +35,9 @@ pub(crate) async fn create(request: &CreateRequest, journal: &dyn Journal) -> Re
             machine
         }
     };
-    finish(machine, &place, request, journal).await.map_err(|e| e.left(LeftBehind::Present(vec![place.id().0])))
+    finish(machine, &place, request, journal)
+        .await
+        .map_err(|e| e.left(LeftBehind::Present(vec![place.id().to_string()])))
 }
 
 async fn finish(

@@ -45,31 +45,33 @@ pub(crate) struct Machine {
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub directory: PathBuf,
-    /// The 16 digits that name it.
-    key: String,
+    /// The prefix and the 16 digits that name it.
+    id: InstanceId,
 }
 
 impl Place {
     pub(crate) fn of_token(root: &Path, token: &MachineToken) -> Self {
         let digest = Sha256::digest(token.as_str().as_bytes());
-        let key: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self { directory: machines(root).join(&key), key }
+        let id =
+            InstanceId::from_bits(PREFIX, digest.iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte)));
+        Self { directory: machines(root).join(key_of(&id)), id }
     }
 
     pub(crate) fn of_id(root: &Path, id: &InstanceId) -> Option<Self> {
-        let key = id.as_str().strip_prefix(PREFIX)?;
-        let is_key = key.len() == 16 && key.bytes().all(|b| b.is_ascii_hexdigit());
-        is_key.then(|| Self { directory: machines(root).join(key), key: key.to_owned() })
+        let key = key_of(id);
+        let is_key = id.as_str().starts_with(PREFIX) && key.len() == 16 && key.bytes().all(|b| b.is_ascii_hexdigit());
+        is_key.then(|| Self { directory: machines(root).join(key), id: id.clone() })
     }
 
     pub(crate) fn id(&self) -> InstanceId {
-        InstanceId(format!("{PREFIX}{}", self.key))
+        self.id.clone()
     }
 
     /// The UUID on qemu's command line, by which its process is known: the key, in a UUID's form.
     pub(crate) fn uuid(&self) -> String {
         // A custom one (version 8 of RFC 9562), with our name in it.
-        format!("{}-{}-{}-8000-726d61636869", &self.key[..8], &self.key[8..12], &self.key[12..])
+        let key = key_of(&self.id);
+        format!("{}-{}-{}-8000-726d61636869", &key[..8], &key[8..12], &key[12..])
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -102,7 +104,7 @@ impl Place {
 
     /// Refuses a directory whose socket no program could open.
     pub(crate) fn check_socket(root: &Path) -> Result<()> {
-        let socket = Self::of_token(root, &MachineToken(String::new())).socket();
+        let socket = Self::of_token(root, &MachineToken::from_bits(0)).socket();
         let length = socket.as_os_str().len();
         if length <= LONGEST_SOCKET {
             return Ok(());
@@ -141,6 +143,11 @@ impl Place {
     }
 }
 
+/// What follows the prefix.
+fn key_of(id: &InstanceId) -> &str {
+    id.as_str().strip_prefix(PREFIX).unwrap_or_default()
+}
+
 fn machines(root: &Path) -> PathBuf {
     root.join("machines")
 }
@@ -156,8 +163,8 @@ pub(crate) fn all(root: &Path) -> Result<Vec<(Place, Machine)>> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|e| files::failed("read", &directory, e))?;
-        let id = InstanceId(format!("{PREFIX}{}", entry.file_name().to_string_lossy()));
-        let Some(place) = Place::of_id(root, &id) else { continue };
+        let id = format!("{PREFIX}{}", entry.file_name().to_string_lossy()).parse().ok();
+        let Some(place) = id.and_then(|id| Place::of_id(root, &id)) else { continue };
         match place.load() {
             Ok(Some(machine)) => found.push((place, machine)),
             // Its create was killed before it wrote anything.
@@ -187,7 +194,7 @@ impl Machine {
 
     pub(crate) fn addresses(&self) -> Addresses {
         let address: IpAddr = self.resolved.address;
-        Addresses { dial: Some(address.to_string()), private: vec![address], ..Addresses::default() }
+        Addresses { dial: Some(address.into()), private: vec![address], ..Addresses::default() }
     }
 
     pub(crate) fn instance(&self, place: &Place) -> Instance {
@@ -217,7 +224,10 @@ impl Machine {
             detail: None,
             monthly_usd: Some(0.0),
         };
-        [of(ResourceKind::Instance, place.id().0), of(ResourceKind::Volume, format!("{}/disk.qcow2", place.id()))]
+        [
+            of(ResourceKind::Instance, place.id().to_string()),
+            of(ResourceKind::Volume, format!("{}/disk.qcow2", place.id())),
+        ]
     }
 }
 
@@ -228,11 +238,11 @@ mod tests {
     #[test]
     fn a_place_follows_from_the_token_and_from_the_id() {
         let root = Path::new("/r");
-        let place = Place::of_token(root, &MachineToken("t".into()));
+        let place = Place::of_token(root, &MachineToken::from_bits(1));
         assert_eq!(Place::of_id(root, &place.id()).unwrap().directory, place.directory);
         assert_eq!(place.uuid().len(), 36);
         for id in ["qemu-x", "i-0123456789abcdef", "qemu-../../../../../x", "qemu-0123456789abcde/"] {
-            assert!(Place::of_id(root, &InstanceId(id.into())).is_none(), "{id}");
+            assert!(Place::of_id(root, &id.parse().unwrap()).is_none(), "{id}");
         }
     }
 

@@ -109,6 +109,12 @@ impl Provider for Qemu {
     async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
         // By the token, whatever its record knows: a create may have been killed before it knew anything.
         let place = Place::of_token(&self.root, machine.token);
+        if let Some(instance) = machine.instance.filter(|instance| instance.id != place.id()) {
+            let (id, name) = (&instance.id, machine.name);
+            let text =
+                format!("the instance {id} does not carry the token of machine \"{name}\", so it is another one's");
+            return Err(Error::new(Kind::Conflict, text).hint(format!("`rmachine rm -f {name}` forgets the record")));
+        }
         notify.progress("ending qemu");
         process::kill(&place.uuid()).await?;
         notify.progress("removing the disk");

@@ -24,7 +24,7 @@ impl Harness for Lab {
     }
 
     fn owner(&self) -> Owner {
-        Owner("owner".into())
+        "owner".parse().unwrap()
     }
 
     fn spec(&self, name: &str) -> MachineSpec {

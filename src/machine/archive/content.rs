@@ -173,7 +173,7 @@ mod tests {
     fn content() -> Content {
         let files = [(file::CONFIG, "{}"), ("id_ed25519", "key")];
         let files = files.map(|(name, text)| (name.to_owned(), Zeroizing::new(text.as_bytes().to_vec())));
-        Content { owner: Owner("o".into()), machines: [("m".to_owned(), Contents::from(files))].into() }
+        Content { owner: "o".parse().unwrap(), machines: [("m".to_owned(), Contents::from(files))].into() }
     }
 
     /// An archive of these entries after a good list, their names as they are.

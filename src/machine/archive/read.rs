@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
-use rmachine_provider_api::{Kind as ApiKind, Owner, Secrets};
+use rmachine_provider_api::{Kind as ApiKind, Owner, Provider, Resource, ResourceKind, Secrets};
 
 use super::{
     Opener,
-    content::{self, Contents},
+    content::{self, Content, Contents},
 };
 use crate::{
     audit::Event,
     certs,
     error::{Error, Kind, Result},
-    machine::{Core, ImportReport, Outcome, Taken, TakenAuthority},
-    store::{Record, Trust, file},
+    machine::{Consent, Core, ImportReport, Outcome, Taken, TakenAuthority, import::files::is_key_name},
+    ssh,
+    store::{Record, Trust, file, refused},
 };
 
 /// What `import` of an archive is asked for.
@@ -25,6 +26,8 @@ pub struct ArchiveOptions {
     pub keep_owner: bool,
     /// Only look.
     pub dry_run: bool,
+    /// Whether the user agrees with what is asked and tagged.
+    pub consent: Consent,
 }
 
 impl Core {
@@ -42,13 +45,14 @@ impl Core {
     ) -> Result<ImportReport> {
         let content = content::unpack(&opener.open(sealed)?)?;
         let mut machines = Vec::new();
-        if !options.dry_run {
-            self.load_store_authority(false).await?;
-        }
         let wanted: Vec<String> = match options.machines.as_slice() {
             [] => content.machines.keys().cloned().collect(),
             named => named.to_vec(),
         };
+        if !options.dry_run {
+            self.agree_with_archive(&content, &wanted, options).await?;
+            self.load_store_authority(false).await?;
+        }
         for name in wanted {
             let taken = match content.machines.get(&name) {
                 Some(files) => self.import_archived(&name, files, options).await,
@@ -64,20 +68,42 @@ impl Core {
         Ok(ImportReport { source: source.to_owned(), authority: TakenAuthority::Other, machines })
     }
 
+    /// Asks whether the machines of the archive are to be made this store's in their clouds.
+    async fn agree_with_archive(&self, content: &Content, wanted: &[String], options: &ArchiveOptions) -> Result<()> {
+        let read =
+            |name: &String| self.read_archived(name, content.machines.get(name)?).ok().map(|(record, ..)| record);
+        let records: Vec<Record> = wanted.iter().filter_map(read).collect();
+        let asks = |record: &&Record| {
+            let claims = !options.keep_owner
+                && self.drivers.get(&record.driver).is_ok_and(|driver| driver.places(&record.config, &[]).is_ok());
+            claims || self.check_endpoint(record, "").is_err()
+        };
+        let asked: Vec<&Record> = records.iter().filter(asks).collect();
+        let what = match options.keep_owner {
+            true => "import them, so that later commands talk to these?",
+            false => "import them, and make all that carries these tokens there this store's?",
+        };
+        if self.agree(&asked, what, options.consent).await? {
+            return Ok(());
+        }
+        let places: Vec<String> =
+            asked.iter().map(|record| format!("machine \"{}\": {}", record.name, self.destination(record))).collect();
+        Err(Error::usage("the import would change things in a cloud, and there is no terminal to ask you on")
+            .source(places.join("; "))
+            .hint("--dry-run shows what the archive has; --yes agrees with it")
+            .hint("--keep-owner changes nothing there, and leaves the machines to the store that they come from"))
+    }
+
     async fn import_archived(
         &self,
         name: &str,
         files: &Contents,
         options: &ArchiveOptions,
     ) -> Result<(String, Outcome, Vec<String>)> {
-        let (mut record, secrets) = self.read_archived(name, files)?;
+        let (mut record, secrets, mut notes) = self.read_archived(name, files)?;
         let driver = record.driver.clone();
-        let mut notes = Vec::new();
-        if record.ssh.proxy_command.take().is_some() {
-            // It would be run here, and was written elsewhere.
-            notes.push(format!(
-                "its SSH proxy command is left out; `rmachine provision --ssh-proxy-command … {name}` sets one"
-            ));
+        if options.dry_run {
+            notes.push(format!("calls for it would go to: {}", self.destination(&record)));
         }
         if let Some(here) = self.by_token(&record)? {
             if !options.dry_run && !options.keep_owner {
@@ -151,24 +177,39 @@ impl Core {
         Ok(self.store.names()?.into_iter().find(same))
     }
 
-    /// The record of a machine of the archive, checked: nothing in it names a file of this computer. All is read in memory.
-    fn read_archived(&self, name: &str, files: &Contents) -> Result<(Record, Secrets)> {
-        let damaged = |what: &str| {
-            Error::new(Kind::Store, format!("the record of machine \"{name}\" in the archive is not good"))
-                .source(what.to_owned())
-                .hint("export it anew")
-        };
-        let (mut record, secrets) = self.store.decode(name, |file| files.get(file).map(|content| content.to_vec()))?;
+    /// The record of a machine of the archive, built anew: [`Record::from_elsewhere`]. All is read in memory.
+    fn read_archived(&self, name: &str, files: &Contents) -> Result<(Record, Secrets, Vec<String>)> {
+        let (mut record, secrets, notes) =
+            self.store.decode(name, |file| files.get(file).map(|content| content.to_vec()))?;
         let key = &record.ssh.key_file;
-        if !key.is_empty() && !files.contains_key(key) {
-            return Err(damaged("its login key is not in the archive"));
+        if !key.is_empty() && !(is_key_name(key) && files.contains_key(key)) {
+            return Err(refused(name, "Ssh.KeyFile", &format!("{key:?} is no login key of the archive")));
         }
-        if !record.lacks_driver() && self.driver(&record)?.is_local() {
-            return Err(damaged("it is on the computer that it was made on"));
+        for key in &record.ssh.host_keys {
+            ssh::fingerprint(key).map_err(|e| refused(name, "Ssh.HostKeys", &e.to_string()))?;
         }
-        self.require_ready(&record)?;
-        record.trust = archived_trust(&record, files).map_err(damaged)?;
-        Ok((record, secrets))
+        record.trust = archived_trust(&record, files).map_err(|why| refused(name, "Trust", why))?;
+        Ok((record, secrets, notes))
+    }
+
+    /// Refuses a record whose instance does not carry its token in the cloud: by its token things would be claimed, and by
+    /// its id another one used.
+    async fn check_token(&self, provider: &dyn Provider, record: &Record) -> Result<()> {
+        let Some(instance) = record.instance.as_ref().filter(|_| !record.imported) else { return Ok(()) };
+        let found = provider.find(None).await?;
+        let is_its = |resource: &Resource| {
+            resource.kind == ResourceKind::Instance
+                && resource.token.as_ref() == Some(&record.token)
+                && resource.id == instance.id.as_str()
+        };
+        if found.iter().any(is_its) {
+            return Ok(());
+        }
+        let (id, token) = (&instance.id, &record.token);
+        Err(Error::new(
+            Kind::Conflict,
+            format!("there is no instance {id} that carries the token {token} of its record"),
+        ))
     }
 
     /// Makes this store the owner of what was made for `record`: in the cloud, then in the record.
@@ -176,6 +217,7 @@ impl Core {
         let own: Owner = self.store.prepare()?;
         if !record.lacks_driver() && self.driver(record)?.places(&record.config, &[]).is_ok() {
             let provider = self.provider(record).await?;
+            self.check_token(provider.as_ref(), record).await?;
             self.audit(&record.name, &[Event::Claimed { from: record.owner.to_string() }])?;
             match provider.claim(&record.token, &own, &record.name).await {
                 Ok(()) => {}

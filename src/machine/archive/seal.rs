@@ -13,8 +13,12 @@ use crate::error::{Error, Kind, Result};
 
 /// Shortest passphrase: the file may be copied by many, and guessed at for ever.
 const SHORTEST: usize = 10;
-/// Most work that a passphrase may cost, as a power of two: an archive must not keep us busy for hours.
-const MOST_WORK: u8 = 22;
+/// Most work that a passphrase may cost, as a power of two: 2^20 takes 1 GiB of memory (128 * 8 * 2^20 bytes, RFC 7914)
+/// and some seconds, and a hostile archive wants more. What we write is below it.
+const MOST_WORK: u8 = 20;
+/// The work of what we write: about a second on one core, and the same on every computer, so that none writes what another
+/// one refuses. Tests run code that is not optimized, which takes a hundred times as long.
+const WORK: u8 = if cfg!(debug_assertions) { 12 } else { 18 };
 
 /// For whom an archive is made.
 pub enum Sealer {
@@ -79,7 +83,11 @@ impl Sealer {
             Error::new(Kind::Failure, "the archive cannot be encrypted").source(e.to_string())
         };
         let encryptor = match self {
-            Self::Passphrase(text) => Encryptor::with_user_passphrase(SecretString::from(text.as_str())),
+            Self::Passphrase(text) => {
+                let mut recipient = age::scrypt::Recipient::new(SecretString::from(text.as_str()));
+                recipient.set_work_factor(WORK);
+                Encryptor::with_recipients(std::iter::once(&recipient as &dyn Recipient)).map_err(|e| failed(&e))?
+            }
             Self::Keys(keys) => Encryptor::with_recipients(keys.iter().map(|key| key.as_ref() as &dyn Recipient))
                 .map_err(|e| failed(&e))?,
         };

@@ -2,7 +2,7 @@
 
 use std::{fs::File, time::Duration};
 
-use rmachine_provider_api::{Finding, MachineState, Observed};
+use rmachine_provider_api::{Finding, HostAddress, MachineState, Observed};
 
 use super::{accounts::Account, failed, whole, within};
 use crate::{
@@ -199,7 +199,7 @@ fn state(record: &Record, observed: Option<&Observed>) -> Option<Finding> {
     let reason = observed.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let known = record.address();
     match observed.state {
-        MachineState::Running => match observed.addresses.dial.as_deref() {
+        MachineState::Running => match observed.addresses.dial.as_ref().map(HostAddress::as_str) {
             Some(now) if known != Some(now) => Some(Finding::bad(
                 name,
                 format!("it is at {now} now, and the record says {}", known.unwrap_or("nothing")),

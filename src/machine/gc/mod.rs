@@ -265,13 +265,8 @@ impl Core {
             let mine = |r: &&Resource| {
                 r.owner.is_some() && r.owner == own && r.machine.as_deref() == Some(name) && !tokens.has_token(r)
             };
-            let found: BTreeSet<&MachineToken> = place
-                .resources
-                .iter()
-                .filter(mine)
-                .filter_map(|r| r.token.as_ref())
-                .filter(|token| is_token(token))
-                .collect();
+            let found: BTreeSet<&MachineToken> =
+                place.resources.iter().filter(mine).filter_map(|r| r.token.as_ref()).collect();
             for token in found {
                 let Some(owner) = &own else { continue };
                 place.provider.destroy(&bare(name, owner, token), voice(&notify)).await?;
@@ -304,18 +299,10 @@ async fn untagged(record: &Record, provider: &dyn Provider) -> Result<Vec<Resour
     Ok(found)
 }
 
-/// The token of a thing, when it is one of ours; what machines share has none. A tag is anybody's to write, and `*`
-/// in a filter would be all machines.
+/// The token of a thing; what machines share has none, and gets one that no machine has.
 fn token_of(resource: &Resource) -> Option<MachineToken> {
-    match &resource.token {
-        Some(token) => is_token(token).then(|| token.clone()),
-        None => (resource.kind == ResourceKind::Network).then(|| MachineToken(String::new())),
-    }
-}
-
-/// Whether `token` has the form of [`crate::store::random_id`].
-pub(super) fn is_token(token: &MachineToken) -> bool {
-    token.as_str().len() == 32 && token.as_str().bytes().all(|b| b.is_ascii_hexdigit())
+    let shared = || (resource.kind == ResourceKind::Network).then(|| MachineToken::from_bits(0));
+    resource.token.clone().or_else(shared)
 }
 
 /// A machine of which only the tags are known.
@@ -330,6 +317,7 @@ fn bare<'a>(name: &'a str, owner: &'a Owner, token: &'a MachineToken) -> Machine
         engine_through_ssh: false,
         made: &[],
         intents: &[],
+        by_id: false,
         unanswered: None,
     }
 }

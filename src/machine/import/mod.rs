@@ -4,6 +4,7 @@
 //! the same, with the certificates that docker-machine gave it, and its host key is pinned when it is met.
 
 mod authority;
+mod consent;
 pub(super) mod files;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -12,8 +13,8 @@ use futures::stream::{self, StreamExt};
 use rmachine_provider_api::MachineToken;
 use serde::Serialize;
 
-pub use self::authority::TakenAuthority;
 use self::files::Files;
+pub use self::{authority::TakenAuthority, consent::Consent};
 use super::{Core, Regenerate, blocking};
 use crate::{
     audit::Event,
@@ -37,6 +38,8 @@ pub struct ImportOptions {
     pub dry_run: bool,
     /// Ask nobody over the network.
     pub offline: bool,
+    /// Whether the user agrees with whom is asked.
+    pub consent: Consent,
 }
 
 /// What became of one machine.
@@ -107,6 +110,8 @@ struct Setting {
     /// The names of our machines by their tokens.
     known: BTreeMap<MachineToken, String>,
     dry_run: bool,
+    /// Whether the user agrees with the places that the records name.
+    agreed: bool,
 }
 
 impl Core {
@@ -125,17 +130,19 @@ impl Core {
             ))
             .hint("name it: `rmachine import DIR`; docker-machine's own place is ~/.docker/machine"));
         }
-        let theirs = Store::at(source.clone()).with_drivers(&self.drivers);
         let same = |one: &std::path::Path| fs::canonicalize(one).ok();
         let in_place = same(source).is_some() && same(source) == same(self.store.root());
+        let theirs = Store::at(source.clone()).with_drivers(&self.drivers);
+        let theirs = if in_place { theirs } else { theirs.of_others() };
         let mut known = BTreeMap::new();
         for name in self.store.names()? {
             if let Ok(record) = self.store.load(&name) {
                 known.insert(record.token, name);
             }
         }
-        let setting = Setting { theirs, in_place, known, dry_run: options.dry_run };
-        let names = if options.machines.is_empty() { setting.theirs.names()? } else { options.machines.clone() };
+        let names = if options.machines.is_empty() { theirs.names()? } else { options.machines.clone() };
+        let agreed = self.agree_with(&theirs, &names, &known, options).await?;
+        let setting = Setting { theirs, in_place, known, dry_run: options.dry_run, agreed };
         // A CA without a machine of it would be in the way of the next one.
         let some = names.iter().any(|name| setting.theirs.load(name).is_ok());
         let authority = match in_place || !some {
@@ -156,7 +163,14 @@ impl Core {
             };
             machines.push((record, taken));
         }
-        if !options.dry_run && !options.offline {
+        if !options.dry_run && !options.offline && !agreed && !self.meets_anybody() {
+            for (_, taken) in machines.iter_mut().filter(|(_, taken)| taken.outcome == Outcome::Imported) {
+                taken.notes.push(
+                    "nobody was asked over the network: there is no terminal to ask you on whether to, and no --yes"
+                        .to_owned(),
+                );
+            }
+        } else if !options.dry_run && !options.offline {
             let meetings = machines.iter().map(|(record, _)| async move {
                 match record {
                     Some(record) => Box::pin(self.first_meeting(&record.name)).await,
@@ -168,6 +182,27 @@ impl Core {
         }
         let machines = machines.into_iter().map(|(_, taken)| taken).collect();
         Ok(ImportReport { source: source.clone(), authority, machines })
+    }
+
+    /// Asks whether the machines that are new here are to be met, and their clouds asked.
+    async fn agree_with(
+        &self,
+        theirs: &Store,
+        names: &[String],
+        known: &BTreeMap<MachineToken, String>,
+        options: &ImportOptions,
+    ) -> Result<bool> {
+        let is_new = |record: &Record| {
+            record.foreign.as_ref().is_some_and(|foreign| foreign.untouched) && !known.contains_key(&record.token)
+        };
+        let records: Vec<Record> =
+            names.iter().filter_map(|name| theirs.load(name).ok()).filter(|record| is_new(record)).collect();
+        let asks = |record: &&Record| !options.offline || self.check_endpoint(record, "").is_err();
+        let asked: Vec<&Record> = records.iter().filter(asks).collect();
+        if options.dry_run {
+            return Ok(false);
+        }
+        self.agree(&asked, "import them, and ask these hosts and clouds?", options.consent).await
     }
 
     async fn import_one(&self, setting: &Setting, name: &str) -> Result<(Record, Outcome, Vec<String>)> {
@@ -193,6 +228,17 @@ impl Core {
                 "rmachine has no driver \"{}\": env, config, url, ip and inspect work, what needs the driver does not",
                 record.driver
             ));
+        }
+        if foreign.untouched && !setting.agreed {
+            let hint =
+                format!("`rmachine import --yes --machine {name} {}` agrees with it", setting.theirs.root().display());
+            match (self.check_endpoint(&record, &hint), setting.dry_run) {
+                (Err(error), true) => notes.push(error.to_string()),
+                (checked, _) => checked?,
+            }
+        }
+        if setting.dry_run {
+            notes.push(format!("calls for it would go to: {}", self.destination(&record)));
         }
         if setting.in_place {
             return self.convert_in_place(record, &foreign, setting.dry_run, notes).await;

@@ -42,7 +42,7 @@ pub async fn create_twice_makes_one(harness: &dyn Harness) {
         assert_eq!(observed[0].state, MachineState::Running, "create returns when the instance runs");
         let made = journal.made();
         assert!(matches!(journal.entries().first(), Some(Entry::Intend(_))), "an intent precedes the first effect");
-        assert!(made.iter().any(|r| r.id == first.id.0), "the journal is told of the instance");
+        assert!(made.iter().any(|r| r.id == first.id.as_str()), "the journal is told of the instance");
         for resource in &made {
             assert_eq!(resource.token.as_ref(), Some(&request.token), "{} carries the token", resource.id);
             assert_eq!(resource.owner.as_ref(), Some(&request.owner), "{} carries the owner", resource.id);

@@ -108,6 +108,7 @@ pub fn machine_ref<'a>(request: &'a CreateRequest, instance: Option<&'a Instance
         engine_through_ssh: request.engine_through_ssh,
         made: &[],
         intents: &[],
+        by_id: false,
         unanswered: None,
     }
 }

@@ -37,11 +37,11 @@ pub async fn checkup_of_a_good_account(harness: &dyn Harness) {
 pub async fn find_tells_owners_apart(harness: &dyn Harness) {
     let (request, instance) = made(harness, "owners").await;
     let provider = harness.provider();
-    let stranger = Owner(format!("{}-stranger", harness.owner()));
+    let stranger = format!("{}-stranger", harness.owner()).parse::<Owner>().expect("an owner");
     assert_eq!(provider.find(Some(&stranger)).await.expect("find answers"), [], "a stranger owns nothing of ours");
     if harness.support().makes {
         let all = provider.find(None).await.expect("find answers for all owners");
-        assert!(all.iter().any(|r| r.id == instance.id.0), "find without an owner finds every owner's things");
+        assert!(all.iter().any(|r| r.id == instance.id.as_str()), "find without an owner finds every owner's things");
         let named = |r: &crate::Resource| r.machine.as_deref() == Some(&request.name);
         assert!(all.iter().any(named), "a resource tells the name of its machine");
     }
@@ -50,7 +50,8 @@ pub async fn find_tells_owners_apart(harness: &dyn Harness) {
 
 /// An id of the same length and prefix as `id`, all zeros behind it.
 pub(super) fn missing_like(id: &InstanceId) -> InstanceId {
-    let (prefix, rest) = id.0.rsplit_once('-').map_or(("", id.as_str()), |(p, r)| (p, r));
+    let (prefix, rest) = id.as_str().rsplit_once('-').map_or(("", id.as_str()), |(p, r)| (p, r));
     let zeros = "0".repeat(rest.len());
-    InstanceId(if prefix.is_empty() { zeros } else { format!("{prefix}-{zeros}") })
+    let id = if prefix.is_empty() { zeros } else { format!("{prefix}-{zeros}") };
+    id.parse().expect("an id")
 }

@@ -21,7 +21,10 @@ pub use self::{
     harness::{Entry, Harness, Recorder, Support, machine_ref},
     look::{checkup_of_a_good_account, find_tells_owners_apart, observe_answers_for_each},
     power::{power, reboot},
-    remove::{allow, destroy_ends_with_nothing, destroy_needs_tags_only, destroy_spares_others},
+    remove::{
+        allow, destroy_ends_with_nothing, destroy_needs_tags_only, destroy_refuses_what_is_of_others,
+        destroy_spares_others,
+    },
 };
 
 /// Runs every check, one after the other; leaves nothing behind when all hold.
@@ -38,4 +41,5 @@ pub async fn all(harness: &dyn Harness) {
     destroy_ends_with_nothing(harness).await;
     destroy_needs_tags_only(harness).await;
     destroy_spares_others(harness).await;
+    destroy_refuses_what_is_of_others(harness).await;
 }

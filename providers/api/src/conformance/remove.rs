@@ -4,7 +4,7 @@ use super::{
     harness::{Harness, destroyed, held, machine_ref, made},
     power::unsupported,
 };
-use crate::{MachineRef, MachineState, Silent};
+use crate::{Kind, MachineRef, MachineState, Silent};
 
 /// `destroy` leaves nothing; a repeat and a machine that was never made are success.
 pub async fn destroy_ends_with_nothing(harness: &dyn Harness) {
@@ -76,4 +76,25 @@ pub async fn allow(harness: &dyn Harness) {
     let _ = provider.diagnose(&machine).await;
     let _ = provider.diagnose(&machine_ref(&request, None)).await;
     provider.destroy(&machine, &Silent).await.expect("destroy ends with nothing");
+}
+
+/// A record whose instance carries another token ends nothing: neither that instance, nor what carries its own.
+pub async fn destroy_refuses_what_is_of_others(harness: &dyn Harness) {
+    if !harness.support().makes {
+        return;
+    }
+    let (one, first) = made(harness, "mine").await;
+    let (two, second) = made(harness, "theirs").await;
+    let provider = harness.provider();
+    for by_id in [false, true] {
+        let machine = MachineRef { by_id, ..machine_ref(&one, Some(&second)) };
+        let refused = provider.destroy(&machine, &Silent).await.expect_err("it is another machine's");
+        assert_eq!(refused.kind(), Kind::Conflict, "{refused}");
+        assert!(refused.to_string().contains(second.id.as_str()), "it names the instance: {refused}");
+    }
+    let observed = provider.observe(&[first.id.clone(), second.id.clone()]).await.expect("observe answers");
+    assert!(observed.iter().all(|o| o.state == MachineState::Running), "both run on: {observed:?}");
+    for (request, instance) in [(one, first), (two, second)] {
+        destroyed(harness, &request, Some(&instance)).await;
+    }
 }

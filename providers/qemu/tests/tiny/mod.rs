@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     path::Path,
     sync::{
         Arc, Mutex,
@@ -106,9 +107,9 @@ impl Lab {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         CreateRequest {
             name: name.into(),
-            owner: Owner("owner".into()),
-            token: MachineToken(format!("{}-{count}", self.base.path().display())),
-            attempt: AttemptToken(format!("attempt-{count}")),
+            owner: "owner".parse::<Owner>().unwrap(),
+            token: self.token(count),
+            attempt: AttemptToken::from_bits(count.into()),
             plan,
             user_data: Some(b"#cloud-config\n".to_vec()),
             public_key: None,
@@ -116,6 +117,13 @@ impl Lab {
             engine_through_ssh: false,
             sent_before: false,
         }
+    }
+
+    /// Another one for each test and each of its machines.
+    fn token(&self, count: u32) -> MachineToken {
+        let mut hasher = DefaultHasher::new();
+        (self.base.path(), count).hash(&mut hasher);
+        MachineToken::from_bits(hasher.finish().into())
     }
 
     /// The names in a directory of the driver, sorted.
