@@ -23,8 +23,8 @@ use async_trait::async_trait;
 use client::{lab, resources};
 use rmachine_provider_amazonec2::AmazonEc2;
 use rmachine_provider_api::{
-    CreateRequest, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineSpec, MachineState,
-    MachineToken, Notify, Owner, Provider, ResourceKind, Retry, Secrets, Silent, Value, Values,
+    CreateRequest, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineSpec, MachineState, MachineToken,
+    Notify, Owner, Provider, ResourceKind, Retry, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Recorder, Support, machine_ref},
 };
 use serde_json::json;
