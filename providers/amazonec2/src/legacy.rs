@@ -53,7 +53,7 @@ pub(crate) fn import(fields: LegacyFields<'_>) -> Result<Imported> {
             ..Details::default()
         };
         Ok(Instance {
-            id: id.clone(),
+            id,
             addresses,
             url: None,
             engine_port: None,

@@ -119,7 +119,7 @@ fn recorded_ids(machine: &MachineRef<'_>, kind: ResourceKind) -> impl Iterator<I
 /// The recorded instance, where it is there. One that carries the token is the machine's, also where its tag does not find
 /// it yet; one without any is docker-machine's, if the record is; all others are somebody else's.
 async fn recorded(aws: &Aws, machine: &MachineRef<'_>, id: String) -> Result<Option<String>> {
-    let listed = watch::by_ids(aws, &[id.clone()]).await?;
+    let listed = watch::by_ids(aws, std::slice::from_ref(&id)).await?;
     let Some(found) = listed.first().filter(|instance| view::state(instance) != MachineState::Terminated) else {
         return Ok(None);
     };

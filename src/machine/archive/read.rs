@@ -182,7 +182,7 @@ impl Core {
         let (mut record, secrets, notes) =
             self.store.decode(name, |file| files.get(file).map(|content| content.to_vec()))?;
         let key = &record.ssh.key_file;
-        if !key.is_empty() && !(is_key_name(key) && files.contains_key(key)) {
+        if !(key.is_empty() || is_key_name(key) && files.contains_key(key)) {
             return Err(refused(name, "Ssh.KeyFile", &format!("{key:?} is no login key of the archive")));
         }
         for key in &record.ssh.host_keys {
