@@ -145,7 +145,7 @@ async fn limits_and_ports_are_what_was_asked_for_and_a_taken_port_is_refused() {
     assert_eq!(late.kind(), Kind::Conflict, "{late}: {:?}", std::error::Error::source(&late));
     drop(listener);
     let made = local.provider.create(&request, &Recorder::default()).await.unwrap();
-    let found = inspect(&made.id.as_str()).await;
+    let found = inspect(made.id.as_str()).await;
     let host = found.host_config.unwrap();
     assert_eq!((host.memory, host.nano_cpus), (Some(512 << 20), Some(500_000_000)));
     let bindings = host.port_bindings.unwrap();
@@ -168,9 +168,9 @@ async fn an_image_that_cannot_be_a_machine_says_so_and_is_removed() {
     let broken = format!("rmachine-test-broken:{}", &local.owner.as_str()[..8]);
     let config = bollard::models::ContainerConfig::default();
     let (repository, tag) = broken.split_once(':').unwrap();
-    execute(&docker, &made.id.as_str(), &["rm", "-f", "/sbin/init"]).await;
+    execute(&docker, made.id.as_str(), &["rm", "-f", "/sbin/init"]).await;
     let options = bollard::query_parameters::CommitContainerOptionsBuilder::new()
-        .container(&made.id.as_str())
+        .container(made.id.as_str())
         .repo(repository)
         .tag(tag)
         .build();
