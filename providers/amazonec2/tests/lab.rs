@@ -109,7 +109,7 @@ impl Harness for Ec2 {
         CreateRequest {
             name: name.into(),
             owner: self.owner(),
-            token: MachineToken::from_bits(u128::from(number) << 96 | u128::from(std::process::id())),
+            token: MachineToken::from_bits((u128::try_from(number).unwrap() << 96) | u128::from(std::process::id())),
             attempt: format!("attempt-{number}-{}", std::process::id()).parse().unwrap(),
             plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
             user_data: Some(b"#!/bin/sh\n".to_vec()),
