@@ -111,7 +111,7 @@ fn instance(name: &str, url: &str, host: Option<HostAddress>) -> Result<Instance
         url: Some(url.to_owned()),
         engine_port: None,
         details: Value::Null,
-    }
+    })
 }
 
 /// The host of a `tcp://HOST:PORT` URL, without the brackets of an IPv6 literal.
