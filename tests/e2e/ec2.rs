@@ -78,7 +78,8 @@ fn the_defaults() {
     let image = instance["ImageId"].as_str().unwrap();
     let name = boto(&format!("ec2.describe_images(ImageIds=['{image}'])['Images'][0]['Name']"));
     assert_eq!(name, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20260218", "the newest of Canonical's");
-    assert_eq!(instance["MetadataOptions"]["HttpTokens"], "required");
+    let metadata = &instance["MetadataOptions"];
+    assert_eq!((&metadata["HttpTokens"], &metadata["HttpPutResponseHopLimit"]), (&"required".into(), &1.into()));
     assert!(instance.get("KeyName").is_none_or(|key| key.is_null()), "no key pair is made: {}", instance["KeyName"]);
     let id = instance["InstanceId"].as_str().unwrap();
     let volume = boto(&format!(

@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) ebs_optimized: bool,
     pub(crate) metadata_tokens: String,
     pub(crate) metadata_endpoint: Option<String>,
+    /// `None`: the image's own, in records from before there was a default; their saved request must stay the same.
     pub(crate) metadata_hops: Option<i32>,
     pub(crate) device: Option<String>,
     pub(crate) root_size: Option<i32>,
@@ -140,6 +141,19 @@ impl Config {
     /// Whether some choice of the request asks the spot market.
     pub(crate) fn may_be_spot(&self) -> bool {
         self.markets.contains(&Market::Spot)
+    }
+
+    /// Which containers get at the keys of the instance's role, where it has one.
+    pub(crate) fn role_in_containers(&self) -> Option<String> {
+        let profile = self.iam_profile.as_deref()?;
+        if self.metadata_endpoint.as_deref() == Some("disabled") {
+            return None;
+        }
+        let who = match self.metadata_hops {
+            Some(1) if self.metadata_tokens == "required" => "privileged ones and those with --network host",
+            _ => "all of them",
+        };
+        Some(format!("containers can use the role of the instance profile {profile} ({who}): so can all who may run one"))
     }
 
     /// Region, and where it is not the region's own, profile and endpoint.

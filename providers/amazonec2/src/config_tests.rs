@@ -11,6 +11,7 @@ fn the_defaults_are_safe() {
     let config = for_test(&[]).unwrap();
     assert_eq!(config.region, "eu-west-1");
     assert!(config.encrypt && config.metadata_tokens == "required" && config.volume_type == "gp3");
+    assert_eq!(config.metadata_hops, Some(1), "containers on a bridge get no answer of IMDS, whatever the image says");
     assert!(config.groups.is_empty() && config.open_ports.is_empty() && config.markets == [Market::OnDemand]);
     assert!(matches!(config.image, ImageChoice::Newest { owner, .. } if owner == DEFAULT_OWNER));
 }
@@ -23,6 +24,19 @@ fn typed_keys_are_secrets_and_stay_out_of_the_config() {
     assert!(!saved.contains("AKIAEXAMPLE") && !saved.contains("sesame") && !saved.contains("\"tok\""));
     assert_eq!(configured.secrets.0.len(), 3);
     assert!(super::configured(&[text(SECRET_KEY, "sesame")]).is_err(), "a secret without its id");
+}
+
+#[test]
+fn who_gets_at_a_role_is_said() {
+    let profile = text("amazonec2-iam-instance-profile", "builder");
+    let hops = ("amazonec2-metadata-token-response-hop-limit", Integer(2));
+    let said = |given: &[_]| for_test(given).unwrap().role_in_containers();
+    assert_eq!(said(&[hops.clone()]), None, "no role, nothing to say");
+    let near = said(&[profile.clone()]).unwrap();
+    assert!(near.contains("instance profile builder (privileged ones and those with --network host)"), "{near}");
+    assert!(said(&[profile.clone(), hops]).unwrap().contains("(all of them)"));
+    assert!(said(&[profile.clone(), text("amazonec2-metadata-token", "optional")]).unwrap().contains("(all of them)"));
+    assert_eq!(said(&[profile, text("amazonec2-http-endpoint", "disabled")]), None);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     client::Aws,
-    config::Reach,
+    config::{Config, Reach},
     errors::Failure,
     ingress, instance as view,
     plan::Resolved,
@@ -272,11 +272,7 @@ pub(crate) async fn run(
         .set_kms_key_id(config.kms_key.clone())
         .delete_on_termination(true)
         .build();
-    let metadata = InstanceMetadataOptionsRequest::builder()
-        .http_tokens(HttpTokensState::from(config.metadata_tokens.as_str()))
-        .set_http_endpoint(config.metadata_endpoint.as_deref().map(InstanceMetadataEndpointState::from))
-        .set_http_put_response_hop_limit(config.metadata_hops)
-        .build();
+    let metadata = metadata_options(config);
     let profile = config.iam_profile.as_ref().map(|profile| {
         let builder = IamInstanceProfileSpecification::builder();
         if profile.starts_with("arn:") { builder.arn(profile) } else { builder.name(profile) }.build()
@@ -320,6 +316,22 @@ pub(crate) async fn run(
     let account = answer.owner_id().map(str::to_owned);
     let started = answer.instances().first().and_then(Started::of);
     started.map(|started| Started { account, ..started }).ok_or_else(|| Failure::empty("RunInstances", aws.region()))
+}
+
+/// Who may ask IMDS. The hop limit is always said: an image with `imds-support` v2.0 raises it to 2, for containers
+/// (docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-IMDS-new-instances.html).
+fn metadata_options(config: &Config) -> InstanceMetadataOptionsRequest {
+    let endpoint = config.metadata_endpoint.as_deref().map(InstanceMetadataEndpointState::from);
+    // Where IMDS does not answer at all, EC2 takes no other word on it.
+    let (tokens, hops) = match endpoint {
+        Some(InstanceMetadataEndpointState::Disabled) => (None, None),
+        _ => (Some(HttpTokensState::from(config.metadata_tokens.as_str())), config.metadata_hops),
+    };
+    InstanceMetadataOptionsRequest::builder()
+        .set_http_tokens(tokens)
+        .set_http_endpoint(endpoint)
+        .set_http_put_response_hop_limit(hops)
+        .build()
 }
 
 /// Waits until the instance runs and has the address to dial.

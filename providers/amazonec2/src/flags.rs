@@ -66,7 +66,8 @@ pub(crate) static FLAGS: &[Flag] = &[
         "HOPS",
         "hops that IMDS answers may take; 2 lets containers ask it",
     )
-    .env(&["AWS_METADATA_TOKEN_RESPONSE_HOP_LIMIT"]),
+    .env(&["AWS_METADATA_TOKEN_RESPONSE_HOP_LIMIT"])
+    .default("1"),
     // --- disks ---
     Flag::text("amazonec2-device-name", "DEVICE", "root device; else the image's").env(&["AWS_DEVICE_NAME"]),
     Flag::integer("amazonec2-root-size", "GIB", "size of the root volume (16, or the image's if that is larger)")

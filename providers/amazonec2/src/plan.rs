@@ -99,6 +99,9 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
     .await?;
     let mut choices = choices(&config, &images, &architectures, &places, offered.as_ref())?.into_iter();
     let Some(first) = choices.next() else { return Err(network::nowhere(&config)) };
+    if let Some(warning) = config.role_in_containers() {
+        aws.warn(&warning);
+    }
     let user = config.ssh_user.clone().unwrap_or_else(|| first.picked.user.unwrap_or(LOGIN_USER).to_owned());
     let mut summary = vec![
         ("region".to_owned(), format!("{} (zone {})", config.region, first.place.zone)),
