@@ -43,6 +43,17 @@ impl Journal for RecordJournal<'_> {
         self.change(failed, |record| record.intents.push(what.to_owned()))
     }
 
+    fn refused(&self, what: &str) {
+        let saved = self.change("cannot write down that it was refused", |record| {
+            if let Some(at) = record.intents.iter().rposition(|intent| intent == what) {
+                record.intents.remove(at);
+            }
+        });
+        if let Err(error) = saved {
+            tracing::warn!("{error}: {what}");
+        }
+    }
+
     fn made(&self, resource: &Resource) -> api::Result<()> {
         self.change("cannot write down what was made", |record| {
             record.answered |= resource.kind == ResourceKind::Instance;

@@ -65,7 +65,8 @@ impl Core {
     pub(super) async fn destroy(&self, record: &mut Record, notify: &dyn Notify) -> Result<()> {
         // What costs money goes, also where the disk is full.
         self.audit_or_warn(&record.name, &[Event::RemovalBegun { instance: instance_of(record) }]);
-        if record.phase.may_hold_resources() {
+        // Nothing was asked for, or it was refused: the provider has nothing to be asked.
+        if record.phase.may_hold_resources() && !record.made_nothing() {
             self.driver(record)?;
             if record.phase != Phase::Removing {
                 match self.enter(record, Phase::Removing) {

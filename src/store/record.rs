@@ -59,7 +59,8 @@ pub struct Record {
     /// Whether that attempt was answered by an instance, which is in `resources` then.
     #[serde(default)]
     pub answered: bool,
-    /// Side effects that were about to happen, in order.
+    /// Side effects that were about to happen, in order. One that was refused for good is taken out again: what is
+    /// here and is not among `resources` may have happened.
     #[serde(default)]
     pub intents: Vec<String>,
     /// What the provider made.
@@ -160,6 +161,13 @@ impl Record {
     /// Whether it is one of docker-machine's whose driver could not read it: what needs the driver cannot be done.
     pub fn lacks_driver(&self) -> bool {
         self.imported && self.config.is_null()
+    }
+
+    /// Whether its create has ended before anything was made: an intent is saved before each effect, and goes when
+    /// that is refused.
+    pub fn made_nothing(&self) -> bool {
+        let has_begun = !self.intents.is_empty() || !self.resources.is_empty() || self.instance.is_some();
+        self.phase == Phase::Creating && !has_begun
     }
 
     /// The address to dial, when there is one.

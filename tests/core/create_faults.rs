@@ -1,7 +1,7 @@
 //! A create that fails, is interrupted or is killed, at each of its requests.
 
 use rmachine::{error::Kind, machine::RemoveMode, store::Phase};
-use rmachine_provider_api::{Capabilities, Kind as CloudKind, StopMode};
+use rmachine_provider_api::{Capabilities, Kind as CloudKind, ResourceKind, StopMode};
 use rmachine_provider_fake::{Effect, Operation, When};
 
 use crate::support::{World, killed_at, options, text};
@@ -36,6 +36,58 @@ async fn a_failure_at_any_request_leaves_nothing() {
             world.core().create(options("m")).await.expect("the name is free again");
         }
     }
+}
+
+fn count(world: &World, operation: Operation) -> usize {
+    world.account.calls().iter().filter(|call| **call == operation).count()
+}
+
+/// What is refused for good is asked for once, and the record of what was asked goes with it.
+#[tokio::test]
+async fn a_refusal_at_any_request_leaves_nothing_and_is_not_repeated() {
+    for (operation, call) in requests().await {
+        let world = World::new();
+        world.account.script(operation, call, When::Before, Effect::refuse(CloudKind::Denied));
+        let error = world.core().create(options("m")).await.unwrap_err();
+        let what = format!("{operation:?} {call}: {}", text(&error));
+        assert!(what.contains(&format!("the fake cloud fails {operation:?}")), "{what}");
+        world.assert_empty(&what);
+        for maker in [Operation::CreateGroup, Operation::SetRules, Operation::RunInstance] {
+            assert!(count(&world, maker) <= 1, "{what}: {maker:?} was sent again");
+        }
+        if operation == Operation::CreateGroup {
+            let after = world.account.calls();
+            assert_eq!(after.last(), Some(&operation), "nothing was made, so nothing is looked for: {after:?}");
+        }
+    }
+}
+
+/// The roll-back is refused as well: the record says what is left, and `rm` does not start an instance to find one.
+#[tokio::test]
+async fn a_refused_create_whose_roll_back_fails_is_removed_without_asking_for_an_instance() {
+    let world = World::new();
+    world.account.script(Operation::RunInstance, 0, When::Before, Effect::refuse(CloudKind::Denied));
+    world.account.script(Operation::DeleteGroup, 0, When::Before, Effect::refuse(CloudKind::Denied));
+    let error = world.core().create(options("m")).await.unwrap_err();
+    assert!(text(&error).contains("removing what was made failed as well"), "{}", text(&error));
+    let record = world.record("m");
+    assert_eq!(record.intents, ["CreateGroup"], "what was refused is no intent any more");
+    let left: Vec<_> = record.resources.iter().map(|resource| resource.kind).collect();
+    assert_eq!(left, [ResourceKind::SecurityGroup]);
+    world.account.calm();
+    world.core().remove("m", RemoveMode::Normal).await.unwrap();
+    assert_eq!(count(&world, Operation::RunInstance), 0);
+    world.assert_empty("after rm");
+}
+
+/// An answer that was lost is not taken for a refusal: only the same request tells what became of it.
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again() {
+    let world = World::new();
+    world.account.script(Operation::RunInstance, 1, When::After, Effect::fail(CloudKind::Unreachable));
+    world.core().create(options("m")).await.unwrap_err();
+    assert_eq!(count(&world, Operation::RunInstance), 2);
+    world.assert_empty("an instance whose answer was lost");
 }
 
 #[tokio::test]

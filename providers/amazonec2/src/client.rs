@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     errors::Failure,
     flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN},
+    tries::{self, Tries},
 };
 
 /// Time-out of a connection and of one try of a call; RunInstances may take some seconds.
@@ -139,13 +140,16 @@ impl Aws {
     {
         let rounds = if self.config.retries == 0 { 1 } else { THROTTLED_ROUNDS };
         let mut round = 1;
+        let tries = Tries::default();
         loop {
             self.rest().await;
             tracing::debug!("EC2 {what}");
             let Clients { ec2, fell_back, .. } = self.clients();
-            let failure = match Box::pin(send(ec2)).await {
+            let failure = match tries.of(Box::pin(send(ec2))).await {
                 Ok(output) => return Ok(output),
-                Err(error) => Failure::of(what, self.region(), self.config.endpoint.as_deref(), error),
+                Err(error) => {
+                    Failure::of(what, self.region(), self.config.endpoint.as_deref(), error).after(tries.lost())
+                }
             };
             // Where throttling used up the tries and the last one broke, EC2 is there all the same.
             let again = match failure.was_cut_off() {
@@ -186,7 +190,7 @@ impl Aws {
 
 impl Clients {
     fn of(sdk: &SdkConfig, config: &Config, fell_back: bool) -> Self {
-        let mut ec2 = aws_sdk_ec2::config::Builder::from(sdk);
+        let mut ec2 = aws_sdk_ec2::config::Builder::from(sdk).interceptor(tries::Watcher);
         if let Some(endpoint) = &config.endpoint {
             ec2 = ec2.endpoint_url(endpoint);
         }

@@ -73,17 +73,26 @@ pub(crate) async fn create(
     if resolved.makes_group() {
         journal.progress("making a security group");
         for name in group_names(request, &resolved) {
-            own_groups.push(make_group(aws, request, &resolved, &name, &tags, journal).await?);
+            let made = make_group(aws, request, &resolved, &name, &tags, journal).await;
+            own_groups.push(made.map_err(|error| beside(error, &own_groups))?);
         }
     }
     let groups: Vec<String> = resolved.groups.iter().chain(&own_groups).cloned().collect();
     journal.progress("starting the instance");
-    journal.intend(RUN)?;
     // EC2 remembers a token for a day or so; what an earlier process started is there longer.
-    let known = if request.sent_before { by_attempt(aws, request).await? } else { None };
+    let known = if request.sent_before { by_attempt(aws, request).await } else { Ok(None) };
+    let known = known.map_err(|error| beside(error, &own_groups))?;
     let started = match known.as_ref().and_then(Started::of) {
         Some(started) => started,
-        None => run_settled(aws, request, &resolved, &groups, &tags).await?,
+        None => {
+            journal.intend(RUN)?;
+            run_settled(aws, request, &resolved, &groups, &tags).await.map_err(|failure| {
+                if !failure.may_have_worked() {
+                    journal.refused(RUN);
+                }
+                beside(failure.error("start the instance"), &own_groups)
+            })?
+        }
     };
     journal.made(&Resource::made(ResourceKind::Instance, &started.id, request, Some(&resolved.zone)))?;
     if let Some(id) = &started.spot_request {
@@ -107,6 +116,16 @@ pub(crate) async fn create(
         serde_json::to_value(details).map_err(|e| Error::invalid("the instance cannot be recorded").source(e))?;
     let id = started.id.parse().map_err(|e| Error::from(e).left(LeftBehind::Present(vec![started.id.clone()])))?;
     Ok(Instance { id, addresses, url: None, engine_port: None, details })
+}
+
+/// An error of a create that has made `groups` before.
+fn beside(error: Error, groups: &[String]) -> Error {
+    let all: Vec<String> = match error.left_behind() {
+        LeftBehind::Unknown => return error,
+        LeftBehind::Nothing => groups.to_vec(),
+        LeftBehind::Present(ids) => groups.iter().chain(ids).cloned().collect(),
+    };
+    if all.is_empty() { error } else { error.left(LeftBehind::Present(all)) }
 }
 
 /// Names of the groups to make: those that the user named and that are absent, or one of our own.
@@ -140,7 +159,12 @@ async fn make_group(
     let id = match made {
         Ok(answer) => answer.group_id.unwrap_or_default(),
         Err(failure) if failure.is(&["InvalidGroup.Duplicate"]) => ours(aws, request, resolved, name).await?,
-        Err(failure) => return Err(failure.error(&format!("make the security group {name}"))),
+        Err(failure) => {
+            if !failure.may_have_worked() {
+                journal.refused(MAKE_GROUP);
+            }
+            return Err(failure.error(&format!("make the security group {name}")));
+        }
     };
     journal.made(&Resource::made(ResourceKind::SecurityGroup, &id, request, Some(aws.region())))?;
     let ports = ingress::ports(resolved.config.ssh_port, request.engine_port, request.engine_through_ssh);
@@ -197,12 +221,14 @@ async fn ours(aws: &Aws, request: &CreateRequest, resolved: &Resolved, name: &st
 async fn settled<T, Fut: Future<Output = Result<T, Failure>>>(work: impl Fn() -> Fut) -> Result<T, Failure> {
     let began = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(200);
+    let mut lost = false;
     loop {
-        match work().await {
+        match work().await.map_err(|failure| failure.after(lost)) {
             Err(failure)
                 if failure.is(&["InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound"])
                     && began.elapsed() < SETTLING =>
             {
+                lost = failure.may_have_worked();
                 tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
                 pause = (pause * 2).min(Duration::from_secs(3));
             }
@@ -241,8 +267,8 @@ async fn run_settled(
     resolved: &Resolved,
     groups: &[String],
     tags: &[Tag],
-) -> Result<Started> {
-    settled(|| run(aws, request, resolved, groups, tags)).await.map_err(|e| e.error("start the instance"))
+) -> Result<Started, Failure> {
+    settled(|| run(aws, request, resolved, groups, tags)).await
 }
 
 /// Sends the one call that makes the instance. The same request answers the same instance:

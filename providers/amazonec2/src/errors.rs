@@ -1,12 +1,12 @@
-//! EC2's error codes, and what they mean to a user.
-//!
-//! Codes: docs.aws.amazon.com/ec2/latest/devguide/ec2-api-troubleshooting.html ("Error codes for the Amazon EC2 API").
+//! Failed calls, in the words of the provider API; `codes` has what EC2's codes mean.
 
 use std::error::Error as StdError;
 
 use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use rmachine_provider_api::{Error, Kind, LeftBehind, Retry};
+
+use crate::codes::{self, Denial, meaning};
 
 /// How std and hyper say that a peer has gone away in the middle.
 const CUT_OFF: [&str; 4] =
@@ -19,12 +19,14 @@ pub(crate) struct Failure {
     region: String,
     own_endpoint: Option<String>,
     class: Class,
+    /// Whether an earlier try of the call got no answer: it may have worked, whatever the last one says.
+    lost: bool,
 }
 
 #[derive(Debug)]
 enum Class {
-    /// EC2 answered no.
-    Refused { code: String, message: String },
+    /// EC2 answered no, with this HTTP status.
+    Refused { code: String, message: String, status: u16 },
     /// There are no credentials, or their source failed.
     NoCredentials(String),
     /// No connection was had, so nothing was asked.
@@ -47,29 +49,32 @@ impl Failure {
             SdkError::ServiceError(answer) => Class::Refused {
                 code: answer.err().code().unwrap_or("Unknown").to_owned(),
                 message: answer.err().message().unwrap_or_default().trim().to_owned(),
+                status: answer.raw().status().as_u16(),
             },
             SdkError::DispatchFailure(failure) if failure.is_user() || mentions_credentials(&error) => {
                 Class::NoCredentials(root_cause(&error))
             }
             SdkError::DispatchFailure(_) => {
                 let cause = root_cause(&error);
-                // A connection that broke on the way may have carried the request.
-                let text = DisplayErrorContext(&error).to_string();
-                let never_sent = ["dns error", "tcp connect error", "client error (Connect)", "connect timeout"]
-                    .iter()
-                    .any(|mark| text.contains(mark));
-                if never_sent { Class::NotSent(cause) } else { Class::NoAnswer(cause) }
+                if was_never_sent(&error) { Class::NotSent(cause) } else { Class::NoAnswer(cause) }
             }
             SdkError::ConstructionFailure(_) => Class::NoCredentials(root_cause(&error)),
             _ => Class::NoAnswer(root_cause(&error)),
         };
-        Self { what, region: region.to_owned(), own_endpoint: endpoint.map(str::to_owned), class }
+        Self { what, region: region.to_owned(), own_endpoint: endpoint.map(str::to_owned), class, lost: false }
+    }
+
+    /// The same, where `lost` says that an earlier try of the call got no answer.
+    #[must_use]
+    pub(crate) fn after(mut self, lost: bool) -> Self {
+        self.lost |= lost;
+        self
     }
 
     /// An answer without what it should hold.
     pub(crate) fn empty(what: &'static str, region: &str) -> Self {
         let class = Class::NoAnswer("the answer names no instance".to_owned());
-        Self { what, region: region.to_owned(), own_endpoint: None, class }
+        Self { what, region: region.to_owned(), own_endpoint: None, class, lost: false }
     }
 
     /// EC2's code, when it answered.
@@ -102,15 +107,14 @@ impl Failure {
         self.code().is_some_and(|code| code.ends_with(".NotFound"))
     }
 
-    /// Whether the call may have had its effect although it failed.
+    /// Whether the call may have had its effect although it failed; else it was refused for good.
     pub(crate) fn may_have_worked(&self) -> bool {
-        match &self.class {
-            Class::NoAnswer(_) => true,
-            Class::Refused { code, .. } => {
-                matches!(code.as_str(), "InternalError" | "ServerInternal" | "Unavailable" | "InternalFailure")
+        self.lost
+            || match &self.class {
+                Class::NoAnswer(_) => true,
+                Class::Refused { code, status, .. } => !codes::is_refusal(code, *status),
+                Class::NoCredentials(_) | Class::NotSent(_) => false,
             }
-            Class::NoCredentials(_) | Class::NotSent(_) => false,
-        }
     }
 
     /// For the log.
@@ -123,10 +127,9 @@ impl Failure {
 
     /// The error for the user; `subject` says what was to be done.
     pub(crate) fn error(self, subject: &str) -> Error {
-        let unsure = self.may_have_worked() || self.is(&["IdempotentParameterMismatch"]);
-        let left = if unsure { LeftBehind::Unknown } else { LeftBehind::Nothing };
+        let left = if self.may_have_worked() { LeftBehind::Unknown } else { LeftBehind::Nothing };
         let error = match self.class {
-            Class::Refused { ref code, ref message } => refused(self.what, &self.region, subject, code, message),
+            Class::Refused { ref code, ref message, .. } => refused(self.what, &self.region, subject, code, message),
             Class::NoCredentials(cause) => no_credentials(cause),
             Class::NotSent(cause) | Class::NoAnswer(cause) => {
                 let place = match &self.own_endpoint {
@@ -156,7 +159,15 @@ fn no_credentials(cause: String) -> Error {
 }
 
 fn refused(what: &str, region: &str, subject: &str, code: &str, message: &str) -> Error {
-    let (kind, text, hint) = meaning(code, region);
+    let (kind, text, mut hint) = meaning(code, region);
+    let (message, denial) = Denial::read(message);
+    let text = match (kind, denial.as_ref().and_then(Denial::said)) {
+        (Kind::Denied, Some(said)) => Some(said),
+        _ => text,
+    };
+    if let (Kind::Denied, Some(more)) = (kind, denial.and_then(|denial| denial.hint())) {
+        hint = Some(hint.map_or_else(|| more.clone(), |hint| format!("{hint}; {more}")));
+    }
     let text = match (subject, text) {
         ("", Some(text)) => text,
         ("", None) => format!("EC2 refuses {what}"),
@@ -175,97 +186,10 @@ fn refused(what: &str, region: &str, subject: &str, code: &str, message: &str) -
     }
 }
 
-type Meaning = (Kind, Option<String>, Option<String>);
-
-/// What a code means to a user, and what he can do.
-fn meaning(code: &str, region: &str) -> Meaning {
-    let say = |kind, text: &str, hint: &str| (kind, Some(text.to_owned()), Some(hint.to_owned()));
-    let hint = |kind, hint: &str| (kind, None, Some(hint.to_owned()));
-    match code {
-        "AuthFailure"
-        | "InvalidClientTokenId"
-        | "SignatureDoesNotMatch"
-        | "UnrecognizedClientException"
-        | "MissingAuthenticationToken"
-        | "IncompleteSignature" => say(
-            Kind::Credentials,
-            "AWS does not accept the credentials",
-            &format!("check the access key and its secret, the region ({region}), and that the account has it enabled"),
-        ),
-        "RequestExpired" | "ExpiredToken" | "ExpiredTokenException" => say(
-            Kind::Credentials,
-            "the AWS credentials have expired",
-            "get new ones (`aws sso login`, or whatever gave you these), and check this computer's clock",
-        ),
-        "OptInRequired" | "PendingVerification" | "Blocked" => {
-            hint(Kind::Denied, "the account cannot use EC2 there yet; AWS's message says why")
-        }
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => say(
-            Kind::Denied,
-            "the AWS credentials are good, but may not do this",
-            "docs/amazonec2.md lists the IAM permissions that rmachine needs",
-        ),
-        "InsufficientInstanceCapacity"
-        | "InsufficientHostCapacity"
-        | "InsufficientCapacity"
-        | "InsufficientCapacityOnHost"
-        | "SpotMaxPriceTooLow"
-        | "InsufficientFreeAddressesInSubnet"
-        | "Unsupported" => hint(
-            Kind::Capacity,
-            "give several, to be tried in order: --amazonec2-zone a,b, --amazonec2-instance-type t3.micro,t3a.micro, --amazonec2-market spot,on-demand",
-        ),
-        "InstanceLimitExceeded"
-        | "VcpuLimitExceeded"
-        | "MaxSpotInstanceCountExceeded"
-        | "SecurityGroupLimitExceeded"
-        | "VolumeLimitExceeded"
-        | "ResourceLimitExceeded"
-        | "AddressLimitExceeded"
-        | "RulesPerSecurityGroupLimitExceeded" => {
-            hint(Kind::Quota, "remove machines that are not needed, or ask AWS for a higher quota")
-        }
-        "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "EC2ThrottledException" => {
-            hint(Kind::Throttled, "many programs ask EC2 at once; try again in a while")
-        }
-        "InvalidAMIID.NotFound" | "InvalidAMIID.Malformed" | "InvalidAMIID.Unavailable" => hint(
-            Kind::NotFound,
-            &format!("check --amazonec2-ami: an image belongs to one region, and this is {region}"),
-        ),
-        "InvalidKeyPair.NotFound" => {
-            hint(Kind::NotFound, "check --amazonec2-keypair-name; leave it out, and the machine gets a key of its own")
-        }
-        "InvalidSubnetID.NotFound" | "InvalidSubnet" => hint(Kind::NotFound, "check --amazonec2-subnet-id"),
-        "InvalidVpcID.NotFound" => hint(Kind::NotFound, "check --amazonec2-vpc-id"),
-        "InvalidGroup.NotFound" | "InvalidSecurityGroupID.NotFound" => {
-            hint(Kind::NotFound, "check --amazonec2-security-group")
-        }
-        "InvalidInstanceType" => hint(Kind::InvalidInput, "check --amazonec2-instance-type"),
-        "VPCIdNotSpecified" | "DefaultVpcDoesNotExist" | "MissingInput" => {
-            hint(Kind::NotFound, "name a subnet with --amazonec2-subnet-id")
-        }
-        "InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed" => {
-            hint(Kind::NotFound, "`rmachine ls` shows the machines that are still there")
-        }
-        "IncorrectInstanceState" | "IncorrectState" => hint(Kind::Conflict, "`rmachine status NAME` shows its state"),
-        "OperationNotPermitted" => {
-            hint(Kind::Denied, "if it is protected, end its termination or stop protection first")
-        }
-        "UnsupportedOperation" => {
-            hint(Kind::Unsupported, "a one-time spot instance cannot be stopped: `rmachine rm` it")
-        }
-        "InvalidParameterValue"
-        | "InvalidParameterCombination"
-        | "InvalidParameter"
-        | "MissingParameter"
-        | "UnknownParameter"
-        | "InvalidBlockDeviceMapping" => {
-            (Kind::InvalidInput, None, Some("AWS's message names the value; check the --amazonec2-* flags".to_owned()))
-        }
-        code if code.ends_with(".NotFound") => (Kind::NotFound, None, None),
-        "DependencyViolation" => (Kind::Conflict, None, None),
-        _ => (Kind::Other, None, None),
-    }
+/// Whether no connection was had; one that broke on the way may have carried the request.
+pub(crate) fn was_never_sent(error: &(dyn StdError + 'static)) -> bool {
+    let text = DisplayErrorContext(error).to_string();
+    ["dns error", "tcp connect error", "client error (Connect)", "connect timeout"].iter().any(|mark| text.contains(mark))
 }
 
 fn mentions_credentials(error: &(dyn StdError + 'static)) -> bool {
@@ -289,8 +213,12 @@ mod tests {
     use super::*;
 
     fn failure(code: &str) -> Failure {
-        let class = Class::Refused { code: code.to_owned(), message: "words of AWS".to_owned() };
-        Failure { what: "RunInstances", region: "us-east-1".to_owned(), own_endpoint: None, class }
+        said(code, "words of AWS")
+    }
+
+    fn said(code: &str, message: &str) -> Failure {
+        let class = Class::Refused { code: code.to_owned(), message: message.to_owned(), status: 400 };
+        Failure { what: "RunInstances", region: "us-east-1".to_owned(), own_endpoint: None, class, lost: false }
     }
 
     #[test]
@@ -319,5 +247,30 @@ mod tests {
         let mut lost = failure("x");
         lost.class = Class::NoAnswer("reset".to_owned());
         assert_eq!(lost.error("").left_behind(), &LeftBehind::Unknown);
+        // Refused at the second try: the first one may have worked.
+        let second = failure("UnauthorizedOperation").after(true);
+        assert_eq!(second.error("").left_behind(), &LeftBehind::Unknown);
+    }
+
+    #[test]
+    fn a_missing_permission_is_named() {
+        let words = "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/ci is not \
+                     authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/builder because no \
+                     identity-based policy allows the iam:PassRole action. Encoded authorization failure message: 5KG81";
+        let error = said("UnauthorizedOperation", words).error("start the instance");
+        assert_eq!(
+            error.to_string(),
+            "cannot start the instance: the AWS credentials may not iam:PassRole on arn:aws:iam::123456789012:role/builder"
+        );
+        let cause = StdError::source(&error).unwrap().to_string();
+        assert!(cause.ends_with("allows the iam:PassRole action.") && !cause.contains("5KG81"), "{cause}");
+        let encoded = "You are not authorized to perform this operation. Encoded authorization failure message: 5KG81_a-b";
+        let error = said("UnauthorizedOperation", encoded).error("start the instance");
+        let hint = error.hint_text().unwrap();
+        assert!(hint.contains("aws sts decode-authorization-message --encoded-message 5KG81_a-b"), "{hint}");
+        // What is no message of this form is not taken apart.
+        let odd = "is not authorized to perform: rm -rf on resource: x y";
+        let error = said("UnauthorizedOperation", odd).error("");
+        assert_eq!(error.to_string(), "the AWS credentials are good, but may not do this");
     }
 }

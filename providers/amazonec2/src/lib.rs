@@ -6,6 +6,7 @@
 mod access;
 mod checkup;
 mod client;
+mod codes;
 mod config;
 mod cost;
 mod create;
@@ -24,6 +25,7 @@ mod power;
 mod remove;
 mod stray;
 mod tags;
+mod tries;
 mod values;
 mod watch;
 

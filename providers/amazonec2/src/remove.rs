@@ -75,7 +75,7 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
     legacy::delete_key_pairs(aws, machine, recorded_ids(machine, ResourceKind::KeyPair), login_key, notify).await
 }
 
-/// The instance of an attempt whose answer never came: found by its token, or the same request answers it again, or
+/// The instance of an attempt whose answer never came (one that was refused is no intent any more): found by its token, or the same request answers it again, or
 /// fails and so shows that there is none.
 async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resolved>) -> Result<Option<Started>> {
     let (Some(request), Some(resolved)) = (machine.unanswered, resolved) else { return Ok(None) };
@@ -101,10 +101,14 @@ async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resol
             Err(failure.error("find the instance of an interrupted create").left(LeftBehind::Unknown))
         }
         Err(failure) => {
+            let unsure = failure.may_have_worked();
             let error = failure.error("find the instance of an interrupted create");
             match error.kind() {
-                // The request itself is refused: nothing came of it.
-                Kind::Capacity | Kind::Quota | Kind::NotFound | Kind::InvalidInput | Kind::Conflict => Ok(None),
+                // The request itself is refused: nothing came of it. A missing permission says nothing of what was made
+                // when it was not missing.
+                Kind::Capacity | Kind::Quota | Kind::NotFound | Kind::InvalidInput | Kind::Conflict if !unsure => {
+                    Ok(None)
+                }
                 _ => Err(error.left(LeftBehind::Unknown)),
             }
         }

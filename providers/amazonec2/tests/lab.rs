@@ -25,7 +25,7 @@ use rmachine_provider_amazonec2::AmazonEc2;
 use rmachine_provider_api::{
     CreateRequest, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineSpec, MachineState, MachineToken,
     Notify, Owner, Provider, ResourceKind, Retry, Secrets, Silent, Value, Values,
-    conformance::{self, Harness, Recorder, Support, machine_ref},
+    conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
 use serde_json::json;
 
@@ -119,6 +119,27 @@ impl Harness for Ec2 {
             sent_before: false,
         }
     }
+
+    async fn begin(&self, trouble: Trouble) -> bool {
+        lab("DELETE", "calls", None);
+        let fault = match trouble {
+            Trouble::Refused => json!({ "action": "RunInstances", "error": "UnauthorizedOperation", "status": 403 }),
+            Trouble::AnswerLost => json!({ "action": "RunInstances", "drop_answer": true }),
+        };
+        lab("POST", "faults", Some(&fault));
+        true
+    }
+
+    async fn end(&self) -> usize {
+        lab("DELETE", "faults", None);
+        count("RunInstances")
+    }
+}
+
+/// How many calls of this name the lab had since they were last forgotten.
+fn count(action: &str) -> usize {
+    let calls = lab("GET", "calls", None);
+    calls.as_array().unwrap().iter().filter(|call| call["action"] == action).count()
 }
 
 /// The machine of a create whose answer never came.
@@ -130,7 +151,8 @@ fn interrupted<'a>(request: &'a CreateRequest, intents: &'a [String]) -> Machine
 async fn amazonec2_keeps_every_promise() {
     let _one = ONE.lock().await;
     let before = resources();
-    conformance::all(&plain().await).await;
+    // Few tries: answers are lost on purpose.
+    conformance::all(&connect(&[], 1, Arc::new(Silent), false).await).await;
     assert_eq!(resources(), before);
 }
 
@@ -184,10 +206,8 @@ async fn an_instance_whose_answer_never_came_is_found_and_removed() {
         ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
         assert_eq!(resources(), before);
     }
-    let calls = lab("GET", "calls", None);
     lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
-    let runs = calls.as_array().unwrap().iter().filter(|call| call["action"] == "RunInstances").count();
-    assert_eq!(runs, 0, "it is found by its token, and nothing is started in order to be ended");
+    assert_eq!(count("RunInstances"), 0, "it is found by its token, and nothing is started in order to be ended");
 }
 
 /// EC2 does not show the instance yet: only the same request finds it.
@@ -239,6 +259,27 @@ async fn no_capacity_is_said_and_leaves_nothing() {
     let intents = ["RunInstances".to_owned()];
     ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
     drop(faults);
+    assert_eq!(resources(), before);
+}
+
+/// The first try is carried out and its answer lost, the second one is refused: that says nothing of the first.
+#[tokio::test]
+async fn a_refusal_after_a_lost_answer_is_none() {
+    let _one = ONE.lock().await;
+    let before = resources();
+    let ec2 = plain().await;
+    let request = ec2.request("half-lost").await;
+    lab("POST", "delays", Some(&json!({ "visible": 0 })));
+    let lost = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true, "times": 1 }));
+    let _refused = Faults::script(&json!({ "action": "RunInstances", "error": "UnauthorizedOperation", "status": 403 }));
+    let journal = Recorder::default();
+    let error = ec2.provider.create(&request, &journal).await.unwrap_err();
+    drop(lost);
+    assert_eq!((error.kind(), error.left_behind()), (Kind::Denied, &LeftBehind::Unknown), "{error:?}");
+    let intents = journal.intents();
+    assert!(intents.contains(&"RunInstances".to_owned()), "{intents:?}");
+    ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
+    lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
     assert_eq!(resources(), before);
 }
 

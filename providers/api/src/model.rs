@@ -246,7 +246,8 @@ pub struct MachineRef<'a> {
     pub engine_through_ssh: bool,
     /// What its create made, as told to [`crate::Journal::made`].
     pub made: &'a [Resource],
-    /// Side effects that its create was about to have, as told to [`crate::Journal::intend`].
+    /// Side effects that its create was about to have, as told to [`crate::Journal::intend`]; without those that were
+    /// refused for good.
     pub intents: &'a [String],
     /// Whether docker-machine made it: nothing of it carries our tags, and its instance is known by its id alone.
     pub by_id: bool,

@@ -20,6 +20,11 @@ pub trait Journal: Notify {
     /// When the entry could not be saved.
     fn intend(&self, what: &str) -> Result<()>;
 
+    /// `what`, which was intended last, was refused for good: nothing came of it, and it is never sent again to find
+    /// out. What may have had its effect (no answer came, or an error of the provider's own) is not refused.
+    /// Where the entry cannot be saved, the intent stays and counts as unanswered.
+    fn refused(&self, what: &str);
+
     /// `resource` exists now.
     ///
     /// # Errors

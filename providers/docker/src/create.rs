@@ -9,7 +9,7 @@ use rmachine_provider_api::{
 };
 use serde_json::json;
 
-use crate::{container, engine::Engine, labels, network, plan::Resolved, power, view};
+use crate::{container, engine::Engine, errors, labels, network, plan::Resolved, power, view};
 
 /// Where `templates/docker/init.sh` looks for it.
 const FIRST_BOOT: &str = "var/lib/rmachine/first-boot.sh";
@@ -54,8 +54,15 @@ async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, jou
     }
     journal.intend(CONTAINER)?;
     let options = CreateContainerOptionsBuilder::new().name(&container::name(request)).build();
-    let made = engine.docker.create_container(Some(options), container::body(request, resolved)).await;
-    Ok(made.map_err(|e| engine.failed("make the container")(e).left(LeftBehind::Unknown))?.id)
+    match engine.docker.create_container(Some(options), container::body(request, resolved)).await {
+        Ok(made) => Ok(made.id),
+        Err(error) if errors::is_refusal(&error) => {
+            journal.refused(CONTAINER);
+            let volumes = container::VOLUMES.iter().map(|(suffix, _)| format!("{}-{suffix}", container::name(request)));
+            Err(engine.failed("make the container")(error).left(LeftBehind::Present(volumes.collect())))
+        }
+        Err(error) => Err(engine.failed("make the container")(error).left(LeftBehind::Unknown)),
+    }
 }
 
 /// Gives it its first boot's script and starts it; running already is success.

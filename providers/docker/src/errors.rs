@@ -75,6 +75,12 @@ pub(crate) fn is_missing(error: &Bollard) -> bool {
     matches!(error, Bollard::DockerResponseServerError { status_code: 404, .. })
 }
 
+/// Whether the engine answered that it does not do what it was asked for. A conflict is none: somebody took the name
+/// first, maybe an earlier request of ours.
+pub(crate) fn is_refusal(error: &Bollard) -> bool {
+    matches!(error, Bollard::DockerResponseServerError { status_code, .. } if *status_code != 409)
+}
+
 /// Success where the thing was missing.
 pub(crate) fn unless_missing(result: Result<(), Bollard>) -> Result<(), Bollard> {
     match result {

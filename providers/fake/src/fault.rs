@@ -72,6 +72,11 @@ impl Effect {
         Self::Fail { kind, retry: Retry::Never, left: LeftBehind::Unknown }
     }
 
+    /// A refusal for good, which leaves nothing.
+    pub fn refuse(kind: Kind) -> Self {
+        Self::Fail { kind, retry: Retry::Never, left: LeftBehind::Nothing }
+    }
+
     /// Runs `call` and lets the request go on.
     pub fn call(call: impl Fn() + Send + Sync + 'static) -> Self {
         Self::Call(Arc::new(call))

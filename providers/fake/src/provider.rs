@@ -15,6 +15,9 @@ use crate::{account::Account, cloud::Held, fault::Operation};
 /// Looks in a row that have to find nothing before absence counts; also how often a look is repeated.
 const PATIENCE: usize = 20;
 
+/// The intent of the call that makes the instance.
+const RUN: &str = "RunInstance";
+
 /// A client of one account.
 #[derive(Debug)]
 pub struct FakeProvider {
@@ -110,12 +113,15 @@ impl Provider for FakeProvider {
 
     async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
         journal.intend("CreateGroup")?;
-        let group = self.account.create_group(request).await?;
+        let group = settled(self.account.create_group(request).await, "CreateGroup", journal)?;
         journal.made(&group)?;
         let rules = vec![caller()];
         self.account.set_rules(&self.ids_of(&request.token), rules).await?;
-        journal.intend("RunInstance")?;
-        let made = self.account.run_instance(request).await?;
+        journal.intend(RUN)?;
+        let made = settled(self.account.run_instance(request).await, RUN, journal).map_err(|error| {
+            let refused = *error.left_behind() == LeftBehind::Nothing;
+            if refused { error.left(LeftBehind::Present(vec![group.id.clone()])) } else { error }
+        })?;
         for resource in &made {
             journal.made(resource)?;
         }
@@ -164,6 +170,10 @@ impl Provider for FakeProvider {
 
     async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
         notify.progress("terminating");
+        // The same request answers the instance that it made, or makes one, which goes at once: as on EC2.
+        if let Some(request) = machine.unanswered.filter(|_| machine.intents.iter().any(|intent| intent == RUN)) {
+            self.account.run_instance(request).await?;
+        }
         self.destroy_untagged(machine).await?;
         let mut quiet = 0;
         for _ in 0..PATIENCE * 4 {
@@ -237,6 +247,14 @@ impl Provider for FakeProvider {
             Some(_) => None,
         }
     }
+}
+
+/// Takes an intent back that was refused for good.
+fn settled<T>(outcome: Result<T>, intent: &str, journal: &dyn Journal) -> Result<T> {
+    if outcome.as_ref().is_err_and(|error| *error.left_behind() == LeftBehind::Nothing) {
+        journal.refused(intent);
+    }
+    outcome
 }
 
 /// The address that the caller of a cloud in memory has.

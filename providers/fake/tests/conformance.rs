@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use rmachine_provider_api::{
     AttemptToken, Capabilities, CreateRequest, Driver, Kind, LeftBehind, MachineSpec, MachineToken, Owner, Provider,
     ResourceKind, Retry, Secrets, Silent, Values,
-    conformance::{self, Harness, Recorder, Support, machine_ref},
+    conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
 use rmachine_provider_fake::{Account, Effect, FakeDriver, Operation, When};
 
@@ -21,16 +21,22 @@ struct Cloud {
     config: serde_json::Value,
     ingress: bool,
     next: AtomicUsize,
+    calls_before: AtomicUsize,
 }
 
 impl Cloud {
+    /// How often an instance was asked for.
+    fn runs(&self) -> usize {
+        self.account.calls().iter().filter(|call| **call == Operation::RunInstance).count()
+    }
+
     async fn with(ingress: bool) -> Self {
         let account = Account::new();
         let capabilities = Capabilities { ssh: false, engine: false, power: true, ingress };
         let driver = FakeDriver::with(account.clone(), capabilities);
         let config = driver.configure(&Values::default()).unwrap().config;
         let provider = driver.connect(&config, &Secrets::default(), Arc::new(Silent)).await.unwrap();
-        Self { account, provider, config, ingress, next: AtomicUsize::new(1) }
+        Self { account, provider, config, ingress, next: AtomicUsize::new(1), calls_before: AtomicUsize::new(0) }
     }
 }
 
@@ -66,6 +72,23 @@ impl Harness for Cloud {
             engine_through_ssh: false,
             sent_before: false,
         }
+    }
+
+    async fn begin(&self, trouble: Trouble) -> bool {
+        self.calls_before.store(self.runs(), Ordering::Relaxed);
+        let lost = Effect::Fail { kind: Kind::Unreachable, retry: Retry::Same, left: LeftBehind::Unknown };
+        let (when, effect) = match trouble {
+            Trouble::Refused => (When::Before, Effect::refuse(Kind::Denied)),
+            Trouble::AnswerLost => (When::After, lost),
+        };
+        self.account.script(Operation::RunInstance, 0, when, effect);
+        true
+    }
+
+    async fn end(&self) -> usize {
+        let calls = self.runs() - self.calls_before.load(Ordering::Relaxed);
+        self.account.calm();
+        calls
     }
 }
 

@@ -265,6 +265,8 @@ impl Journal for Dying {
         Ok(())
     }
 
+    fn refused(&self, _: &str) {}
+
     fn made(&self, _: &Resource) -> Result<()> {
         Err(Error::new(Kind::Other, "killed"))
     }

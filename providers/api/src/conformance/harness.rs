@@ -37,6 +37,26 @@ pub trait Harness: Sync {
 
     /// A whole request for `name`, with a token and an attempt that were never used before.
     async fn request(&self, name: &str) -> CreateRequest;
+
+    /// From now on, the call that makes an instance fails as `trouble` says; `false` where nothing is called.
+    async fn begin(&self, trouble: Trouble) -> bool {
+        let _ = trouble;
+        false
+    }
+
+    /// All is well again. Answers how many calls that make an instance came to the provider since [`Harness::begin`].
+    async fn end(&self) -> usize {
+        0
+    }
+}
+
+/// How the call that makes an instance fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It is refused for good: a permission is missing, or a value is wrong.
+    Refused,
+    /// It has its effect, and the answer never comes.
+    AnswerLost,
 }
 
 /// One entry of a [`Recorder`].
@@ -44,6 +64,8 @@ pub trait Harness: Sync {
 pub enum Entry {
     /// [`Journal::intend`].
     Intend(String),
+    /// [`Journal::refused`].
+    Refused(String),
     /// [`Journal::made`].
     Made(Resource),
 }
@@ -72,6 +94,22 @@ impl Recorder {
         self.entries().into_iter().filter_map(made).collect()
     }
 
+    /// What was intended and not refused since, as a record keeps it.
+    pub fn intents(&self) -> Vec<String> {
+        let mut open: Vec<String> = Vec::new();
+        for entry in self.entries() {
+            match entry {
+                Entry::Intend(what) => open.push(what),
+                Entry::Refused(what) => {
+                    let at = open.iter().rposition(|intent| *intent == what);
+                    open.remove(at.expect("only what was intended is refused"));
+                }
+                Entry::Made(_) => {}
+            }
+        }
+        open
+    }
+
     fn push(&self, entry: Entry) -> Result<()> {
         if self.refuses {
             return Err(Error::new(Kind::Other, "the disk is full"));
@@ -89,6 +127,10 @@ impl Notify for Recorder {
 impl Journal for Recorder {
     fn intend(&self, what: &str) -> Result<()> {
         self.push(Entry::Intend(what.to_owned()))
+    }
+
+    fn refused(&self, what: &str) {
+        let _ = self.push(Entry::Refused(what.to_owned()));
     }
 
     fn made(&self, resource: &Resource) -> Result<()> {

@@ -11,6 +11,7 @@
 )]
 
 mod create;
+mod failed;
 mod harness;
 mod look;
 mod power;
@@ -18,7 +19,8 @@ mod remove;
 
 pub use self::{
     create::{create_twice_makes_one, journal_comes_first, preflight_makes_nothing},
-    harness::{Entry, Harness, Recorder, Support, machine_ref},
+    failed::{a_lost_answer_is_found_again, a_refusal_leaves_nothing_and_is_not_repeated},
+    harness::{Entry, Harness, Recorder, Support, Trouble, machine_ref},
     look::{checkup_of_a_good_account, find_tells_owners_apart, observe_answers_for_each},
     power::{power, reboot},
     remove::{
@@ -33,6 +35,8 @@ pub async fn all(harness: &dyn Harness) {
     preflight_makes_nothing(harness).await;
     journal_comes_first(harness).await;
     create_twice_makes_one(harness).await;
+    a_refusal_leaves_nothing_and_is_not_repeated(harness).await;
+    a_lost_answer_is_found_again(harness).await;
     observe_answers_for_each(harness).await;
     find_tells_owners_apart(harness).await;
     power(harness).await;
