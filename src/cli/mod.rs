@@ -17,6 +17,7 @@ mod flags;
 mod gc;
 mod go_flags;
 mod holdings;
+mod iam_policy;
 mod import;
 mod inspect;
 mod ip;
@@ -132,6 +133,7 @@ enum Command {
     Env(env::Args),
     Export(export::Args),
     Gc(gc::Args),
+    IamPolicy(iam_policy::Args),
     Import(import::Args),
     Inspect(inspect::Args),
     Ip(ip::Args),
@@ -293,6 +295,7 @@ fn dispatch(context: &mut Context, command: Command, matches: &clap::ArgMatches)
         Command::Env(args) => env::run(context, &args)?,
         Command::Export(args) => export::run(context, &args)?,
         Command::Gc(args) => gc::run(context, &args, &given("gc"))?,
+        Command::IamPolicy(args) => iam_policy::run(context, &args)?,
         Command::Import(args) => import::run(context, &args)?,
         Command::Inspect(args) => inspect::run(context, &args)?,
         Command::Ip(args) => ip::run(context, &args)?,

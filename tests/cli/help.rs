@@ -15,6 +15,7 @@ const COMMANDS: [&str; 38] = [
     "env",
     "export",
     "gc",
+    "iam-policy",
     "import",
     "inspect",
     "ip",

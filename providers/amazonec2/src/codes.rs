@@ -115,7 +115,7 @@ pub(crate) fn meaning(code: &str, region: &str) -> Meaning {
         "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => say(
             Kind::Denied,
             "the AWS credentials are good, but may not do this",
-            "docs/amazonec2.md lists the IAM permissions that rmachine needs",
+            "`rmachine iam-policy` prints what rmachine needs; docs/amazonec2.md says when",
         ),
         "InsufficientInstanceCapacity"
         | "InsufficientHostCapacity"

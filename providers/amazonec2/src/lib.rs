@@ -20,6 +20,7 @@ mod inventory;
 mod legacy;
 mod lists;
 mod network;
+mod permissions;
 mod plan;
 mod power;
 mod remove;
@@ -111,6 +112,10 @@ impl Driver for AmazonEc2 {
 
     fn foreign_endpoint(&self, config: &Value) -> Option<String> {
         elsewhere::foreign_endpoint(config)
+    }
+
+    fn policy(&self, owners: &[Owner], features: &[String]) -> Result<Value> {
+        permissions::policy(owners, features)
     }
 }
 

@@ -10,6 +10,8 @@ mod capacity;
 mod checkup;
 #[path = "../../../tests/lab/client.rs"]
 mod client;
+#[path = "lab/policy.rs"]
+mod policy;
 
 use std::{
     collections::BTreeMap,

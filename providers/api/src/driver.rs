@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{Elsewhere, Error, Flag, Imported, Instance, LegacyFields, Plan, Provider, Result, Values, Vetted};
+use crate::{Elsewhere, Error, Flag, Imported, Instance, LegacyFields, Owner, Plan, Provider, Result, Values, Vetted};
 
 /// What a driver is, as data.
 #[derive(Debug, Clone, Copy)]
@@ -173,6 +173,17 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
     fn foreign_endpoint(&self, config: &serde_json::Value) -> Option<String> {
         let _ = config;
         None
+    }
+
+    /// The least that an account has to permit, as a policy in the account's own form: what the driver's calls need, on
+    /// things that carry the tag of one of `owners`. `features` names what it is wanted for; none: all.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Kind::Unsupported`] by drivers without an account; [`crate::Kind::InvalidInput`] for an unknown feature.
+    fn policy(&self, owners: &[Owner], features: &[String]) -> Result<serde_json::Value> {
+        let _ = (owners, features);
+        Err(Error::unsupported(format!("the driver \"{}\" needs no permissions of an account", self.info().name)))
     }
 }
 

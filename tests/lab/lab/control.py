@@ -48,6 +48,8 @@ class Control:
                 return self.strict.calls
             case "DELETE", ["calls"]:
                 self.strict.calls.clear()
+            case "POST", ["policy"]:
+                return self.strict.seen.check(body)
             case "GET", ["faults"]:
                 return self.strict.faults.list
             case "POST", ["faults"]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from . import auth, connect, inventory, launch, rules
+from . import auth, connect, inventory, launch, policy, rules
 from .auth import ACCESS_KEY, ACCOUNT, REGIONS, SECRET_KEY  # noqa: F401 - the lab's other modules have them from here
 from .ec2 import Cloud, Delays
 from .errors import Answer, Dropped, Refused, Start, refusal
@@ -39,6 +39,7 @@ class Strict:
         self.spot = Spot(cloud, self._relaunch)
         self.tokens = Tokens()
         self.calls: list[dict[str, Any]] = []
+        self.seen = policy.Seen()
         self.groups_made: dict[str, float] = {}
         self.lock = threading.Lock()
 
@@ -65,6 +66,9 @@ class Strict:
                 raise Dropped
             region = auth.check(environ, body)
             record["region"] = region
+            # What tests and the lab itself ask is theirs.
+            if "aws-sdk-rust" in environ.get("HTTP_USER_AGENT", ""):
+                self.seen.add(action, form, lambda id: self._tags_of(id, region))
             self.cloud.asking.outside = action != "RunInstances"
             status_line, headers, answer = self._answer(environ, body, action, form, region)
             record["code"] = int(status_line.split()[0])
@@ -113,6 +117,11 @@ class Strict:
         if action in ("TerminateInstances", "StopInstances", "StartInstances"):
             self.spot.changed(action, listed(form, "InstanceId"))
         return answer
+
+    def _tags_of(self, id: str, region: str) -> dict[str, str]:
+        if request := self.spot.requests.get(id):
+            return request.tags
+        return dict(ec2_backends[ACCOUNT][region].tags.get(id, {}))
 
     def _check_groups_are_visible(self, form: dict[str, str]) -> None:
         """A group is not known everywhere at once; only when a test asks for the delay."""
