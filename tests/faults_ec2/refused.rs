@@ -79,8 +79,7 @@ fn each_call_of_a_create_refused_once() {
         true => CODES.to_vec(),
         false => vec![CODES[nth % CODES.len()]],
     };
-    let points: Vec<_> =
-        (0..calls.len()).flat_map(|nth| codes(nth).into_iter().map(move |code| (nth, code))).collect();
+    let points: Vec<_> = (0..calls.len()).flat_map(|nth| codes(nth).into_iter().map(move |code| (nth, code))).collect();
     let failed = AtomicUsize::new(0);
     spread(&points, WORKERS, |account, before, (nth, code)| {
         let (action, what) = (&calls[*nth], format!("{} {code}", calls[*nth]));
@@ -96,7 +95,8 @@ fn each_call_of_a_create_refused_once() {
             failed.fetch_add(1, Ordering::Relaxed);
             assert!(said.contains(code), "{what}: {said}");
             if *code == CODES[0] {
-                let named = format!("the AWS credentials may not ec2:{action} on arn:aws:ec2:us-east-1:123456789012:*/*");
+                let named =
+                    format!("the AWS credentials may not ec2:{action} on arn:aws:ec2:us-east-1:123456789012:*/*");
                 assert!(said.contains(&named) && !said.contains("5KG81"), "{what}: {said}");
             }
         } else {

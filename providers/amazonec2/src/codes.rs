@@ -205,7 +205,9 @@ mod tests {
             assert!(is_refusal(code, 400), "{code}");
         }
         // Of the 500s, and nothing was made.
-        for code in ["InsufficientInstanceCapacity", "InsufficientAddressCapacity", "VcpuLimitExceeded", "RequestLimitExceeded"] {
+        for code in
+            ["InsufficientInstanceCapacity", "InsufficientAddressCapacity", "VcpuLimitExceeded", "RequestLimitExceeded"]
+        {
             assert!(is_refusal(code, 503), "{code}");
         }
         for (code, status) in [

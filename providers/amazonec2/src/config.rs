@@ -153,7 +153,9 @@ impl Config {
             Some(1) if self.metadata_tokens == "required" => "privileged ones and those with --network host",
             _ => "all of them",
         };
-        Some(format!("containers can use the role of the instance profile {profile} ({who}): so can all who may run one"))
+        Some(format!(
+            "containers can use the role of the instance profile {profile} ({who}): so can all who may run one"
+        ))
     }
 
     /// Region, and where it is not the region's own, profile and endpoint.

@@ -189,7 +189,9 @@ fn refused(what: &str, region: &str, subject: &str, code: &str, message: &str) -
 /// Whether no connection was had; one that broke on the way may have carried the request.
 pub(crate) fn was_never_sent(error: &(dyn StdError + 'static)) -> bool {
     let text = DisplayErrorContext(error).to_string();
-    ["dns error", "tcp connect error", "client error (Connect)", "connect timeout"].iter().any(|mark| text.contains(mark))
+    ["dns error", "tcp connect error", "client error (Connect)", "connect timeout"]
+        .iter()
+        .any(|mark| text.contains(mark))
 }
 
 fn mentions_credentials(error: &(dyn StdError + 'static)) -> bool {
@@ -264,7 +266,8 @@ mod tests {
         );
         let cause = StdError::source(&error).unwrap().to_string();
         assert!(cause.ends_with("allows the iam:PassRole action.") && !cause.contains("5KG81"), "{cause}");
-        let encoded = "You are not authorized to perform this operation. Encoded authorization failure message: 5KG81_a-b";
+        let encoded =
+            "You are not authorized to perform this operation. Encoded authorization failure message: 5KG81_a-b";
         let error = said("UnauthorizedOperation", encoded).error("start the instance");
         let hint = error.hint_text().unwrap();
         assert!(hint.contains("aws sts decode-authorization-message --encoded-message 5KG81_a-b"), "{hint}");

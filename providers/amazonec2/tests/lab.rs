@@ -273,7 +273,8 @@ async fn a_refusal_after_a_lost_answer_is_none() {
     let request = ec2.request("half-lost").await;
     lab("POST", "delays", Some(&json!({ "visible": 0 })));
     let lost = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true, "times": 1 }));
-    let _refused = Faults::script(&json!({ "action": "RunInstances", "error": "UnauthorizedOperation", "status": 403 }));
+    let _refused =
+        Faults::script(&json!({ "action": "RunInstances", "error": "UnauthorizedOperation", "status": 403 }));
     let journal = Recorder::default();
     let error = ec2.provider.create(&request, &journal).await.unwrap_err();
     drop(lost);
