@@ -2,7 +2,7 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 39] = [
     "active",
     "adopt",
     "allow",
