@@ -31,8 +31,8 @@ fn who_gets_at_a_role_is_said() {
     let profile = text("amazonec2-iam-instance-profile", "builder");
     let hops = ("amazonec2-metadata-token-response-hop-limit", Integer(2));
     let said = |given: &[_]| for_test(given).unwrap().role_in_containers();
-    assert_eq!(said(&[hops.clone()]), None, "no role, nothing to say");
-    let near = said(&[profile.clone()]).unwrap();
+    assert_eq!(said(std::slice::from_ref(&hops)), None, "no role, nothing to say");
+    let near = said(std::slice::from_ref(&profile)).unwrap();
     assert!(near.contains("instance profile builder (privileged ones and those with --network host)"), "{near}");
     assert!(said(&[profile.clone(), hops]).unwrap().contains("(all of them)"));
     assert!(said(&[profile.clone(), text("amazonec2-metadata-token", "optional")]).unwrap().contains("(all of them)"));
