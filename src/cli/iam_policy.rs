@@ -24,17 +24,11 @@ pub struct Args {
     #[arg(short, long, value_name = "DRIVER", default_value = "amazonec2")]
     driver: String,
     /// Id of a store whose machines it is for (may be repeated); else this store's
-    #[arg(long = "owner", value_name = "ID", value_parser = id)]
-    owners: Vec<String>,
+    #[arg(long = "owner", value_name = "ID")]
+    owners: Vec<Owner>,
     /// What it is for (may be repeated): create, power, allow, gc, adopt, doctor, ssm; else all
     #[arg(long = "feature", value_name = "FEATURE", value_delimiter = ',')]
     features: Vec<String>,
-}
-
-/// Reads a store's id; a policy takes `*` and `?` for more than one.
-fn id(text: &str) -> Result<String, String> {
-    let plain = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if plain { Ok(text.to_owned()) } else { Err("an id has letters, digits and -, 64 at most".to_owned()) }
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
@@ -42,7 +36,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let driver = core.drivers.get(&args.driver)?;
     let owners = match args.owners.as_slice() {
         [] => vec![core.store.prepare()?],
-        named => named.iter().cloned().map(Owner).collect(),
+        named => named.to_vec(),
     };
     let policy = driver.policy(&owners, &args.features)?;
     let text = serde_json::to_string_pretty(&policy)
