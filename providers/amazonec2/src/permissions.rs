@@ -165,7 +165,7 @@ mod tests {
 
     fn of(features: &[&str]) -> Value {
         let features: Vec<String> = features.iter().map(|feature| (*feature).to_owned()).collect();
-        policy(&[Owner("5f0c".into())], &features).unwrap()
+        policy(&["5f0c".parse().unwrap()], &features).unwrap()
     }
 
     fn statements(policy: &Value) -> &Vec<Value> {
@@ -205,7 +205,7 @@ mod tests {
         for feature in FEATURES {
             assert!(!statements(&of(&[feature])).is_empty(), "{feature}");
         }
-        let unknown = policy(&[Owner("5f0c".into())], &["everything".to_owned()]).unwrap_err();
+        let unknown = policy(&["5f0c".parse().unwrap()], &["everything".to_owned()]).unwrap_err();
         assert_eq!(unknown.to_string(), "unknown feature \"everything\"");
     }
 }
