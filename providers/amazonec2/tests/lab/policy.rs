@@ -5,7 +5,7 @@ use super::*;
 /// The policy of `features`; none: of all.
 fn policy(features: &[&str]) -> serde_json::Value {
     let features: Vec<String> = features.iter().map(|feature| (*feature).to_owned()).collect();
-    AmazonEc2.policy(&[Owner("OWNER".into())], &features).unwrap()
+    AmazonEc2.policy(&["OWNER".parse().unwrap()], &features).unwrap()
 }
 
 /// The actions of all that the lab has seen and the policy does not allow, and how many questions there were.
