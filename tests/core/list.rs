@@ -62,7 +62,7 @@ async fn a_record_of_a_newer_program_is_refused_and_left_alone() {
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind(), Kind::Store);
         assert!(text(&refused).contains("is from a newer rmachine"), "{}", text(&refused));
-        assert!(text(&refused).contains("it has format 99, this program knows 1: update rmachine"));
+        assert!(text(&refused).contains("it has format 99, this program knows 2: update rmachine"));
     }
     assert_eq!(std::fs::read(&config).unwrap(), before);
     let lines = core.list(&Filter::default(), SOON).await.unwrap();
