@@ -173,7 +173,11 @@ pub fn unshare_killed_then_repeated() {
         let states = shared.states();
         if states == [ShareState::Ending] {
             let remedies = shared.world.remedies();
-            assert_eq!(remedies, [command.map(str::to_owned)], "{point}: doctor names it");
+            assert!(remedies.iter().any(|remedy| *remedy == command), "{point}: doctor names it: {remedies:?}");
+            // Between the engine's new key and its certificate these do not fit, which `regenerate-certs` mends as well.
+            let half = point.contains("server-key.pem") || point.contains("server.pem");
+            let mut others = remedies.iter().filter(|remedy| **remedy != command).map(|remedy| remedy.join(" "));
+            assert!(others.all(|other| half && other == "regenerate-certs m"), "{point}: {remedies:?}");
         }
         let again = shared.world.run(&command);
         if states.is_empty() {
