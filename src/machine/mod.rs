@@ -252,12 +252,16 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
         .map_err(|e| Error::new(Kind::Failure, "a worker thread ended early").source(e))?
 }
 
-/// Runs `work` for every name at once and answers the results in the order of the names.
+/// Runs `work` for every name at once and answers the results in the order of the names; hints name the machine.
 pub async fn for_each<'a, T, F: Future<Output = Result<T>>>(
     names: &'a [String],
     work: impl Fn(&'a str) -> F,
 ) -> Vec<(&'a str, Result<T>)> {
-    let results = futures::future::join_all(names.iter().map(|name| work(name))).await;
+    let named = |name: &'a str| {
+        let work = work(name);
+        async move { work.await.map_err(|error| error.about(name)) }
+    };
+    let results = futures::future::join_all(names.iter().map(|name| named(name))).await;
     names.iter().map(String::as_str).zip(results).collect()
 }
 

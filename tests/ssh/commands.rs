@@ -1,6 +1,6 @@
 //! Commands: input, outputs and ends, byte for byte.
 
-use rmachine::ssh::{Exit, Stream};
+use rmachine::ssh::{Budget, Exit, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{login::connect, sshd::Sshd};
@@ -38,7 +38,9 @@ async fn ten_megabytes_come_back_as_they_went() {
         state ^= state << 5;
         *byte = state.to_be_bytes()[0];
     }
-    let output = connect(&sshd).await.run("cat", &bytes).await.unwrap();
+    let session = connect(&sshd).await;
+    let budget = Budget { bytes: 2 * bytes.len(), ..session.budgets().look };
+    let output = session.run_within(budget, "cat", &bytes).await.unwrap();
     assert!(output.exit.is_success());
     assert!(output.stdout == bytes, "{} of {} bytes came back", output.stdout.len(), bytes.len());
     assert_eq!(output.stderr, b"");

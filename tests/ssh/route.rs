@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rmachine::ssh::{self, Error, HostKeys, Route, Session, Target, WaitPolicy};
+use rmachine::ssh::{self, Budget, Error, HostKeys, Route, Session, Target, WaitPolicy};
 use rmachine_provider_api::Silent;
 
 use super::{
@@ -31,7 +31,8 @@ async fn a_chain_of_jump_hosts_leads_to_the_host_with_one_login_each() {
     drop(through);
     assert!(one.run("true", b"").await.unwrap().exit.is_success());
     let big = vec![7_u8; 3_000_000];
-    assert!(two.run("cat", &big).await.unwrap().stdout == big);
+    let budget = Budget { bytes: 2 * big.len(), ..two.budgets().look };
+    assert!(two.run_within(budget, "cat", &big).await.unwrap().stdout == big);
 }
 
 #[tokio::test]
@@ -97,7 +98,8 @@ async fn a_proxy_command_carries_the_connection_and_its_last_words_explain() {
     let ncat = "exec 3<>/dev/tcp/%h/%p; cat <&3 & cat >&3";
     let session = Session::connect(&by_command(&sshd, format!("bash -c '{ncat}'")), GUARD).await.unwrap();
     let big = vec![7_u8; 1_000_000];
-    assert!(session.run("cat", &big).await.unwrap().stdout == big);
+    let budget = Budget { bytes: 2 * big.len(), ..session.budgets().look };
+    assert!(session.run_within(budget, "cat", &big).await.unwrap().stdout == big);
 
     let failing = by_command(&sshd, "sh -c 'echo gate closed for %r >&2; exit 3'".to_owned());
     let refused = Session::connect(&failing, GUARD).await.unwrap_err();
