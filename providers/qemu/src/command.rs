@@ -204,7 +204,7 @@ mod tests {
     fn the_whole_line_of_an_amd64_machine() {
         let (machine, base, place) = machine(Arch::Amd64, Firmware::Builtin);
         let expected = r#"-name guest=m
--uuid e3b98a4d-a31a-127d-8000-726d61636869
+-uuid e0cca296-5509-df67-8000-726d61636869
 -no-user-config
 -nodefaults
 -machine q35
@@ -212,19 +212,19 @@ mod tests {
 -cpu host
 -smp 2
 -m 2048
--blockdev {"driver":"qcow2","node-name":"disk","discard":"unmap","file":{"driver":"file","filename":"/r,x/machines/e3b98a4da31a127d/disk.qcow2","discard":"unmap"}}
+-blockdev {"driver":"qcow2","node-name":"disk","discard":"unmap","file":{"driver":"file","filename":"/r,x/machines/e0cca2965509df67/disk.qcow2","discard":"unmap"}}
 -device virtio-blk-pci,drive=disk,bootindex=0
--blockdev {"driver":"raw","node-name":"seed","read-only":true,"file":{"driver":"file","filename":"/r,x/machines/e3b98a4da31a127d/seed.img","read-only":true}}
+-blockdev {"driver":"raw","node-name":"seed","read-only":true,"file":{"driver":"file","filename":"/r,x/machines/e0cca2965509df67/seed.img","read-only":true}}
 -device virtio-blk-pci,drive=seed
 -netdev user,id=net,hostfwd=tcp:127.99.1.2:2222-:22,hostfwd=tcp:127.99.1.2:2376-:2376,hostfwd=udp:127.0.0.1:5353-:53
 -device virtio-net-pci,netdev=net,romfile=
 -device virtio-rng-pci
 -display none
 -monitor none
--chardev file,id=console,path=/r,,x/machines/e3b98a4da31a127d/console.log,append=on
+-chardev file,id=console,path=/r,,x/machines/e0cca2965509df67/console.log,append=on
 -serial chardev:console
--qmp unix:/r,,x/machines/e3b98a4da31a127d/qmp.sock,server=on,wait=off
--pidfile /r,x/machines/e3b98a4da31a127d/qemu.pid
+-qmp unix:/r,,x/machines/e0cca2965509df67/qmp.sock,server=on,wait=off
+-pidfile /r,x/machines/e0cca2965509df67/qemu.pid
 "#;
         let last = match FILTERED {
             true => "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",

@@ -241,8 +241,11 @@ mod tests {
         let place = Place::of_token(root, &MachineToken::from_bits(1));
         assert_eq!(Place::of_id(root, &place.id()).unwrap().directory, place.directory);
         assert_eq!(place.uuid().len(), 36);
-        for id in ["qemu-x", "i-0123456789abcdef", "qemu-../../../../../x", "qemu-0123456789abcde/"] {
+        for id in ["qemu-x", "i-0123456789abcdef", "qemu-..", "qemu-0123456789abcde."] {
             assert!(Place::of_id(root, &id.parse().unwrap()).is_none(), "{id}");
+        }
+        for id in ["qemu-../../../../../x", "qemu-0123456789abcde/"] {
+            id.parse::<InstanceId>().unwrap_err();
         }
     }
 
