@@ -120,7 +120,7 @@ fn it_opens_one_machine_until_it_ends() {
         done.stderr
     };
     let begun = rotate(&["rotate-ca"]);
-    assert!(begun.contains(&kept_id) && begun.contains("before `rmachine rotate-ca --finish`"), "{begun}");
+    assert!(begun.contains(&kept_id) && begun.contains("before `rmachine rotate-ca --finish two`"), "{begun}");
     with("two", &kept).ok();
     assert!(rotate(&["rotate-ca", "--finish"]).contains(&kept_id));
     assert!(with("two", &kept).stderr.contains("certificate signed by unknown authority"));

@@ -53,7 +53,7 @@ impl Certificates {
         self.now
     }
 
-    /// What is to be said of the CA and the client's certificate; there are `machines` that trust them or not.
+    /// What is to be said of the CA and the client's certificate; whether there are `machines` that trust them.
     pub(super) fn findings(&self, machines: bool) -> Vec<Finding> {
         match &self.files {
             Err(error) => vec![failed("CA", error)],

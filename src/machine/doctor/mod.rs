@@ -18,7 +18,7 @@ use self::accounts::Account;
 use super::{Core, blocking};
 use crate::{
     error::{Error, Kind, Result},
-    store::Record,
+    store::{Record, Trust},
 };
 
 /// How many machines are looked at at once.
@@ -94,7 +94,9 @@ impl Core {
         let readable: Vec<&Record> = records.iter().filter_map(|(_, record)| record.as_ref().ok()).collect();
 
         let certificates = certificates::Certificates::read(&self.store, OffsetDateTime::now_utc());
-        add(Area::Certificates, certificates.findings(!known.is_empty()));
+        // What does not read may be of those.
+        let of_the_store = |name: &String| self.store.load(name).map_or(true, |record| record.trust != Trust::Own);
+        add(Area::Certificates, certificates.findings(known.iter().any(of_the_store)));
         for record in &readable {
             add(Area::Certificates, certificates.of_machine(self, record));
             add(Area::Certificates, self.look_at_shares(record, OffsetDateTime::now_utc()));
