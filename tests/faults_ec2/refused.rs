@@ -83,6 +83,8 @@ fn each_call_of_a_create_refused_once() {
     let failed = AtomicUsize::new(0);
     spread(&points, WORKERS, |account, before, (nth, code)| {
         let (action, what) = (&calls[*nth], format!("{} {code}", calls[*nth]));
+        // A quota is one type's and market's: the plan's next attempt is another request.
+        let elsewhere = action == "RunInstances" && *code == CODES[3];
         let position = calls[..=*nth].iter().filter(|call| *call == action).count();
         let mut fault = refusal(action, code);
         fault["nth"] = json!(position);
@@ -100,10 +102,12 @@ fn each_call_of_a_create_refused_once() {
                 assert!(said.contains(&named) && !said.contains("5KG81"), "{what}: {said}");
             }
         } else {
-            assert!(!MAKERS.contains(&action.as_str()), "{what}: the create went on");
+            assert!(elsewhere || !MAKERS.contains(&action.as_str()), "{what}: the create went on");
         }
         account.assert_as_before(before, "m", &what);
-        assert_sent_once(account, &what);
+        if !elsewhere {
+            assert_sent_once(account, &what);
+        }
     });
     let failed = failed.load(Ordering::Relaxed);
     assert!(failed > points.len() / 2, "{failed} of {} failed", points.len());
