@@ -19,7 +19,7 @@ use std::{path::PathBuf, sync::Arc};
 pub use self::{
     error::Error,
     keyring::{AskPassphrase, Keyring},
-    keys::{KeyPair, fingerprint, public_half, same_key},
+    keys::{KeyPair, authorized_key, fingerprint, public_half, same_key},
     route::Route,
     session::{Exit, Output, Session, Stream},
     sftp::{Attributes, Download, Name, Sftp, SftpError, Upload},

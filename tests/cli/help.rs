@@ -2,7 +2,7 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 39] = [
     "active",
     "adopt",
     "allow",
@@ -29,6 +29,7 @@ const COMMANDS: [&str; 38] = [
     "restart",
     "rm",
     "rotate-ca",
+    "rotate-keys",
     "scp",
     "share",
     "ssh",
