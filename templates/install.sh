@@ -7,6 +7,7 @@ set -eu
 
 SOURCE={{ source | sh }}
 INSTALL_URL={{ install_url | sh }}
+INSTALL_SHA256={{ install_sha256 | sh }}
 REPOSITORY={{ repository | sh }}
 # The same without what may be a secret.
 REPOSITORY_SHOWN={{ repository_shown | sh }}
@@ -75,19 +76,25 @@ fetch() {
 
 key_gpg() { gpg --batch --quiet --no-options --homedir "$STATE/gnupg" "$@"; }
 
-# is_only_key FILE FINGERPRINT
+# is_only_key FILE FINGERPRINT. What is wrong with a key that is there is in wrong_key.
 is_only_key() {
+    wrong_key=
     listed=$(key_gpg --with-colons --show-keys "$1") || :
     found=$(printf '%s\n' "$listed" | awk -F: '$1 == "fpr" { print $10; exit }')
     count=$(printf '%s\n' "$listed" | awk -F: '$1 == "pub" || $1 == "sec" { n++ } END { print n + 0 }')
+    if [ "$count" = 0 ]; then
+        echo "${1##*/} holds no key"
+        return 1
+    fi
     if [ "$count" != 1 ]; then
-        echo "${1##*/} holds $count keys, and one is expected"
-        return 1
+        wrong_key="$count keys, where one is expected"
+    elif [ "$found" != "$2" ]; then
+        wrong_key="the fingerprint $found, and $2 is expected"
+    else
+        return 0
     fi
-    if [ "$found" != "$2" ]; then
-        echo "${1##*/} has the fingerprint $found, and $2 is expected"
-        return 1
-    fi
+    echo "${1##*/} has $wrong_key"
+    return 1
 }
 
 # only_key FILE FINGERPRINT KEY: writes to KEY the one key that FILE holds, if it is the expected one. It is gpg's own
@@ -104,6 +111,13 @@ only_key() {
     fi
     rm -rf "$STATE/gnupg" "$1"
     [ "$good" = yes ]
+}
+
+# no_wrong_key VARIABLE: ends the install where only_key has found another key. That is no outage, for which the
+# distribution could stand in: somebody is on the way, or a mirror has a key of its own, which VARIABLE names.
+no_wrong_key() {
+    [ -z "$wrong_key" ] || fail "the key of Docker's repository $REPOSITORY_SHOWN has $wrong_key ($1 names another one)"
+    return 1
 }
 
 # repository_file FILE: writes its input there. The URL in it may hold a password.
@@ -153,7 +167,8 @@ debian_docker() {
     rm -f "$STATE/docker.asc.ok"
     command -v gpg >/dev/null || apt_packages gpg || return 1
     # The fingerprint that Docker publishes: docs.docker.com/engine/install/ubuntu, "Docker Release (CE deb)".
-    only_key "$STATE/docker.asc" {{ apt_fingerprint | sh }} "$STATE/docker.key" || return 1
+    only_key "$STATE/docker.asc" {{ apt_fingerprint | sh }} "$STATE/docker.key" ||
+        no_wrong_key RMACHINE_DOCKER_APT_FINGERPRINT || return 1
     # shellcheck disable=SC2154 # from os-release
     codename=${VERSION_CODENAME:-}
     [ -n "$codename" ] || return 1
@@ -234,7 +249,8 @@ RPM_REPO=/etc/yum.repos.d/docker-ce.repo
 rpm_docker() {
     fetch "$REPOSITORY/linux/$1/gpg" "$STATE/docker.rpm.asc" 30 || return 1
     command -v gpg >/dev/null || dnf -q -y install gnupg2 || return 1
-    only_key "$STATE/docker.rpm.asc" {{ rpm_fingerprint | sh }} "$STATE/docker.rpm.key" || return 1
+    only_key "$STATE/docker.rpm.asc" {{ rpm_fingerprint | sh }} "$STATE/docker.rpm.key" ||
+        no_wrong_key RMACHINE_DOCKER_RPM_FINGERPRINT || return 1
     known=$(rpm -qa 'gpg-pubkey*') || return 1
     if rpm_repository "$1" && rm -f "$STATE/docker.rpm.key" && dnf -q -y install docker-ce docker-ce-cli containerd.io; then return 0; fi
     rm -f "$RPM_REPO" "$RPM_KEY" "$STATE/docker.rpm.key"
@@ -304,6 +320,14 @@ install_suse() {
 install_url() {
     step "installing with the script of --engine-install-url"
     fetch "$INSTALL_URL" "$STATE/engine-install.sh" 120 || fail "the install script cannot be downloaded"
+    if [ -n "$INSTALL_SHA256" ]; then
+        found=$(sha256sum <"$STATE/engine-install.sh") || fail "sha256sum is not on this host"
+        found=${found%% *}
+        if [ "$found" != "$INSTALL_SHA256" ]; then
+            rm -f "$STATE/engine-install.sh"
+            fail "the install script has the SHA-256 sum $found, and $INSTALL_SHA256 is asked for"
+        fi
+    fi
     sh "$STATE/engine-install.sh" || fail "the install script failed"
     have_engine || fail "the install script ended well, but there is no dockerd"
     used=url

@@ -3,6 +3,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test's own files")]
 
+mod checksum;
+mod zypper;
+
 use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
@@ -29,9 +32,27 @@ const RPM_REPO: &str = "etc/yum.repos.d/docker-ce.repo";
 const RPM_KEY: &str = "etc/pki/rpm-gpg/RPM-GPG-KEY-docker-ce";
 
 /// What the script may use as it is.
-const TOOLS: [&str; 19] = [
-    "sh", "awk", "cat", "chmod", "cp", "flock", "gpg", "grep", "install", "ls", "mkdir", "mv", "rm", "sed", "sleep",
-    "sort", "tee", "touch", "tr",
+const TOOLS: [&str; 20] = [
+    "sh",
+    "awk",
+    "cat",
+    "chmod",
+    "cp",
+    "flock",
+    "gpg",
+    "grep",
+    "install",
+    "ls",
+    "mkdir",
+    "mv",
+    "rm",
+    "sed",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "tee",
+    "touch",
+    "tr",
 ];
 
 /// Installs the engine when it is asked to, unless the file `refuse` holds a word of its command line.
@@ -192,16 +213,17 @@ fn mirror(url: &str) -> Repository {
 
 /// Key files that are refused, and what is said of each.
 fn forged() -> Vec<(&'static str, String, String)> {
-    let holds = |keys: usize| format!("holds {keys} keys, and one is expected");
+    let two = || "2 keys, where one is expected".to_owned();
     vec![
-        ("another key", OTHER.to_owned(), format!("has the fingerprint {OTHERS}, and {FINGERPRINT} is expected")),
-        ("a key beside ours", BOTH.to_owned(), holds(2)),
-        ("a second block", format!("{OURS}{OTHER}"), holds(2)),
-        ("a first block", format!("{OTHER}{OURS}"), holds(2)),
-        ("no key", "<html>not found</html>\n".to_owned(), holds(0)),
-        ("nothing", String::new(), holds(0)),
+        ("another key", OTHER.to_owned(), format!("the fingerprint {OTHERS}, and {FINGERPRINT} is expected")),
+        ("a key beside ours", BOTH.to_owned(), two()),
+        ("a second block", format!("{OURS}{OTHER}"), two()),
+        ("a first block", format!("{OTHER}{OURS}"), two()),
     ]
 }
+
+/// What a proxy or a portal answers for a key; that is an outage.
+const NO_KEY: [&str; 2] = ["<html>not found</html>\n", ""];
 
 #[test]
 fn apt_takes_the_one_key_that_was_compared() {
@@ -224,15 +246,37 @@ fn apt_takes_the_one_key_that_was_compared() {
 }
 
 #[test]
-fn apt_takes_no_other_key() {
-    for (what, key, said) in forged() {
-        let host = Host::of(DEBIAN);
-        host.write("web/docker/linux/debian/gpg", &key);
-        let status = host.install(EngineSource::Docker);
-        assert!(status.starts_with("failed Docker's repository https://mirror.test/docker cannot be"), "{status}");
-        assert!(host.log().contains(&format!("docker.asc {said}")), "{what}: {}", host.log());
-        assert!(!host.calls().contains("docker-ce"), "{what}: {}", host.calls());
-        host.assert_nothing_left(what);
+fn no_other_key_is_taken_and_nothing_stands_in() {
+    for (os, path, prefix, format) in [(DEBIAN, "debian", "docker", "APT"), (FEDORA, "fedora", "docker.rpm", "RPM")] {
+        for ((what, key, said), source) in
+            forged().iter().zip([EngineSource::Docker, EngineSource::Auto].iter().cycle())
+        {
+            let host = Host::of(os);
+            host.write(&format!("web/docker/linux/{path}/gpg"), key);
+            let expected = format!(
+                "failed the key of Docker's repository https://mirror.test/docker has {said} (RMACHINE_DOCKER_{format}_FINGERPRINT names another one)"
+            );
+            assert_eq!(host.install(*source), expected, "{what}");
+            assert!(host.log().contains(&format!("{prefix}.asc has {said}")), "{what}: {}", host.log());
+            for word in ["docker-ce", "docker.io", "dnf", "--import"] {
+                assert!(!host.calls().contains(word), "{what}: {}", host.calls());
+            }
+            host.assert_nothing_left(what);
+        }
+    }
+}
+
+#[test]
+fn an_answer_without_a_key_is_an_outage() {
+    for (os, path) in [(DEBIAN, "debian"), (FEDORA, "fedora")] {
+        for key in NO_KEY {
+            let host = Host::of(os);
+            host.write(&format!("web/docker/linux/{path}/gpg"), key);
+            assert!(host.install(EngineSource::Docker).starts_with("failed "));
+            assert!(host.log().contains("asc holds no key"), "{}", host.log());
+            host.assert_nothing_left("no key");
+            assert_eq!(host.install(EngineSource::Auto), "done distro", "{}", host.log());
+        }
     }
 }
 
@@ -268,18 +312,6 @@ fn rpm_packages_are_checked_by_the_key_that_was_compared() {
 }
 
 #[test]
-fn rpm_takes_no_other_key() {
-    for (what, key, said) in forged() {
-        let host = Host::of(FEDORA);
-        host.write("web/docker/linux/fedora/gpg", &key);
-        assert!(host.install(EngineSource::Docker).starts_with("failed the engine cannot be installed from"));
-        assert!(host.log().contains(&format!("docker.rpm.asc {said}")), "{what}: {}", host.log());
-        assert!(!host.calls().contains("--import") && !host.calls().contains("dnf"), "{what}: {}", host.calls());
-        host.assert_nothing_left(what);
-    }
-}
-
-#[test]
 fn a_key_that_rpm_refuses_ends_it() {
     let host = Host::of(FEDORA);
     host.write("web/docker/linux/fedora/gpg", OURS);
@@ -302,28 +334,6 @@ fn packages_that_dnf_refuses_leave_the_hosts_own_keys_only() {
 
     assert_eq!(host.install(EngineSource::Auto), "done distro", "{}", host.log());
     assert!(host.calls().contains("dnf -q -y install moby-engine"));
-}
-
-#[test]
-fn zypper_trusts_no_key_from_the_net() {
-    let host = Host::of(SUSE);
-    host.write("usr/lib/rpm/gnupg/keys/suse.asc", OURS);
-    assert_eq!(host.install(EngineSource::Auto), "done distro", "{}", host.log());
-    assert_eq!(
-        host.calls(),
-        "rpm --import /usr/lib/rpm/gnupg/keys/suse.asc\nzypper --non-interactive install --no-recommends docker\n"
-    );
-    // What zypper says of a repository of the host's that it left out is no failure; other codes are.
-    for (code, status) in [(106, "done distro"), (104, "failed the distribution's package docker cannot be installed")]
-    {
-        let host = Host::of(SUSE);
-        executable(&host.path("bin/zypper"), &format!("{PACKAGES}exit {code}\n"));
-        assert_eq!(host.install(EngineSource::Auto), status, "{code}");
-    }
-    let bare = Host::of(SUSE);
-    bare.write("refuse", "docker");
-    assert!(bare.install(EngineSource::Distro).starts_with("failed the distribution's package docker"));
-    assert!(!bare.calls().contains("rpm "), "there are no keys to import: {}", bare.calls());
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub struct EngineSpec {
     pub source: EngineSource,
     /// URL of the install script, with [`EngineSource::Url`].
     pub install_url: Option<String>,
+    /// What the install script has to be: `sha256:` and 64 hexadecimal digits.
+    pub install_checksum: Option<String>,
     /// Storage driver.
     pub storage_driver: Option<String>,
     /// Registries without TLS, `HOST[:PORT]` or CIDR.
@@ -138,8 +140,23 @@ impl EngineSpec {
                 return invalid(format!("--engine-install-url contradicts --engine-source {}", source.word()));
             }
         }
+        match (&self.install_checksum, &self.install_url) {
+            (Some(_), None) => return invalid("--engine-install-checksum needs --engine-install-url".to_owned()),
+            (Some(sum), _) if self.install_sha256().is_none() => {
+                return invalid(format!(
+                    "--engine-install-checksum takes sha256: and 64 hexadecimal digits, not {sum:?}"
+                ));
+            }
+            _ => {}
+        }
         Repository::for_engine(self)?;
         super::daemon::check_options(self)
+    }
+
+    /// The SHA-256 sum that the install script has to have, in lower case, where one is asked for.
+    pub(super) fn install_sha256(&self) -> Option<String> {
+        let sum = self.install_checksum.as_ref()?.strip_prefix("sha256:")?;
+        (sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit())).then(|| sum.to_ascii_lowercase())
     }
 
     /// What the user should know of it before anything is made.
@@ -152,10 +169,11 @@ impl EngineSpec {
     }
 
     fn in_the_clear(&self, repository: &Repository) -> Vec<String> {
-        let script = self.install_url.iter().filter(|url| web::is_in_the_clear(url)).map(|url| {
+        let unchecked = self.install_url.iter().filter(|_| self.install_checksum.is_none());
+        let script = unchecked.filter(|url| web::is_in_the_clear(url)).map(|url| {
             format!(
                 "the install script comes over plain http, and whoever is on its way to the host can make it another \
-                 one, which runs as root; give an https URL instead of {}",
+                 one, which runs as root; give an https URL, or --engine-install-checksum, instead of {}",
                 web::without_secrets(url)
             )
         });
@@ -197,6 +215,16 @@ mod tests {
         assert!(check(|_| {}).is_ok());
         assert!(check(|s| s.labels = vec!["a=b c".into()]).is_ok());
         assert!(check(|s| s.labels = vec!["ab".into()]).is_err());
+        let sum = |url: Option<&str>, sum: &str| {
+            let source = if url.is_some() { EngineSource::Url } else { EngineSource::Auto };
+            let (install_url, install_checksum) = (url.map(str::to_owned), Some(sum.to_owned()));
+            EngineSpec { source, install_url, install_checksum, ..EngineSpec::default() }.validate()
+        };
+        let good = format!("sha256:{}", "aB".repeat(32));
+        assert!(sum(Some("https://h/x"), &good).is_ok() && sum(None, &good).is_err());
+        for bad in ["", "sha256:", &good[7..], &good[..70], "sha512:00", &format!("{}g", &good[..70])] {
+            assert!(sum(Some("https://h/x"), bad).is_err(), "{bad}");
+        }
         assert!(check(|s| s.env = vec!["A B=1".into()]).is_err());
         assert!(check(|s| s.env = vec!["A=x\rExecStartPre=/bin/x".into()]).is_err());
         assert!(check(|s| s.registry_mirrors = vec!["mirror".into()]).is_err());
@@ -209,6 +237,12 @@ mod tests {
     #[test]
     fn plain_http_is_warned_of_and_no_secret_said() {
         let mirror = |url: &str| Repository::of(|name| name.ends_with("REPOSITORY").then(|| url.to_owned())).unwrap();
+        let checked = EngineSpec {
+            install_url: Some("http://h/x".to_owned()),
+            install_checksum: Some(format!("sha256:{}", "0".repeat(64))),
+            ..EngineSpec::default()
+        };
+        assert_eq!(checked.in_the_clear(&mirror("https://m")), [""; 0]);
         let warnings = |install_url: &str, repository: &str| {
             let install_url = Some(install_url.to_owned());
             EngineSpec { install_url, ..EngineSpec::default() }.in_the_clear(&mirror(repository)).join("\n")
@@ -216,7 +250,12 @@ mod tests {
         assert_eq!(warnings("https://h/x", "https://m"), "");
         assert_eq!(warnings("http://127.0.0.1:8080/x", "http://[::1]/"), "");
         let script = warnings("http://u:verysecret@h/x?t=verysecret", "https://m");
-        assert!(script.contains("runs as root; give an https URL instead of http://h/x?<redacted>"), "{script}");
+        assert!(
+            script.contains(
+                "runs as root; give an https URL, or --engine-install-checksum, instead of http://h/x?<redacted>"
+            ),
+            "{script}"
+        );
         let packages = warnings("https://h/x", "http://u:verysecret@m/docker");
         assert!(packages.contains("packages of http://m/docker come over plain http"), "{packages}");
         assert!(!format!("{script}{packages}").contains("verysecret"));

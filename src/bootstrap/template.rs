@@ -73,6 +73,7 @@ pub(super) fn install(spec: &EngineSpec, repository: &Repository) -> Result<Stri
         minijinja::context! {
             source => spec.source.word(),
             install_url => spec.install_url.as_deref().unwrap_or_default(),
+            install_sha256 => spec.install_sha256().unwrap_or_default(),
             repository => repository.url.as_str(),
             repository_shown => web::without_secrets(&repository.url),
             apt_fingerprint => repository.apt_fingerprint.as_str(),

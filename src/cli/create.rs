@@ -41,6 +41,9 @@ pub struct Args {
     /// Script that installs the engine (means --engine-source url)
     #[arg(long, env = "MACHINE_DOCKER_INSTALL_URL", hide_env_values = true, value_name = "URL")]
     engine_install_url: Option<String>,
+    /// What that script has to be, or it is not run: sha256: and its SHA-256 sum in hexadecimal
+    #[arg(long, value_name = "SUM")]
+    engine_install_checksum: Option<String>,
     /// Option of the engine, as KEY=VALUE or KEY (may be repeated)
     #[arg(long, value_name = "OPTION")]
     engine_opt: Vec<String>,
@@ -92,6 +95,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
             (_, source) => source,
         },
         install_url,
+        install_checksum: args.engine_install_checksum.filter(|sum| !sum.is_empty()),
         storage_driver: args.engine_storage_driver.filter(|driver| !driver.is_empty()),
         insecure_registries: args.engine_insecure_registry,
         registry_mirrors: typed_or_in(args.engine_registry_mirror, "ENGINE_REGISTRY_MIRROR"),
