@@ -19,7 +19,7 @@ impl Drivers {
             #[cfg(feature = "docker")]
             Arc::new(rmachine_provider_docker::DockerDriver),
             Arc::new(rmachine_provider_generic::Generic),
-            Arc::new(rmachine_provider_none::NoneDriver),
+            Arc::new(rmachine_provider_none::NoneDriver::default()),
             #[cfg(feature = "qemu")]
             Arc::new(rmachine_provider_qemu::QemuDriver),
         ])
@@ -28,6 +28,15 @@ impl Drivers {
     /// These drivers; for tests and for programs that embed the core.
     pub fn of(drivers: Vec<Arc<dyn Driver>>) -> Self {
         Self(drivers)
+    }
+
+    /// The same drivers as docker-machine has them.
+    #[must_use]
+    pub fn of_docker_machine(mut self) -> Self {
+        for driver in self.0.iter_mut().filter(|driver| driver.info().name == "none") {
+            *driver = Arc::new(rmachine_provider_none::NoneDriver::of_any_url());
+        }
+        self
     }
 
     /// All drivers, in the order of the list.

@@ -30,6 +30,8 @@ pub struct EnvPlan {
     pub set: Vec<(&'static str, String)>,
     /// Variables to unset, in this order.
     pub unset: Vec<&'static str>,
+    /// Whether what is unset has docker-machine's spelling, which its callers compare.
+    pub docker_machine: bool,
     /// The command that made this text, for the closing comment.
     pub command: String,
 }
@@ -102,7 +104,7 @@ impl Shell {
             Self::Posix => format!("unset {name}\n"),
             Self::Fish => format!("set -e {name};\n"),
             Self::Tcsh => format!("unsetenv {name};\n"),
-            Self::PowerShell => format!("Remove-Item -ErrorAction Ignore Env:\\\\{name}\n").replace("\\\\", "\\"),
+            Self::PowerShell => format!("Remove-Item -ErrorAction Ignore Env:\\{name}\n"),
             Self::Cmd => format!("SET {name}=\n"),
             Self::Emacs => format!("(setenv \"{name}\" nil)\n"),
             Self::Nushell => format!("hide-env --ignore-errors {name}\n"),
@@ -173,7 +175,11 @@ fn tcsh(value: &str) -> String {
 pub fn render(shell: Shell, plan: &EnvPlan) -> String {
     let mut text = String::new();
     for name in &plan.unset {
-        text.push_str(&shell.unset(name));
+        match shell {
+            // To PowerShell it is the same, but for an error where the variable is not set.
+            Shell::PowerShell if plan.docker_machine => text.push_str(&format!("Remove-Item Env:\\\\{name}\n")),
+            _ => text.push_str(&shell.unset(name)),
+        }
     }
     if shell == Shell::Nushell && !plan.set.is_empty() {
         let record: BTreeMap<_, _> = plan.set.iter().map(|(name, value)| (*name, value)).collect();

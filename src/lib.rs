@@ -18,6 +18,7 @@ pub mod error;
 pub mod fuzz;
 pub mod gotemplate;
 pub mod machine;
+pub mod modes;
 mod near;
 pub mod printable;
 pub mod ssh;

@@ -6,6 +6,7 @@
 use std::{borrow::Cow, ffi::OsString, path::Path, process::ExitCode};
 
 use crate::{
+    drivers::Drivers,
     error::{Error, Kind},
     printable,
 };
@@ -36,6 +37,21 @@ impl Dialect {
     /// Whether it is docker-machine's.
     pub fn is_docker_machine(self) -> bool {
         self == Self::DockerMachine
+    }
+
+    /// The drivers as this program has them.
+    pub(super) fn drivers(self, drivers: Drivers) -> Drivers {
+        if self.is_docker_machine() { drivers.of_docker_machine() } else { drivers }
+    }
+
+    /// The command with what its help says of the whole program, and where.
+    pub(super) fn described(self, command: clap::Command) -> clap::Command {
+        if !self.is_docker_machine() {
+            return command;
+        }
+        command
+            .about("Create and manage machines running Docker.")
+            .help_template("{usage-heading} {usage}\n\n{about}\n\n{all-args}{after-help}")
     }
 
     /// Whether progress and warnings of the command in `arguments` go to stdout, where docker-machine's callers look.

@@ -60,7 +60,12 @@ fn unset(context: &Context, args: &Args) -> Result<EnvPlan> {
     if args.no_proxy {
         unset.extend(["NO_PROXY", "no_proxy"]);
     }
-    Ok(EnvPlan { set: Vec::new(), unset, command: format!("{} env -u{no_proxy}{}", context.called, shell_flag(args)) })
+    Ok(EnvPlan {
+        set: Vec::new(),
+        unset,
+        docker_machine: context.dialect.is_docker_machine(),
+        command: format!("{} env -u{no_proxy}{}", context.called, shell_flag(args)),
+    })
 }
 
 fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
@@ -88,6 +93,7 @@ fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
     Ok(EnvPlan {
         set,
         unset: Vec::new(),
+        docker_machine: context.dialect.is_docker_machine(),
         command: format!("{} env{no_proxy}{} {name}", context.called, shell_flag(args)),
     })
 }

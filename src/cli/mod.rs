@@ -160,6 +160,22 @@ enum Command {
     Version(version::Args),
 }
 
+impl Command {
+    /// Whether it reads or writes the store.
+    fn uses_store(&self) -> bool {
+        match self {
+            Self::Compat(_) | Self::Completion(_) | Self::Man(_) => false,
+            Self::Version(args) => args.name.is_some(),
+            _ => true,
+        }
+    }
+}
+
+/// Whether a store that others can change is refused.
+fn strict_modes() -> bool {
+    !std::env::var("RMACHINE_STRICT_MODES").is_ok_and(|value| matches!(value.as_str(), "no" | "false" | "0"))
+}
+
 /// Parses `arguments`, runs the command, prints, and answers the exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     main_with(Drivers::compiled_in(), arguments)
@@ -192,7 +208,8 @@ pub fn main_within(drivers: Drivers, budgets: Budgets, arguments: impl Iterator<
     }
     let program = dialect::program_name(&arguments);
     let dialect = Dialect::of(&program);
-    let command = command(&drivers, &arguments);
+    let drivers = dialect.drivers(drivers);
+    let command = dialect.described(command(&drivers, &arguments));
     let arguments = go_flags::plain(dialect, &command, &arguments);
     let terminal = ui::Terminal::speaking(dialect, dialect.talks_on_stdout(&command, &arguments));
     if let Err(error) = create::known_driver(&drivers, &command, &arguments) {
@@ -210,6 +227,9 @@ pub fn main_within(drivers: Drivers, budgets: Budgets, arguments: impl Iterator<
     start_log(cli.debug);
     let result = store_root(cli.storage_path.as_deref(), dialect).and_then(|root| {
         let store = Store::at(root).with_tls(tls_paths(&cli)?);
+        if cli.command.uses_store() && strict_modes() {
+            store.require_strict_modes()?;
+        }
         let mut core = Core::new(store, drivers, terminal.clone());
         core.budgets = budgets;
         if dialect.is_docker_machine() {

@@ -21,6 +21,11 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     names::lines(context, &args.names, |name| {
+        if context.dialect.is_docker_machine()
+            && let Some(url) = context.core.undialable_url(name)?
+        {
+            return Ok(url);
+        }
         let access = context.core.access(name)?;
         context.ensure_tunnel(&access)?;
         if args.check {

@@ -13,7 +13,7 @@ use crate::error::Result;
 pub struct Args {
     /// Machine whose engine is asked
     #[arg(value_name = "NAME")]
-    name: Option<String>,
+    pub(super) name: Option<String>,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {

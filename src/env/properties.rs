@@ -14,7 +14,7 @@ use crate::cases;
 const NAME: &str = "DOCKER_CERT_PATH";
 fn text(shell: Shell, value: &str) -> String {
     let set = vec![("DOCKER_TLS_VERIFY", "1".to_owned()), (NAME, value.to_owned())];
-    render(shell, &EnvPlan { set, unset: vec![], command: "rmachine env m".into() })
+    render(shell, &EnvPlan { set, unset: vec![], docker_machine: false, command: "rmachine env m".into() })
 }
 
 fn installed(program: &str) -> Option<PathBuf> {

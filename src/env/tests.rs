@@ -1,7 +1,12 @@
 use super::*;
 
 fn plan(value: &str) -> EnvPlan {
-    EnvPlan { set: vec![("DOCKER_CERT_PATH", value.to_owned())], unset: vec![], command: "rmachine env m".into() }
+    EnvPlan {
+        set: vec![("DOCKER_CERT_PATH", value.to_owned())],
+        unset: vec![],
+        docker_machine: false,
+        command: "rmachine env m".into(),
+    }
 }
 
 #[test]
@@ -9,6 +14,7 @@ fn posix_text_is_docker_machines() {
     let plan = EnvPlan {
         set: vec![("DOCKER_TLS_VERIFY", "1".into()), ("DOCKER_HOST", "tcp://192.0.2.7:2376".into())],
         unset: vec![],
+        docker_machine: false,
         command: "rmachine env m".into(),
     };
     insta::assert_snapshot!(render(Shell::Posix, &plan), @r#"
@@ -22,7 +28,12 @@ fn posix_text_is_docker_machines() {
 #[test]
 fn every_shell_sets_and_unsets() {
     for shell in [Shell::Fish, Shell::Tcsh, Shell::PowerShell, Shell::Cmd, Shell::Emacs, Shell::Nushell] {
-        let unset = EnvPlan { set: vec![], unset: vec!["DOCKER_HOST"], command: "rmachine env -u".into() };
+        let unset = EnvPlan {
+            set: vec![],
+            unset: vec!["DOCKER_HOST"],
+            docker_machine: false,
+            command: "rmachine env -u".into(),
+        };
         insta::assert_snapshot!(
             format!("{shell:?}"),
             format!("{}---\n{}", render(shell, &plan("/a b/$c")), render(shell, &unset))

@@ -38,6 +38,13 @@ impl Core {
         let record = self.store.load(name)?;
         self.require_ready(&record)?;
         require_running(&record)?;
+        if let Some(url) = record.undialable() {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("docker cannot dial {url:?}, the URL of machine \"{name}\""),
+            )
+            .hint("an engine's URL is tcp://HOST:PORT; remove the machine and create it with that"));
+        }
         let (Some(url), Some(host)) = (record.url(), record.address()) else {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" has no address"))
                 .known_as("Host is not running")
@@ -51,6 +58,17 @@ impl Core {
         self.refresh_client(&record);
         let cert_path = if own.join(file::CA_CERT).exists() { own } else { self.store.certs_directory() };
         Ok(Access { name: name.to_owned(), host: host.to_owned(), ip, port, tunnel, url, cert_path })
+    }
+
+    /// The URL of machine `name` where its driver has recorded one that docker cannot dial, which [`Core::access`] refuses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Core::access`].
+    pub fn undialable_url(&self, name: &str) -> Result<Option<String>> {
+        let record = self.store.load(name)?;
+        self.require_ready(&record)?;
+        Ok(record.undialable())
     }
 
     /// Asks the engine behind `access` for its version, over mTLS.

@@ -329,7 +329,10 @@ impl Core {
             }
             // Without its driver nothing says whether it should answer.
             Err(_) if line.error.is_some() => {}
-            Err(error) => line.error = Some(error.causes().into_iter().next().unwrap_or_else(|| error.to_string())),
+            Err(error) => {
+                let why = error.causes().into_iter().next().unwrap_or_else(|| error.to_string());
+                line.error = Some(self.state_words.no_version(why));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use rmachine_provider_api::{AttemptToken, CreateRequest, HostTrust, LoginKey, Plan};
+use zeroize::Zeroizing;
 
 use super::Core;
 use crate::{
@@ -43,12 +44,7 @@ impl Core {
             LoginKey::Generate => {
                 let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
                 self.audit(&name, &[Event::key_made(Key::Login, &pair.public_openssh())?])?;
-                self.store
-                    .write(&self.store.machine_file(&name, file::LOGIN_KEY), pair.private_openssh().as_bytes())?;
-                self.store.write(
-                    &self.store.machine_file(&name, file::LOGIN_KEY_PUBLIC),
-                    format!("{}\n", pair.public_openssh()).as_bytes(),
-                )?;
+                self.write_login(&name, pair.private_openssh().as_bytes(), &pair.public_openssh())?;
                 login = Some(pair.public_openssh());
                 file::LOGIN_KEY
             }
@@ -56,11 +52,12 @@ impl Core {
                 let public = crate::ssh::public_half(path)?;
                 let fingerprint = crate::ssh::fingerprint(&public)?;
                 self.audit(&name, &[Event::KeyCopied { key: Key::Login, fingerprint }])?;
-                login = Some(public);
                 let key = std::fs::read(path)
+                    .map(Zeroizing::new)
                     .map_err(|e| Error::usage(format!("cannot read the SSH key {}", path.display())).source(e))?;
-                self.store.write(&self.store.machine_file(&name, file::COPIED_KEY), &key)?;
-                file::COPIED_KEY
+                self.write_login(&name, &key, &public)?;
+                login = Some(public);
+                file::LOGIN_KEY
             }
             LoginKey::Default => "",
         };
@@ -81,6 +78,11 @@ impl Core {
             ..std::mem::take(&mut record.ssh)
         };
         Ok(Keys { login, seed })
+    }
+
+    fn write_login(&self, name: &str, private: &[u8], public: &str) -> Result<()> {
+        self.store.write(&self.store.machine_file(name, file::LOGIN_KEY), private)?;
+        self.store.write(&self.store.machine_file(name, file::LOGIN_KEY_PUBLIC), format!("{public}\n").as_bytes())
     }
 
     /// Renders the first-boot data and saves it, so that a repeat sends the same bytes.
@@ -108,11 +110,10 @@ impl Core {
         let (Some(plan), Some(attempt)) = (&record.plan, &record.attempt) else { return Ok(None) };
         let saved = |name: &str| self.store.read_bytes(&directory.join(name));
         let public_key = match &plan.login.key {
-            LoginKey::Generate => {
-                saved(file::LOGIN_KEY_PUBLIC)?.map(|key| String::from_utf8_lossy(&key).trim().to_owned())
-            }
+            LoginKey::Generate => saved(&format!("{}.pub", record.ssh.key_file))?
+                .map(|key| String::from_utf8_lossy(&key).trim().to_owned()),
             // A key that is gone must not keep rm from its work; a login will say that it is.
-            LoginKey::File(_) => crate::ssh::public_half(&directory.join(file::COPIED_KEY)).ok(),
+            LoginKey::File(_) => crate::ssh::public_half(&directory.join(&record.ssh.key_file)).ok(),
             LoginKey::Default => None,
         };
         let user_data = saved(file::USER_DATA)?;

@@ -24,6 +24,7 @@ mod name;
 mod phase;
 mod places;
 mod record;
+mod strict;
 mod tls;
 mod tombs;
 
@@ -74,12 +75,12 @@ pub mod file {
     pub const TUNNEL: &str = "tunnel";
     /// What the tunnel that runs in the background says.
     pub const TUNNEL_LOG: &str = "tunnel.log";
-    /// The login key that we made.
-    pub const LOGIN_KEY: &str = "id_ed25519";
+    /// The login key, be it made here or a copy of the user's: docker-machine's name for it, whatever its type, as scripts
+    /// and inventories have it. Which one a machine has says its record: `id_ed25519` and `id_user` are those of earlier
+    /// versions.
+    pub const LOGIN_KEY: &str = "id_rsa";
     /// Its public half.
-    pub const LOGIN_KEY_PUBLIC: &str = "id_ed25519.pub";
-    /// A copy of the user's own login key.
-    pub const COPIED_KEY: &str = "id_user";
+    pub const LOGIN_KEY_PUBLIC: &str = "id_rsa.pub";
     /// Certificate of the CA: of the store's in `certs/`, and in each machine's directory those that its clients go by.
     pub const CA_CERT: &str = "ca.pem";
     /// Key of the CA, in `certs/` only.

@@ -175,7 +175,7 @@ fn foreign() -> impl Strategy<Value = Value> {
 fn convert(document: Map<String, Value>) -> Result<Record> {
     static DRIVERS: LazyLock<Drivers> = LazyLock::new(|| {
         let drivers: [Arc<dyn Driver>; 2] =
-            [Arc::new(rmachine_provider_generic::Generic), Arc::new(rmachine_provider_none::NoneDriver)];
+            [Arc::new(rmachine_provider_generic::Generic), Arc::new(rmachine_provider_none::NoneDriver::default())];
         Drivers::of(drivers.into())
     });
     let owner = Owner("o".to_owned());

@@ -183,6 +183,12 @@ impl Record {
         Some(Endpoint { host, port: instance.engine_port.unwrap_or(self.engine_port) })
     }
 
+    /// The URL of a machine that is nothing but a URL, where docker cannot dial it.
+    pub fn undialable(&self) -> Option<String> {
+        let url = self.instance.as_ref()?.url.clone();
+        url.filter(|_| self.address().is_none())
+    }
+
     /// The engine's URL, when there is one.
     pub fn url(&self) -> Option<String> {
         let other = self.instance.as_ref()?.url.clone();

@@ -91,7 +91,8 @@ fn an_error_and_the_log_are_clean() {
 fn its_memory_is_private() {
     const NOBODY: u32 = 65534;
     let home = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    // Sticky, as a store below what everybody may write to is refused.
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
     // Where nobody may reach the build.
     let program = home.path().join("docker-machine");
     std::fs::copy(env!("CARGO_BIN_EXE_rmachine"), &program).unwrap();

@@ -12,4 +12,5 @@ mod foreign;
 mod format;
 mod help;
 mod import;
+mod strict;
 mod user;

@@ -37,3 +37,58 @@ fn a_link_is_made_and_what_was_there_comes_back() {
     let (code, said) = rmachine(home, &["compat", "install", "/nonexistent"]);
     assert!(code == 1 && said.contains("Hint: choose a directory of PATH"), "{said}");
 }
+
+/// Runs as root, as CI does: nobody else can make a directory root's.
+#[test]
+fn in_a_directory_of_roots_a_program_that_others_can_replace_is_copied() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let home = tempfile::tempdir().unwrap();
+    let (home, bin, theirs) = (home.path(), home.path().join("bin"), home.path().join("theirs"));
+    if home.metadata().unwrap().uid() != 0 {
+        return;
+    }
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::create_dir(&theirs).unwrap();
+    let own = theirs.join("rmachine");
+    std::fs::copy(env!("CARGO_BIN_EXE_rmachine"), &own).unwrap();
+    let (link, place) = (bin.join("docker-machine"), bin.to_str().unwrap());
+    let run = |what: &str| {
+        let mut command = Command::new(&own);
+        command.env_clear().env("HOME", home).env("PATH", &bin).args(["compat", what, place]);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    // What root alone can change is linked.
+    assert_eq!(run("install").0, 0);
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+
+    chown(&theirs, Some(4242), None).unwrap();
+    let (code, said) = run("install");
+    assert!(code == 0 && said.contains("It is a copy, as ") && said.contains("user with the id 4242"), "{said}");
+    let is_whole = || {
+        let data = link.symlink_metadata().unwrap();
+        assert!(data.is_file() && data.uid() == 0 && data.permissions().mode() & 0o7777 == 0o755, "{data:?}");
+        std::fs::read(&link).unwrap() == std::fs::read(&own).unwrap()
+    };
+    assert!(is_whole());
+    let said = Command::new(&link).arg("version").env("HOME", home).output().unwrap();
+    assert!(said.stdout.starts_with(b"docker-machine version 0.16.2"));
+    let status = Command::new(&own).args(["compat", "status"]).env("PATH", &bin).output().unwrap();
+    assert!(String::from_utf8_lossy(&status.stderr).ends_with("docker-machine is rmachine.\n"), "{status:?}");
+
+    // An older copy is replaced, and goes as a link does.
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(&link)
+        .and_then(|mut f| std::io::Write::write_all(&mut f, b"x"))
+        .unwrap();
+    assert!(!is_whole());
+    assert_eq!(run("install").0, 0);
+    assert!(is_whole());
+    chown(&own, Some(4242), None).unwrap();
+    chown(&theirs, Some(0), None).unwrap();
+    assert!(run("install").1.contains("rmachine can be replaced by others"), "its own owner counts, too");
+    assert_eq!(run("uninstall").0, 0);
+    assert!(!link.exists());
+    assert_eq!(std::fs::read_dir(&bin).unwrap().count(), 0, "nothing half written is left");
+}

@@ -6,5 +6,6 @@ mod flags;
 mod install;
 mod reference;
 mod table;
+mod url;
 mod user;
 mod words;

@@ -135,7 +135,20 @@ fn versions_have_the_number_that_scripts_compare() {
         assert!(said.starts_with("docker-machine version 0.16.2, build rmachine-"), "{said}");
         assert_eq!(said.lines().count(), 1);
     }
-    assert!(user.run(&[]).ok().contains("Usage:"), "without a command it prints its help");
+    for help in [&[][..], &["--help"], &["-h"]] {
+        let said = user.run(help).ok();
+        let lines: Vec<&str> = said.lines().filter(|line| !line.is_empty()).collect();
+        assert!(lines[0].starts_with("Usage: docker-machine "), "{said}");
+        assert_eq!(lines[1], "Create and manage machines running Docker.", "{said}");
+    }
+}
+
+#[test]
+fn unset_has_docker_machines_lines_for_powershell() {
+    let said = User::new().run(&["env", "-u", "--shell", "powershell"]).ok();
+    let lines: Vec<&str> = said.lines().take(4).collect();
+    let names = ["DOCKER_TLS_VERIFY", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME"];
+    assert_eq!(lines, names.map(|name| format!(r"Remove-Item Env:\\{name}")));
 }
 
 #[test]

@@ -55,7 +55,7 @@ async fn machines_go_on_in_another_store_which_owns_them_then() {
     let own = other.store().owner().unwrap().unwrap();
     assert!(world.account.held().iter().all(|held| held.resource.owner.as_ref() == Some(&own)), "claimed");
     assert!(other.store().load_secrets("m").unwrap().0.contains_key("token"));
-    for file in ["id_ed25519", "ca.pem", "cert.pem", "key.pem"] {
+    for file in ["id_rsa", "ca.pem", "cert.pem", "key.pem"] {
         let read = |world: &World| std::fs::read(world.store().machine_file("m", file)).unwrap();
         assert_eq!(read(&world), read(&other), "{file}");
     }
@@ -134,7 +134,7 @@ async fn conflicts_and_unfinished_machines_are_named() {
     assert_eq!(report.machines[0].error.as_ref().unwrap().kind(), Kind::NoSuchMachine);
     let sealer = Sealer::passphrase(passphrase().unwrap()).unwrap();
     assert_eq!(world.core().export(&["zzz".to_owned()], &sealer).unwrap_err().kind(), Kind::NoSuchMachine);
-    std::fs::remove_file(world.store().machine_file("n", "id_ed25519")).unwrap();
+    std::fs::remove_file(world.store().machine_file("n", "id_rsa")).unwrap();
     let missing = world.core().export(&["m".to_owned(), "n".to_owned()], &sealer).unwrap_err();
     assert!(text(&missing).contains("login key") && missing.kind() == Kind::Store, "{}", text(&missing));
 }
@@ -157,12 +157,12 @@ async fn an_archive_cannot_name_files_or_commands_of_this_computer() {
     assert_eq!(other.record("m").ssh.proxy_command, None);
     // The key of a record elsewhere comes along as a copy.
     let key = world.directory.path().join("elsewhere");
-    std::fs::copy(world.store().machine_file("m", "id_ed25519"), &key).unwrap();
+    std::fs::copy(world.store().machine_file("m", "id_rsa"), &key).unwrap();
     edit(&|section| section["Ssh"]["KeyFile"] = key.to_str().unwrap().into());
     let third = elsewhere(&world);
     import(&third, &export(&world, &["m"]), ArchiveOptions::default()).await.unwrap();
-    assert_eq!(third.record("m").ssh.key_file, "id_user");
-    assert_eq!(std::fs::read(third.store().machine_file("m", "id_user")).unwrap(), std::fs::read(key).unwrap());
+    assert_eq!(third.record("m").ssh.key_file, "id_rsa");
+    assert_eq!(std::fs::read(third.store().machine_file("m", "id_rsa")).unwrap(), std::fs::read(key).unwrap());
 }
 
 /// The claim comes after the record: a process that is killed between them leaves a machine that a repeat finishes.

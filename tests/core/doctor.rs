@@ -146,7 +146,7 @@ async fn files_that_others_can_read() {
     let store = world.store();
     world.spoil();
     for (path, mode) in [
-        (store.machine_file("m", "id_ed25519"), 0o640),
+        (store.machine_file("m", "id_rsa"), 0o640),
         (store.certs_directory().join("ca-key.pem"), 0o604),
         (store.machine_file("m", "user-data"), 0o622),
         (store.machine_file("m", "ca.pem"), 0o644),
@@ -157,7 +157,7 @@ async fn files_that_others_can_read() {
     let ills = ills(&doctor(&core).await);
     assert_eq!(ills.len(), 2, "{ills:#?}");
     assert!(ills[0].starts_with("Bad Store permissions: "), "{ills:?}");
-    for secret in ["m/id_ed25519", "ca-key.pem", "m/user-data", "`chmod 600 "] {
+    for secret in ["m/id_rsa", "ca-key.pem", "m/user-data", "`chmod 600 "] {
         assert!(ills[0].contains(secret), "{secret} is not in {ills:?}");
     }
     assert!(!ills[0].contains("m/ca.pem"), "a certificate is no secret: {ills:?}");
@@ -196,8 +196,8 @@ async fn a_removed_login_key() {
     let world = World::new();
     let core = world.core();
     core.create(bare("m")).await.unwrap();
-    std::fs::remove_file(world.store().machine_file("m", "id_ed25519")).unwrap();
-    let words = ["m: the SSH key", "id_ed25519 cannot be used", "restore it from a backup"];
+    std::fs::remove_file(world.store().machine_file("m", "id_rsa")).unwrap();
+    let words = ["m: the SSH key", "id_rsa cannot be used", "restore it from a backup"];
     assert_only_ill(&doctor(&core).await, Health::Bad, Area::Machines, &words);
 }
 

@@ -323,7 +323,7 @@ async fn a_login_key_may_have_another_name_and_must_be_a_key() {
         }
     }
     let report = import(&world, &theirs).await;
-    assert_eq!(world.record("other").ssh.key_file, "id_user");
+    assert_eq!(world.record("other").ssh.key_file, "id_rsa");
     let refused = text(of(&report, "evil").error.as_ref().unwrap());
     assert!(refused.contains("is no private key") && !world.store().exists("evil"), "{refused}");
     let sealer = rmachine::machine::Sealer::keys(&[age_key()]).unwrap();

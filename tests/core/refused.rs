@@ -100,7 +100,7 @@ async fn a_machine_of_a_driver_that_is_not_here_says_so() {
     world.core().create(options("m")).await.unwrap();
     let without = rmachine::machine::Core::new(
         world.store(),
-        rmachine::drivers::Drivers::of(vec![std::sync::Arc::new(rmachine_provider_none::NoneDriver)]),
+        rmachine::drivers::Drivers::of(vec![std::sync::Arc::new(rmachine_provider_none::NoneDriver::default())]),
         std::sync::Arc::new(rmachine::machine::Quiet),
     );
     let error = without.remove("m", RemoveMode::Normal).await.unwrap_err();

@@ -64,7 +64,7 @@ async fn every_file_and_directory_is_the_owners_alone() {
     world.core().create(with("m", &[("fake-token", Value::Text("x".into()))])).await.unwrap();
     let root = world.store().root().to_owned();
     let all = files(&root);
-    for name in ["config.json", "credentials.json", "engine.json", "ca-key.pem", "key.pem", "id_ed25519", "user-data"] {
+    for name in ["config.json", "credentials.json", "engine.json", "ca-key.pem", "key.pem", "id_rsa", "user-data"] {
         assert!(all.iter().any(|path| path.ends_with(name)), "{name} is there: {all:?}");
     }
     for path in &all {

@@ -77,7 +77,7 @@ impl World {
         let fake = FakeDriver::with(self.account.clone(), capabilities);
         let drivers: Vec<Arc<dyn rmachine_provider_api::Driver>> = vec![
             Arc::new(fake),
-            Arc::new(rmachine_provider_none::NoneDriver),
+            Arc::new(rmachine_provider_none::NoneDriver::default()),
             Arc::new(rmachine_provider_generic::Generic),
         ];
         Core::new(self.store(), Drivers::of(drivers), Arc::new(Listener(self.said.clone())))

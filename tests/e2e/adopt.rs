@@ -84,7 +84,7 @@ fn a_host_without_instance_connect_is_adopted_by_a_key() {
     store.rmachine(&[&create[..], &image, &["keyed"]].concat()).ok();
     let was = known(&store, "keyed");
     let key = store.path("kept-key");
-    std::fs::copy(store.root().join("machines/keyed/id_ed25519"), &key).unwrap();
+    std::fs::copy(store.root().join("machines/keyed/id_rsa"), &key).unwrap();
     // A damaged record, as a full disk or a careless hand leave it.
     std::fs::write(store.root().join("machines/keyed/config.json"), "{").unwrap();
 
@@ -94,7 +94,7 @@ fn a_host_without_instance_connect_is_adopted_by_a_key() {
     let key = key.to_str().unwrap();
     store.rmachine(&[&adopt[..], &["--ssh-key", key, &was.instance]].concat()).ok();
     assert_eq!(store.rmachine(&["ssh", "keyed", "id -un"]).ok(), "admin");
-    let fresh = std::fs::read(store.root().join("machines/keyed/id_ed25519")).unwrap();
+    let fresh = std::fs::read(store.root().join("machines/keyed/id_rsa")).unwrap();
     assert_ne!(fresh, std::fs::read(key).unwrap(), "the login key is a new one");
     store.rmachine(&["rm", "-y", "keyed"]).ok();
     assert_eq!(held_for("keyed"), Vec::<String>::new());

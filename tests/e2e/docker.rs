@@ -220,7 +220,8 @@ fn who_may_not_use_the_engine_is_told_so() {
     set_mode(&closed, 0o755);
     let home = store.path("home");
     std::fs::create_dir(&home).unwrap();
-    set_mode(&home, 0o777);
+    // A store below a directory of somebody else, or that everybody may write to, is refused.
+    std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
     let mut command = Command::new("setpriv");
     command
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])

@@ -16,7 +16,7 @@ fn a_private_machine_behind_a_machine() {
         (ssh["User"].as_str().unwrap().to_owned(), ssh["HostKeys"][0].as_str().unwrap().to_owned())
     };
     // What a user has for his gate: a key in ~/.ssh, and the gate in known_hosts.
-    let key = store.root().join("machines/gate/id_ed25519");
+    let key = store.root().join("machines/gate/id_rsa");
     let home = store.file(".ssh/known_hosts", "").parent().unwrap().to_owned();
     std::fs::copy(key, home.join("id_ed25519")).unwrap();
     let hop = format!("{user}@{gate}");

@@ -67,6 +67,6 @@ fn bring_back(tombstones: &Path, directory: &Path, file: &str, content: &[u8]) {
     let tombs: Vec<_> = fs::read_dir(tombstones).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(tombs.len(), 1, "{tombs:?}");
     assert_eq!(fs::read(tombs[0].join(file)).unwrap(), content);
-    assert!(tombs[0].join("id_ed25519").exists(), "its keys are kept");
+    assert!(tombs[0].join("id_rsa").exists(), "its keys are kept");
     fs::rename(&tombs[0], directory).unwrap();
 }

@@ -35,8 +35,10 @@ fn budgets() -> Budgets {
 /// Runs the program when this process is a child, and answers its exit code.
 pub fn run() -> Option<ExitCode> {
     let peak = std::env::var_os(PEAK)?;
-    let drivers =
-        Drivers::of(vec![Arc::new(rmachine_provider_generic::Generic), Arc::new(rmachine_provider_none::NoneDriver)]);
+    let drivers = Drivers::of(vec![
+        Arc::new(rmachine_provider_generic::Generic),
+        Arc::new(rmachine_provider_none::NoneDriver::default()),
+    ]);
     let code = rmachine::cli::main_within(drivers, budgets(), std::env::args_os());
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

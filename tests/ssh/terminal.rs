@@ -167,7 +167,7 @@ fn the_terminal_is_set_back_when_the_connection_breaks() {
 #[test]
 fn a_passphrase_is_asked_for_without_an_echo_and_ctrl_c_gives_up() {
     let machine = Machine::new();
-    let key = machine.home().join("store/machines/m/id_user");
+    let key = machine.home().join("store/machines/m/id_rsa");
     let locked = Command::new("ssh-keygen")
         .args(["-q", "-p", "-P", "", "-N", "pass word", "-f"])
         .arg(&key)

@@ -19,7 +19,17 @@ static INFO: DriverInfo = DriverInfo {
 
 /// The driver.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoneDriver;
+pub struct NoneDriver {
+    any_url: bool,
+}
+
+impl NoneDriver {
+    /// The driver as docker-machine has it: it records whatever it is given. A URL that no engine can have gets a machine
+    /// without an address.
+    pub fn of_any_url() -> Self {
+        Self { any_url: true }
+    }
+}
 
 #[async_trait]
 impl Driver for NoneDriver {
@@ -31,7 +41,9 @@ impl Driver for NoneDriver {
         let url = values.text("url").ok_or_else(|| {
             Error::invalid("the driver \"none\" needs the engine's URL").hint("add --url tcp://HOST:2376")
         })?;
-        host_of(url)?;
+        if !self.any_url {
+            host_of(url)?;
+        }
         Ok(Configured { config: json!({ "url": url }), secrets: Secrets::default(), engine_port: None })
     }
 
@@ -58,7 +70,7 @@ impl Driver for NoneDriver {
             secret_fields: &[],
             engine_port: None,
             plan: plan(&json!({ "url": url })),
-            instance: Some(instance(name, url)?),
+            instance: Some(instance(name, url, Some(host_of(url)?))),
             made: Vec::new(),
         })
     }
@@ -76,15 +88,15 @@ fn plan(config: &Value) -> Plan {
     }
 }
 
-fn instance(name: &str, url: &str) -> Result<Instance> {
-    let host = host_of(url)?;
-    Ok(Instance {
+fn instance(name: &str, url: &str, host: Option<String>) -> Instance {
+    let public = host.iter().filter_map(|host| host.parse().ok()).collect();
+    Instance {
         id: InstanceId(name.to_owned()),
-        addresses: Addresses { public: host.parse().into_iter().collect(), dial: Some(host), ..Addresses::default() },
+        addresses: Addresses { public, dial: host, ..Addresses::default() },
         url: Some(url.to_owned()),
         engine_port: None,
         details: Value::Null,
-    })
+    }
 }
 
 /// The host of a `tcp://HOST:PORT` URL, without the brackets of an IPv6 literal.
@@ -112,7 +124,9 @@ impl Provider for NoneProvider {
     }
 
     async fn create(&self, request: &CreateRequest, _: &dyn Journal) -> Result<Instance> {
-        instance(&request.name, request.plan.resolved["url"].as_str().unwrap_or_default())
+        let url = request.plan.resolved["url"].as_str().unwrap_or_default();
+        // What is no engine's URL was refused before, but for docker-machine's callers.
+        Ok(instance(&request.name, url, host_of(url).ok()))
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
@@ -152,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_url_of_docker_machine_reads() {
-        let read = |record: &Value| NoneDriver.import_legacy(LegacyFields(record.as_object().unwrap()));
+        let read = |record: &Value| NoneDriver::default().import_legacy(LegacyFields(record.as_object().unwrap()));
         let imported =
             read(&json!({ "URL": "tcp://10.0.0.5:2376", "MachineName": "m", "IPAddress": "10.0.0.5" })).unwrap();
         assert_eq!(imported.config, json!({ "url": "tcp://10.0.0.5:2376" }));

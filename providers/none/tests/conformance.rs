@@ -54,7 +54,7 @@ impl Harness for None {
 async fn none_keeps_every_promise() {
     let mut values = Values::default();
     values.set("url", Value::Text("tcp://127.0.0.1:2376".into()));
-    let config = NoneDriver.configure(&values).unwrap().config;
-    let provider = NoneDriver.connect(&config, &Secrets::default(), Arc::new(Silent)).await.unwrap();
+    let config = NoneDriver::default().configure(&values).unwrap().config;
+    let provider = NoneDriver::default().connect(&config, &Secrets::default(), Arc::new(Silent)).await.unwrap();
     conformance::all(&None { provider, config }).await;
 }

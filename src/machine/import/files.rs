@@ -51,7 +51,7 @@ pub(in crate::machine) fn collect(store: &Store, record: &Record, has_host: bool
             .hint("put the key there, in the form of OpenSSH or PEM; without it nobody can log in to the machine"));
         }
         // One from elsewhere is the user's own, and another name may be one of our files.
-        taken.key_file = if is_key_name(key) { key.clone() } else { file::COPIED_KEY.to_owned() };
+        taken.key_file = if is_key_name(key) { key.clone() } else { file::LOGIN_KEY.to_owned() };
         taken.files.push((taken.key_file.clone(), content));
         let public = format!("{key}.pub");
         if let Some(content) = read(&store.machine_file(name, &public))? {

@@ -22,6 +22,16 @@ pub enum StateWords {
     DockerMachine,
 }
 
+impl StateWords {
+    /// What is said of an engine that does not tell its version, for this reason.
+    pub(super) fn no_version(self, why: String) -> String {
+        match self {
+            Self::Own => why,
+            Self::DockerMachine => format!("Unable to query docker version: {why}"),
+        }
+    }
+}
+
 impl Core {
     /// Puts the states of `lines` into the words that are wanted.
     pub(super) async fn in_words(&self, lines: &mut [Listed], patience: Duration) {

@@ -13,11 +13,11 @@ STORE = {
     CA: {"ca-key.pem", "ca-old-key.pem", "authority.pem", "authority-old.pem"},
     CLIENT: {"key.pem"},
     SERVER: {"server-key.pem"},
-    LOGIN: {"id_ed25519", "id_user"},
+    LOGIN: {"id_rsa", "id_ed25519", "id_user"},
     SEED: {"user-data", "seed.img"},
     CREDENTIAL: {"credentials.json"},
     ENGINE: {"engine.json"},
-    OWN: {"id_user"},
+    OWN: {"id_rsa", "id_user"},
     HOST: set(),
 }
 BEFORE = r"/var/lib/rmachine/before/\S+"

@@ -30,7 +30,7 @@ CA, CLIENT, SERVER, LOGIN, SEED = "CA key", "client key", "engine's key", "login
 HOST, OWN, CREDENTIAL, ENGINE = "host key", "key of the user", "cloud key", "engine option"
 KEYS = {
     "ca-key.pem": CA, "ca-old-key.pem": CA, "authority.pem": CA, "authority-old.pem": CA, "key.pem": CLIENT, "server-key.pem": SERVER,
-    "id_ed25519": LOGIN, "id_user": LOGIN,
+    "id_rsa": LOGIN, "id_ed25519": LOGIN, "id_user": LOGIN,
 }  # fmt: skip
 
 

@@ -48,11 +48,11 @@ class Run:
 
     def store(self) -> dict[str, str]:
         """A store with every kind of secret, each where it belongs."""
-        secrets = {"ca-key.pem": pem(), "key.pem": pem(), "server-key.pem": pem(), "id_ed25519": openssh(), "seed": openssh()}
+        secrets = {"ca-key.pem": pem(), "key.pem": pem(), "server-key.pem": pem(), "id_rsa": openssh(), "seed": openssh()}
         self.write("store/rmachine.json", "{}")
         self.write("store/certs/ca-key.pem", secrets["ca-key.pem"])
         self.write("store/certs/key.pem", secrets["key.pem"])
-        for name in ("server-key.pem", "id_ed25519", "key.pem"):
+        for name in ("server-key.pem", "id_rsa", "key.pem"):
             self.write(f"store/machines/m/{name}", secrets[name])
         part = base64.encodebytes(f"ed25519_private: {json.dumps(secrets['seed'])}\n".encode()).decode()
         self.write("store/machines/m/user-data", gzip.compress(f"MIME-Version: 1.0\n\n{part}".encode()))
@@ -166,14 +166,14 @@ PLANTED: dict[str, tuple[Callable[[Run, dict[str, str]], object], str]] = {
     "a file of a moment": (lambda run, s: (run.write("moment", s["proxy"], 0o644), time.sleep(0.1), (run.root / "moment").unlink()), "engine option: "),
     "a directory that moves": (lambda run, s: run.write("new/a/b", s["proxy"], 0o644).parent.parent.rename(run.root / "old"), "engine option: "),
     "base64": (lambda run, s: run.write("log", base64.b64encode(f"ab {s['token']}".encode()), 0o644), "cloud key: "),
-    "base64 in lines": (lambda run, s: run.write("log", base64.encodebytes(f"a{s['id_ed25519']}".encode() * 3), 0o644), "login key: "),
+    "base64 in lines": (lambda run, s: run.write("log", base64.encodebytes(f"a{s['id_rsa']}".encode() * 3), 0o644), "login key: "),
     "URL": (lambda run, s: run.write("log", "p4ss%2Fword%2Bof%20a%20proxy", 0o644), "engine option: "),
     "the shell's quotes": (lambda run, s: run.write("log", f"env '{PASSWORD}'", 0o644), "engine option: "),
     "gzip": (lambda run, s: run.write("log.gz", gzip.compress(s["seed"].encode()), 0o644), "seed host key: "),
     "part of a key": (lambda run, s: run.write("log", f"key {''.join(s['seed'].splitlines()[1:-1])[205:260]}", 0o644), "seed host key: "),
     "a host's file": (lambda run, s: run.host({"etc/docker/server-key.pem": (s["server-key.pem"], 0o640)}), "engine's key: host i-1:"),
     "a host's journal": (lambda run, s: run.host({"var/log/journal.txt": (f"COMMAND={s['proxy']}", 0o640)}), "engine option: host i-1:"),
-    "the wrong host's file": (lambda run, s: run.host({"root/key": (s["id_ed25519"], 0o600)}), "login key: host i-1:"),
+    "the wrong host's file": (lambda run, s: run.host({"root/key": (s["id_rsa"], 0o600)}), "login key: host i-1:"),
 }
 
 
