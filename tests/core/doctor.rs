@@ -253,8 +253,7 @@ async fn with_server(world: &World, issued: OffsetDateTime, names: &[&str]) -> V
     let server = certs::issue_server(&own, &Sans::parse(names).unwrap(), issued).unwrap();
     std::fs::write(world.store().machine_file("m", "server.pem"), &server.cert_pem).unwrap();
     let key = world.store().machine_file("m", "server-key.pem");
-    std::fs::write(&key, server.key_pem.as_bytes()).unwrap();
-    chmod(&key, 0o600);
+    world.store().write(&key, server.key_pem.as_bytes()).unwrap();
     let checked = core.doctor(&[], Duration::from_secs(1)).await.unwrap();
     ills(&checked).into_iter().filter(|ill| ill.contains(" Certificates ")).collect()
 }
