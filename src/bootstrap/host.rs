@@ -153,17 +153,6 @@ pub async fn reboot(session: &Session) -> Result<()> {
     as_root(session, &facts, template::REBOOT).await.map(|_| ())
 }
 
-/// Lets the login key `public` (one OpenSSH line) in for the user that is logged in.
-///
-/// # Errors
-///
-/// When the host does not take it.
-pub async fn authorize_key(session: &Session, public: &str) -> Result<()> {
-    let script = template::render(template::AUTHORIZE_KEY, minijinja::context! { key => public.trim() })?;
-    let output = session.run("sh -s", script.as_bytes()).await?;
-    Answer::parse(&output.stdout).complete().map(|_| ())
-}
-
 /// First phase of the host key's rotation: answers the public half of the new key.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod host;
+mod login_keys;
 mod repository;
 mod spec;
 mod template;
@@ -25,7 +26,8 @@ pub(crate) use self::web::without_secrets;
 use self::{answer::Answer, repository::Repository, unit::UnitFacts};
 pub use self::{
     error::Error,
-    host::{HostFacts, authorize_key, boot_id, generate_host_key, install_host_key, probe, reboot},
+    host::{HostFacts, boot_id, generate_host_key, install_host_key, probe, reboot},
+    login_keys::{authorize_key, authorized_keys, remove_authorized_keys},
     spec::{EngineSource, EngineSpec},
     upgrade::{Candidate, Change, find_upgrade, renew, upgrade},
     userdata::{BootSpec, user_data},

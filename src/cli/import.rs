@@ -63,6 +63,9 @@ pub struct Args {
     /// Leave the machines of an archive to the store that they come from, as their tags have it
     #[arg(long)]
     keep_owner: bool,
+    /// Leave those whom a machine of an archive is shared with their access; else their shares end
+    #[arg(long)]
+    keep_shares: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -83,6 +86,7 @@ pub(super) fn run(context: &mut Context, args: &Args) -> Result<()> {
             (args.passphrase_file.is_some(), "--passphrase-file"),
             (!args.identity.is_empty(), "--identity"),
             (args.keep_owner, "--keep-owner"),
+            (args.keep_shares, "--keep-shares"),
         ] {
             if given {
                 return Err(Error::usage(format!("{flag} is for archives, and {} is none", source.display()))
@@ -129,6 +133,8 @@ fn archive(context: &Context, args: &Args, source: &Path) -> Result<ImportReport
     let options = ArchiveOptions {
         machines: names::unique(&args.machines),
         keep_owner: args.keep_owner,
+        keep_shares: args.keep_shares,
+        offline: args.offline,
         dry_run: args.dry_run,
         consent: consent(args),
     };

@@ -36,6 +36,7 @@ mod rename;
 mod restart;
 mod rm;
 mod rotate_ca;
+mod rotate_keys;
 mod scp;
 mod secret_file;
 mod share;
@@ -148,6 +149,7 @@ enum Command {
     Restart(restart::Args),
     Rm(rm::Args),
     RotateCa(rotate_ca::Args),
+    RotateKeys(rotate_keys::Args),
     Scp(scp::Args),
     Share(share::Args),
     Ssh(ssh::Args),
@@ -310,6 +312,7 @@ fn dispatch(context: &mut Context, command: Command, matches: &clap::ArgMatches)
         Command::Restart(args) => restart::run(context, &args)?,
         Command::Rm(args) => rm::run(context, &args)?,
         Command::RotateCa(args) => rotate_ca::run(context, &args)?,
+        Command::RotateKeys(args) => rotate_keys::run(context, &args)?,
         Command::Scp(args) => scp::run(context, &args)?,
         Command::Share(args) => share::run(context, &args)?,
         Command::Ssh(args) => return ssh::run(context, &args),

@@ -109,6 +109,13 @@ impl Core {
             result.map_err(|e| e.hint(format!("it is in the store now: go on with `rmachine provision {name}`")))?;
         }
         self.finish_provision(&mut record, authority).await?;
+        if self.has_host(&record) {
+            let ended = self.end_old_keys(&mut record).await.map_err(|e| {
+                e.context(format!("machine \"{name}\" is in the store now, and its earlier keys log in still"))
+                    .hint(format!("`rmachine rotate-keys {name}` ends that"))
+            })?;
+            ended.lines().iter().for_each(|line| notify.warn(line));
+        }
         Ok(Created { record })
     }
 

@@ -36,16 +36,30 @@ impl Core {
             self.save(record)?;
             return Ok(None);
         }
+        self.replace_host_key(record, session, facts, "the host, over a session with its seed key").await.map(Some)
+    }
+
+    /// Gives the host another key, and answers that; both are pinned until [`Core::settle_on`].
+    pub(super) async fn replace_host_key(
+        &self,
+        record: &mut Record,
+        session: &Session,
+        facts: &HostFacts,
+        by: &str,
+    ) -> Result<String> {
         let new = bootstrap::generate_host_key(session, facts).await?;
-        let events =
-            [Event::key_made(Key::Host, &new)?, Event::pinned(&new, "the host, over a session with its seed key")?];
-        self.audit(&record.name, &events)?;
+        self.audit(&record.name, &[Event::key_made(Key::Host, &new)?, Event::pinned(&new, by)?])?;
+        let shown = session.host_key();
+        // What a known_hosts file or a fingerprint has vouched for until now.
+        if !record.ssh.host_keys.iter().any(|known| same_key(known, shown)) {
+            record.ssh.host_keys.push(shown.to_owned());
+        }
         record.ssh.host_keys.retain(|known| !same_key(known, &new));
         // The newest is the last one.
         record.ssh.host_keys.push(new.clone());
         self.save(record)?;
         bootstrap::install_host_key(session, facts).await?;
-        Ok(Some(new))
+        Ok(new)
     }
 
     /// Logs in to a host that is known by the key `new` alone.
@@ -73,7 +87,8 @@ impl Core {
         self.audit(&record.name, &events)?;
         record.ssh.host_keys = vec![new];
         record.ssh.seed_key = None;
-        self.save(record)
+        self.save(record)?;
+        self.follow_known_hosts(record)
     }
 
     /// After a login that showed the newest of several pinned keys, the others are not trusted any more.

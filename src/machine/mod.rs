@@ -30,6 +30,7 @@ mod remove;
 mod rename;
 mod request;
 mod rotate;
+mod rotate_keys;
 mod route;
 mod share;
 mod shell;
@@ -68,6 +69,7 @@ pub use self::{
     mount::MountOptions,
     remove::RemoveMode,
     rotate::Rotate,
+    rotate_keys::{Others, Part, RotateKeys, RotatedKeys},
     route::SshRoute,
     share::{Given, Share, ShareState},
     talk::{Ask, Quiet, Talk},

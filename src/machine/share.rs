@@ -141,7 +141,7 @@ impl Core {
         }
         with.push(share.clone());
         self.save_shares(name, &with)?;
-        if let Err(error) = self.apply_shares(&mut record, &authority).await {
+        if let Err(error) = self.apply_shares(&mut record, &authority, false).await {
             // The certificate was given to nobody; the next change of the certificates takes its CA off the host.
             self.save_shares(name, &before)?;
             return Err(error.context(format!("machine \"{name}\" is not shared")));
@@ -202,7 +202,7 @@ impl Core {
             )));
         }
         let authority = self.load_authority(&mut record, false).await?;
-        self.apply_shares(&mut record, &authority).await.map_err(|e| {
+        self.apply_shares(&mut record, &authority, true).await.map_err(|e| {
             e.context(format!("the shares of machine \"{name}\" are not ended yet"))
                 .hint("repeat it: until it has reached the host, the engine lets them in")
         })?;
@@ -320,15 +320,16 @@ impl Core {
         Ok(record)
     }
 
-    /// Brings the host's trust to what the shares say, and waits until the engine answers.
-    async fn apply_shares(&self, record: &mut Record, authority: &Authority) -> Result<()> {
+    /// Brings the host's trust to what the shares say, and waits until the engine answers. With `new_key` the engine gets
+    /// another key: who was root there may have read the old one.
+    async fn apply_shares(&self, record: &mut Record, authority: &Authority, new_key: bool) -> Result<()> {
         let notify = self.talk.about(&record.name);
         notify.progress("connecting");
         self.meet(record, std::time::Duration::ZERO).await?;
         let target = self.target(record)?;
         let session = self.connect(record, &target, std::time::Duration::from_secs(15)).await?;
         self.settle_host_key(record, &session)?;
-        let renewed = self.renew_if_needed(record, &session, authority, false, voice(&notify)).await;
+        let renewed = self.renew_if_needed(record, &session, authority, new_key, voice(&notify)).await;
         session.close().await;
         renewed?;
         notify.progress("checking the engine over TLS");

@@ -54,6 +54,9 @@ impl Core {
         if record.phase == Phase::Ready {
             self.settle_by_the_way(&record, &session)?;
         }
+        if record.ssh.inherited {
+            self.replace_inherited_by_the_way(name).await;
+        }
         self.refresh_client(&record);
         if self.expiry(&record).renewable || self.is_to_move(&record) {
             self.renew_by_the_way(name, &session).await;

@@ -58,9 +58,28 @@ impl Core {
         Ok(path)
     }
 
+    /// Writes the `pinned` host keys of machine `name` for the stock ssh, and answers where.
+    fn write_known_hosts(&self, name: &str, pinned: &[String]) -> Result<PathBuf> {
+        let path = self.store.machine_file(name, file::KNOWN_HOSTS);
+        let text: String = pinned.iter().map(|key| format!("{} {}\n", alias(name), key.trim())).collect();
+        if self.store.read_text(&path)?.is_none_or(|old| old != text) {
+            self.store.write(&path, text.as_bytes())?;
+        }
+        Ok(path)
+    }
+
+    /// Brings what an earlier `ssh-config` wrote to the keys that are pinned now.
+    pub(super) fn follow_known_hosts(&self, record: &Record) -> Result<()> {
+        let path = self.store.machine_file(&record.name, file::KNOWN_HOSTS);
+        match self.store.read_text(&path)? {
+            Some(_) => self.write_known_hosts(&record.name, &record.ssh.host_keys).map(drop),
+            None => Ok(()),
+        }
+    }
+
     async fn ssh_block(&self, record: &Record) -> Result<String> {
         let target = self.target(record)?;
-        let alias = format!("rmachine-{}", record.name);
+        let alias = alias(&record.name);
         let mut lines = vec![
             format!("Host {}", record.name),
             format!("  HostName {}", host(&target.host)?),
@@ -91,14 +110,10 @@ impl Core {
             HostKeys::KnownHosts(_) => Vec::new(),
         };
         if !pinned.is_empty() {
-            let path = self.store.machine_file(&record.name, file::KNOWN_HOSTS);
             for key in &pinned {
                 one_line("a host key", key.trim())?;
             }
-            let text: String = pinned.iter().map(|key| format!("{alias} {}\n", key.trim())).collect();
-            if self.store.read_text(&path)?.is_none_or(|old| old != text) {
-                self.store.write(&path, text.as_bytes())?;
-            }
+            let path = self.write_known_hosts(&record.name, &pinned)?;
             let types: Vec<&str> = pinned.iter().filter_map(|key| key.split_whitespace().next()).collect();
             lines.push(format!("  HostKeyAlias {alias}"));
             lines.push(format!("  UserKnownHostsFile {}", path_of(&path)?));
@@ -111,6 +126,11 @@ impl Core {
         lines.push(String::new());
         Ok(lines.join("\n"))
     }
+}
+
+/// The name by which the stock ssh knows the host of machine `name`.
+fn alias(name: &str) -> String {
+    format!("rmachine-{name}")
 }
 
 /// The signature algorithms for keys of `types`: those of RSA have other names (RFC 8332).

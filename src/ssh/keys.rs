@@ -130,6 +130,22 @@ pub(super) fn parse_public_key(line: &str) -> Result<PublicKey> {
     PublicKey::from_openssh(line.trim()).map_err(|_| Error::PublicKey(line.trim().to_owned()))
 }
 
+/// The key of a line of authorized_keys, without its options: an OpenSSH public key line with the comment. `None`: it has none
+/// that reads.
+pub fn authorized_key(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let mut quoted = false;
+    let mut before = ' ';
+    // Options come first, and may hold blanks in quotes.
+    let options_end = line.char_indices().find(|(_, c)| {
+        quoted ^= *c == '"' && before != '\\';
+        before = *c;
+        !quoted && matches!(c, ' ' | '\t')
+    });
+    let after_options = options_end.map(|(at, _)| line[at..].trim_start());
+    [Some(line), after_options].into_iter().flatten().find(|key| parse_public_key(key).is_ok())
+}
+
 /// The fingerprint of an OpenSSH public key line, as `ssh-keygen -l` shows it: `SHA256:…`.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ pub use self::{
     budget::{Budget, Budgets},
     error::Error,
     keyring::{AskPassphrase, Keyring},
-    keys::{KeyPair, fingerprint, public_half, same_key},
+    keys::{KeyPair, authorized_key, fingerprint, public_half, same_key},
     outcome::{Exit, Output, Stream},
     route::Route,
     session::Session,

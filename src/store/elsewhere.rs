@@ -174,6 +174,8 @@ impl Record {
             port: login.port,
             key_file: section.read("Ssh.KeyFile")?.unwrap_or_default(),
             seed_key: seed_key.filter(|key| host_keys.contains(key)),
+            // Whoever takes it in says so.
+            inherited: false,
             host_keys,
             proxy_jump: None,
             proxy_command: None,

@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! ROOT/rmachine.json                  id of this store
-//! ROOT/audit.jsonl                  what was done with keys, certificates and machines
 //! ROOT/places.json                    accounts and regions where it ever made machines
 //! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate of machines that have none of their own
 //! ROOT/machines/NAME/config.json      the record
@@ -83,6 +82,10 @@ pub mod file {
     pub const LOGIN_KEY: &str = "id_rsa";
     /// Its public half.
     pub const LOGIN_KEY_PUBLIC: &str = "id_rsa.pub";
+    /// The login key that is about to take the place of the present one.
+    pub const NEXT_LOGIN_KEY: &str = "id_next";
+    /// The login key that has been replaced, until its host refuses it.
+    pub const OLD_LOGIN_KEY: &str = "id_old";
     /// Certificate of the CA: of the store's in `certs/`, and in each machine's directory those that its clients go by.
     pub const CA_CERT: &str = "ca.pem";
     /// Key of the CA, in `certs/` only.

@@ -133,6 +133,9 @@ pub struct SshRecord {
     /// The host key of the first session, which stood in the first-boot data; until it is replaced and dropped.
     #[serde(default)]
     pub seed_key: Option<String>,
+    /// Whether another store has the keys as well: they are replaced at the first session.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherited: bool,
     /// Jump hosts on the way, `[USER@]HOST[:PORT]`, comma-separated, as ssh(1) -J takes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_jump: Option<String>,

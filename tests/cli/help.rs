@@ -2,7 +2,7 @@
 
 use crate::user::{User, snapshots};
 
-const COMMANDS: [&str; 39] = [
+const COMMANDS: [&str; 40] = [
     "active",
     "adopt",
     "allow",
@@ -30,6 +30,7 @@ const COMMANDS: [&str; 39] = [
     "restart",
     "rm",
     "rotate-ca",
+    "rotate-keys",
     "scp",
     "share",
     "ssh",

@@ -26,6 +26,7 @@ mod refused;
 mod rename;
 mod resume;
 mod rotate;
+mod rotate_keys;
 mod secrets;
 mod share;
 mod ssh_config;

@@ -68,6 +68,9 @@ fn a_machine_of_a_lost_store_is_adopted() {
     assert_eq!(store.rmachine(&["ssh", "lost", "id -un"]).ok(), "admin");
     let now = known(&store, "lost");
     assert_ne!(now.owner, was.owner);
+    assert_ne!(now.host_key, was.host_key, "the host key that the lost store knew is replaced");
+    let logins = store.rmachine(&["ssh", "lost", "cat .ssh/authorized_keys"]).ok();
+    assert_eq!(logins.matches("rmachine lost").count(), 1, "the lost store's login key is taken out: {logins}");
     let left = store.rmachine(&["gc", "--json"]).ok();
     assert!(!left.contains(&now.instance), "it is no orphan: {left}");
     store.rmachine(&["doctor", "lost"]).ok();
@@ -96,6 +99,8 @@ fn a_host_without_instance_connect_is_adopted_by_a_key() {
     assert_eq!(store.rmachine(&["ssh", "keyed", "id -un"]).ok(), "admin");
     let fresh = std::fs::read(store.root().join("machines/keyed/id_rsa")).unwrap();
     assert_ne!(fresh, std::fs::read(key).unwrap(), "the login key is a new one");
+    let logins = store.rmachine(&["ssh", "keyed", "cat .ssh/authorized_keys"]).ok();
+    assert_eq!(logins.matches("rmachine keyed").count(), 1, "who has the old one does not get in: {logins}");
     store.rmachine(&["rm", "-y", "keyed"]).ok();
     assert_eq!(held_for("keyed"), Vec::<String>::new());
 }

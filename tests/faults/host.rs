@@ -10,7 +10,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rmachine::ssh::{KeyPair, same_key};
+use rmachine::ssh::{KeyPair, authorized_key, same_key};
 use rmachine_provider_api::{MachineState, ResourceKind};
 use rmachine_provider_fake::{Account, Held};
 use russh::{
@@ -44,7 +44,8 @@ pub struct Disk {
     instance: String,
     boots: u32,
     seed: String,
-    login: String,
+    /// The lines of authorized_keys.
+    pub logins: Vec<String>,
     /// In the place of the seed.
     pub own_key: Option<String>,
     new_key: Option<KeyPair>,
@@ -116,7 +117,7 @@ impl Disk {
             *self = Self {
                 instance: instance.resource.id.clone(),
                 seed: json_after(&text, "ed25519_private: "),
-                login: json_after(&text, "ssh_authorized_keys:\n      - "),
+                logins: vec![json_after(&text, "ssh_authorized_keys:\n      - ")],
                 claims: std::mem::take(&mut self.claims),
                 ..Self::default()
             };
@@ -159,6 +160,20 @@ impl Disk {
             let install = if command.ends_with(" wait") { "install=done existing\n" } else { "" };
             let active = if self.engine_runs { "active" } else { "inactive" };
             format!("{install}load_state=loaded\nexec_start={exec}\nactive={active}\nsocket=yes\nend=yes\n")
+        } else if is(include_str!("../../templates/authorize-key.sh")) {
+            let key = value(script, "key=");
+            if !self.logins.contains(&key) {
+                self.logins.push(key);
+            }
+            "end=yes\n".to_owned()
+        } else if is(include_str!("../../templates/authorized-keys.sh")) {
+            let lines = self.logins.iter().map(|line| format!("line={}\n", STANDARD.encode(line)));
+            lines.collect::<String>() + "end=yes\n"
+        } else if is(include_str!("../../templates/authorized-keys-remove.sh")) {
+            let remove = value(script, "REMOVE=");
+            self.logins.retain(|line| !remove.lines().any(|other| other == line));
+            assert!(self.logins.contains(&value(script, "KEEP=")), "{:?}", self.logins);
+            "end=yes\n".to_owned()
         } else if is(include_str!("../../templates/apply.sh")) {
             self.apply(script)
         } else {
@@ -183,6 +198,12 @@ impl Disk {
         let (changed, restarted) = (word(changed), word(restarted));
         format!("changed={changed}\ncertificates={changed}\nrestarted={restarted}\nkept={restarted}\nend=yes\n")
     }
+}
+
+/// The value of the shell's assignment `name` in `script`, in whatever quotes.
+fn value(script: &str, name: &str) -> String {
+    let rest = &script[script.find(name).unwrap() + name.len()..];
+    shlex::Shlex::new(rest).next().unwrap()
 }
 
 /// All parts of the first-boot data, one after the other.
@@ -226,7 +247,8 @@ impl server::Handler for Login {
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let shown = key.public_key.to_openssh().unwrap();
-        let known = user == "fake" && same_key(&shown, &self.disk.lock().unwrap().login);
+        let lets_in = |line: &String| authorized_key(line).is_some_and(|key| same_key(&shown, key));
+        let known = user == "fake" && self.disk.lock().unwrap().logins.iter().any(lets_in);
         Ok(if known { Auth::Accept } else { Auth::reject() })
     }
 

@@ -17,6 +17,7 @@ mod create;
 mod disk;
 mod engine;
 mod host;
+mod keys;
 mod many;
 #[path = "../core/one_ca.rs"]
 mod one_ca;
@@ -44,6 +45,7 @@ const TESTS: &[(&str, fn())] = &[
     ("rotate::finish_killed_then_repeated", rotate::finish_killed_then_repeated),
     ("rotate::now_killed_then_repeated", rotate::now_killed_then_repeated),
     ("rotate::move_killed_then_repeated", rotate::move_killed_then_repeated),
+    ("keys::killed_then_repeated", keys::killed_then_repeated),
     ("share::killed_then_repeated", share::killed_then_repeated),
     ("share::killed_then_ended", share::killed_then_ended),
     ("share::unshare_killed_then_repeated", share::unshare_killed_then_repeated),

@@ -114,6 +114,11 @@ impl World {
         self.host.as_ref().unwrap().disk.lock().unwrap().own_key = None;
     }
 
+    /// The lines of the host's authorized_keys.
+    pub fn logins(&self) -> Vec<String> {
+        self.host.as_ref().unwrap().disk.lock().unwrap().logins.clone()
+    }
+
     /// Whether the engine and who has the files in `directory` know each other.
     pub fn lets_in(&self, directory: &Path) -> bool {
         let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();

@@ -7,6 +7,7 @@ mod content;
 mod export;
 mod read;
 mod seal;
+mod shares;
 
 pub use self::{
     export::Exported,

@@ -7,12 +7,13 @@ use rmachine_provider_api::{Kind as ApiKind, Owner, Provider, Resource, Resource
 use super::{
     Opener,
     content::{self, Content, Contents},
+    shares,
 };
 use crate::{
     audit::Event,
     certs,
     error::{Error, Kind, Result},
-    machine::{Consent, Core, ImportReport, Outcome, Taken, TakenAuthority, import::files::is_key_name},
+    machine::{Consent, Core, ImportReport, Others, Outcome, Taken, TakenAuthority, import::files::is_key_name},
     ssh,
     store::{Record, Trust, file, refused},
 };
@@ -24,6 +25,10 @@ pub struct ArchiveOptions {
     pub machines: Vec<String>,
     /// Leave the machines to the store that they come from, as their tags have it.
     pub keep_owner: bool,
+    /// Take over who else has access to the engines.
+    pub keep_shares: bool,
+    /// Ask no host over the network: keys are replaced at the first session.
+    pub offline: bool,
     /// Only look.
     pub dry_run: bool,
     /// Whether the user agrees with what is asked and tagged.
@@ -135,14 +140,19 @@ impl Core {
         if record.trust != Trust::Own {
             own.extend([file::AUTHORITY, file::OLD_AUTHORITY]);
         }
-        let others: Vec<_> = files
+        let mut others: Vec<_> = files
             .iter()
-            .filter(|(name, _)| !own.contains(&name.as_str()))
+            .filter(|(name, _)| !own.contains(&name.as_str()) && name.as_str() != file::SHARES)
             .map(|(n, c)| (n.clone(), c.clone()))
             .collect();
+        let keep = options.keep_shares || options.keep_owner;
+        let shares = shares::taken_over(name, files.get(file::SHARES).map(|text| &text[..]), keep, &mut notes)?;
+        others.extend(shares.file.map(|text| (file::SHARES.to_owned(), text)));
+        record.ssh.inherited = !options.keep_owner && self.has_host(&record);
         self.remember_place_of(&record)?;
         let from = format!("an archive of store {}", record.owner);
         self.audit(name, &[Event::Imported { from, token: record.token.to_string() }])?;
+        self.audit(name, &shares.events)?;
         // It is the other store's until the cloud has answered: who is killed before that repeats it.
         self.store.reserve_with(&record, self.legacy_fields(&record), &secrets, &others)?;
         if !options.keep_owner
@@ -156,7 +166,10 @@ impl Core {
         notes.push(format!(
             "the store that it comes from has it as well, and an rm there deletes it; when it is used here only, delete the directory machines/{name} there"
         ));
-        if record.trust == Trust::Own {
+        if record.ssh.inherited {
+            notes.extend(self.replace_inherited(&mut record, options.offline).await);
+        }
+        if record.trust == Trust::Own && (record.ssh.inherited || options.keep_owner) {
             notes.push(format!(
                 "the store that it comes from has the key of its CA, too; `rmachine rotate-ca --now {name}` gives it another one"
             ));
@@ -169,6 +182,25 @@ impl Core {
             });
         }
         Ok((driver, Outcome::Imported, notes))
+    }
+
+    /// The keys of an archive are the other store's as well: they are replaced now, or at the first session.
+    async fn replace_inherited(&self, record: &mut Record, offline: bool) -> Vec<String> {
+        let name = record.name.clone();
+        if offline {
+            return vec![format!(
+                "the store that it comes from has its keys as well, until `rmachine rotate-keys --login {name}` or the first `ssh` replaces them"
+            )];
+        }
+        match Box::pin(self.lock_others_out(record, Others::Ask)).await {
+            Ok(done) => done.lines(),
+            Err(error) => {
+                let causes = error.causes().join(": ");
+                let mut notes = vec![format!("{error} ({causes})")];
+                notes.extend(error.hints().iter().cloned());
+                notes
+            }
+        }
     }
 
     /// The name of the machine here that `record` is a copy of.

@@ -13,7 +13,7 @@ STORE = {
     CA: {"ca-key.pem", "ca-old-key.pem", "authority.pem", "authority-old.pem"},
     CLIENT: {"key.pem"},
     SERVER: {"server-key.pem"},
-    LOGIN: {"id_rsa", "id_ed25519", "id_user"},
+    LOGIN: {"id_rsa", "id_ed25519", "id_user", "id_next", "id_old"},
     SEED: {"user-data", "seed.img"},
     CREDENTIAL: {"credentials.json"},
     ENGINE: {"engine.json"},

@@ -1,0 +1,221 @@
+//! `rotate-keys`: other keys for a machine, so that who had the old ones is locked out.
+//!
+//! One order for all three: the new key beside the old one, both good; the switch; a proof by the new one alone; the end
+//! of the old one. Whoever is killed leaves a machine that can be reached, and a repeat goes on.
+
+mod login;
+
+use std::time::Duration;
+
+use super::{Core, Regenerated, create::wants_engine, voice};
+use crate::{
+    bootstrap,
+    error::{Error, Result},
+    ssh::Session,
+    store::{Record, Trust, file},
+};
+
+/// How long a host that should be up may take to answer.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// Whether a key is replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Part {
+    /// Where rmachine or the machine made it, and not where a user gave it.
+    #[default]
+    Ours,
+    /// In any case.
+    Always,
+    /// No.
+    Never,
+}
+
+/// What is done with the other keys that log in as the machine's user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Others {
+    /// They are shown, and removed after a yes; without a terminal they stay.
+    #[default]
+    Ask,
+    /// They stay, and are shown.
+    Keep,
+    /// They are removed.
+    Remove,
+}
+
+/// What `rotate-keys` is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RotateKeys {
+    /// The key that rmachine logs in with.
+    pub login: Part,
+    /// The host's key.
+    pub host: Part,
+    /// The engine's key, and with it its certificate.
+    pub server: Part,
+    /// Other lines of authorized_keys.
+    pub others: Others,
+}
+
+/// What `rotate-keys` did.
+#[derive(Debug, Clone, Default)]
+pub struct RotatedKeys {
+    /// Fingerprint of the new login key.
+    pub login: Option<String>,
+    /// Fingerprint of the host's new key.
+    pub host: Option<String>,
+    /// What became of the engine's.
+    pub server: Option<Regenerated>,
+    /// The keys that do not log in any more, as one reads them.
+    pub removed: Vec<String>,
+    /// The keys of others that log in still.
+    pub kept: Vec<String>,
+    /// What was not done, and why.
+    pub notes: Vec<String>,
+}
+
+impl Core {
+    /// Replaces the keys of machine `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Kind::Conflict`] when it is not ready; those of SSH, engine and store: the machine can be reached
+    /// as before then, and a repeat goes on.
+    pub async fn rotate_keys(&self, name: &str, what: &RotateKeys) -> Result<RotatedKeys> {
+        let _lock = self.lock(name).await?;
+        let mut record = self.store.load(name)?;
+        self.rotate_keys_of(&mut record, what, false).await
+    }
+
+    /// The same for a command that holds the machine's lock; with `new_ca` the engine lets nobody in whom it let in before.
+    async fn rotate_keys_of(&self, record: &mut Record, what: &RotateKeys, new_ca: bool) -> Result<RotatedKeys> {
+        self.require_ssh(record)?;
+        self.require_ready(record)?;
+        self.follow(record).await?;
+        super::access::require_running(record)?;
+        let notify = self.talk.about(&record.name);
+        notify.progress("connecting");
+        self.meet(record, Duration::ZERO).await?;
+        let session = self.connect(record, &self.target(record)?, CONNECT).await?;
+        self.settle_host_key(record, &session)?;
+        let mut done = RotatedKeys::default();
+        // The login key first: who has it would see the others.
+        let session = match self.replaces_login_key(record, what.login, &mut done) {
+            true => Box::pin(self.rotate_login_key(record, session, what.others, &mut done)).await?,
+            false => session,
+        };
+        if self.replaces_host_key(record, what.host, &mut done)? {
+            notify.progress("replacing the host key");
+            done.host = Some(self.rotate_host_key(record, &session).await?);
+        }
+        if what.server != Part::Never && wants_engine(record) && self.driver(record)?.info().capabilities.engine {
+            if new_ca && self.wanted_trust(record) == Trust::Own {
+                self.another_ca(record)?;
+                self.end_old_trust(record)?;
+            }
+            let authority = self.load_authority(record, false).await?;
+            let renewed = self.renew_if_needed(record, &session, &authority, true, voice(&notify)).await?;
+            self.await_engine(record, &authority).await?;
+            self.finish_provision(record, authority).await?;
+            done.server = Some(renewed);
+        }
+        session.close().await;
+        if record.ssh.inherited && done.login.is_some() {
+            record.ssh.inherited = false;
+            self.save(record)?;
+        }
+        Ok(done)
+    }
+
+    fn replaces_host_key(&self, record: &Record, part: Part, done: &mut RotatedKeys) -> Result<bool> {
+        // A host that no cloud made is somebody's, who may have told others of its key.
+        let made = self.driver(record)?.info().capabilities.power;
+        if part == Part::Ours && !made {
+            done.notes.push(format!(
+                "its host key stays, as others may know the host by it; `rmachine rotate-keys --host {}` replaces it",
+                record.name
+            ));
+        }
+        Ok(part == Part::Always || (part == Part::Ours && made))
+    }
+
+    /// Gives the host another key, and answers its fingerprint.
+    pub(super) async fn rotate_host_key(&self, record: &mut Record, session: &Session) -> Result<String> {
+        let facts = bootstrap::probe(session).await?;
+        let new = self.replace_host_key(record, session, &facts, "the host, over a session with its old key").await?;
+        self.prove_host_key(record, &new).await?;
+        let fingerprint = crate::ssh::fingerprint(&new)?;
+        self.settle_on(record, new)?;
+        Ok(fingerprint)
+    }
+
+    /// The same before a session that the user has opened for something else. What fails is said only.
+    pub(super) async fn replace_inherited_by_the_way(&self, name: &str) {
+        let notify = self.talk.about(name);
+        // Another command that works on it does this as well.
+        let Ok(_lock) = self.lock_at_once(name) else { return };
+        let replaced = async {
+            let mut record = self.store.load(name)?;
+            if record.ssh.inherited {
+                self.lock_others_out(&mut record, Others::Keep).await
+            } else {
+                Ok(RotatedKeys::default())
+            }
+        };
+        let replaced: Result<RotatedKeys> = Box::pin(replaced).await;
+        match replaced {
+            Ok(done) => done.lines().iter().for_each(|line| notify.warn(line)),
+            Err(error) => {
+                let cause = error.causes().pop().map(|cause| format!(" ({cause})")).unwrap_or_default();
+                notify.warn(&format!("{error}{cause}; `rmachine rotate-keys --login {name}` replaces them"));
+            }
+        }
+    }
+
+    /// After `adopt`, which has let a new login key in and issued certificates: the other keys that it found end.
+    pub(super) async fn end_old_keys(&self, record: &mut Record) -> Result<RotatedKeys> {
+        let session = self.connect(record, &self.target(record)?, CONNECT).await?;
+        let mut done = RotatedKeys::default();
+        let public = self.store.machine_file(&record.name, file::LOGIN_KEY_PUBLIC);
+        let public = self.store.read_text(&public)?.unwrap_or_default();
+        self.take_keys_out(record, &session, &public, Others::Ask, &mut done).await?;
+        done.host = Some(self.rotate_host_key(record, &session).await?);
+        session.close().await;
+        Ok(done)
+    }
+
+    /// The keys of a machine that another store had before: all are replaced. What does not work now is an error that
+    /// names the command which does it later.
+    pub(super) async fn lock_others_out(&self, record: &mut Record, others: Others) -> Result<RotatedKeys> {
+        let what = RotateKeys { login: Part::Always, host: Part::Ours, server: Part::Ours, others };
+        let name = record.name.clone();
+        self.rotate_keys_of(record, &what, true).await.map_err(|e| {
+            let error =
+                Error::new(e.kind(), format!("the store that machine \"{name}\" comes from has its keys still"));
+            let hints = e.hints().to_vec();
+            hints
+                .into_iter()
+                .fold(error.source(e), Error::hint)
+                .hint(format!("`rmachine rotate-keys --login {name}` replaces them"))
+        })
+    }
+}
+
+impl RotatedKeys {
+    /// What is worth a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(self.login.iter().map(|key| format!("it has the login key {key} now")));
+        lines.extend(self.removed.iter().map(|key| format!("the key {key} does not log in any more")));
+        lines.extend(self.kept.iter().map(|key| format!("the key {key} logs in still")));
+        lines.extend(self.host.iter().map(|key| format!("its host shows the key {key} now")));
+        lines.extend(self.server.iter().map(|renewed| {
+            match renewed {
+                Regenerated::NothingToDo => "its engine has the certificate that it had",
+                Regenerated::ContainersKept => "its engine has a new key and certificate; its containers kept running",
+                Regenerated::EngineRestarted => "its engine has a new key and certificate, and was restarted",
+            }
+            .to_owned()
+        }));
+        lines.extend(self.notes.iter().cloned());
+        lines
+    }
+}
