@@ -76,9 +76,9 @@ pub(crate) fn is_missing(error: &Bollard) -> bool {
 }
 
 /// Whether the engine answered that it does not do what it was asked for. A conflict is none: somebody took the name
-/// first, maybe an earlier request of ours.
+/// first, maybe an earlier request of ours. Nor is what a proxy says that has no answer of the engine's (RFC 9110, 15.6.3-5).
 pub(crate) fn is_refusal(error: &Bollard) -> bool {
-    matches!(error, Bollard::DockerResponseServerError { status_code, .. } if *status_code != 409)
+    matches!(error, Bollard::DockerResponseServerError { status_code, .. } if ![409, 502, 503, 504].contains(status_code))
 }
 
 /// Success where the thing was missing.

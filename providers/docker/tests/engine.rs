@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+mod proxy;
+
 use std::{
     hash::BuildHasher,
     net::TcpListener,
@@ -17,12 +19,14 @@ use bollard::Docker;
 use rmachine_provider_api::{
     AttemptToken, CreateRequest, Driver, Kind, MachineSpec, MachineState, MachineToken, Owner, Provider, ResourceKind,
     Secrets, Silent, Value, Values,
-    conformance::{self, Harness, Recorder, Support, machine_ref},
+    conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
 use rmachine_provider_docker::DockerDriver;
 
 struct Local {
     provider: Arc<dyn Provider>,
+    /// What fails calls, where the test asks for that.
+    proxy: Option<proxy::Proxy>,
     config: serde_json::Value,
     owner: Owner,
     next: AtomicU64,
@@ -51,11 +55,21 @@ impl Local {
         let provider = DockerDriver.connect(&config, &Secrets::default(), Arc::new(Silent)).await.unwrap();
         Self {
             provider,
+            proxy: None,
             config,
             seed: std::hash::RandomState::new().hash_one(0).into(),
             owner: unique().parse().unwrap(),
             next: AtomicU64::new(0),
         }
+    }
+
+    /// With a proxy before the engine, which can fail its calls.
+    async fn behind_proxy() -> Self {
+        let host = std::env::var("RMACHINE_DOCKER_HOST").unwrap();
+        let proxy =
+            proxy::Proxy::before(host.strip_prefix("unix://").expect("tests/local-engine has a socket").as_ref());
+        let local = Self::new(&[("docker-host", Value::Text(proxy.url()))]).await;
+        Self { proxy: Some(proxy), ..local }
     }
 
     async fn names(&self) -> Vec<String> {
@@ -96,11 +110,20 @@ impl Harness for Local {
             sent_before: false,
         }
     }
+
+    async fn begin(&self, trouble: Trouble) -> bool {
+        self.proxy.iter().for_each(|proxy| proxy.begin(trouble));
+        self.proxy.is_some()
+    }
+
+    async fn end(&self) -> usize {
+        self.proxy.as_ref().map_or(0, proxy::Proxy::end)
+    }
 }
 
 #[tokio::test]
 async fn docker_keeps_every_promise_and_leaves_nothing() {
-    let local = Local::new(&[]).await;
+    let local = Local::behind_proxy().await;
     conformance::all(&local).await;
     assert_eq!(local.names().await, Vec::<String>::new(), "not even the network is left");
 }
