@@ -95,7 +95,9 @@ fn its_memory_is_private() {
     std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o1777)).unwrap();
     // Where nobody may reach the build.
     let program = home.path().join("docker-machine");
-    std::fs::copy(env!("CARGO_BIN_EXE_rmachine"), &program).unwrap();
+    // By a process: a child of another test would inherit what we write to, and nobody can start it meanwhile (ETXTBSY).
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_rmachine")).arg(&program).status().unwrap();
+    assert!(copied.success());
     let mut command = Command::new(&program);
     // It waits for an answer.
     command

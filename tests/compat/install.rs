@@ -50,7 +50,8 @@ fn in_a_directory_of_roots_a_program_that_others_can_replace_is_copied() {
     std::fs::create_dir(&bin).unwrap();
     std::fs::create_dir(&theirs).unwrap();
     let own = theirs.join("rmachine");
-    std::fs::copy(env!("CARGO_BIN_EXE_rmachine"), &own).unwrap();
+    // By a process: a child of another test would inherit what we write to, and nobody can start it meanwhile (ETXTBSY).
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_rmachine")).arg(&own).status().unwrap().success());
     let (link, place) = (bin.join("docker-machine"), bin.to_str().unwrap());
     let run = |what: &str| {
         let mut command = Command::new(&own);
