@@ -12,5 +12,6 @@ mod foreign;
 mod format;
 mod help;
 mod import;
+mod security;
 mod strict;
 mod user;

@@ -1,6 +1,6 @@
 //! Creates that die anywhere, and clouds that fail: afterwards the account holds what it held before.
 //!
-//! `api`, `gc`, `lost`, `refused` and `crowd` start labs of their own, without hosts; `hosts`, `chaos` and `races` need the one that
+//! `api`, `gc`, `hostile`, `lost`, `refused` and `crowd` start labs of their own, without hosts; `hosts`, `chaos` and `races` need the one that
 //! `tests/run` starts. By hand: `eval "$(tests/lab/up)"; cargo test --workspace --test faults_ec2`.
 //! `RMACHINE_FAULTS_FULL=1` runs all points and full numbers, as `tests/run --full` does.
 
@@ -21,6 +21,7 @@ mod crowd;
 mod gc;
 mod gitlab;
 mod gitlab_hosts;
+mod hostile;
 mod hosts;
 mod lost;
 mod races;
