@@ -2,7 +2,7 @@
 //!
 //! `tests/fuzz` makes a program of each; here each is run on its corpus, so that no find comes back.
 
-use crate::{bootstrap, certs, gotemplate, ssh};
+use crate::{bootstrap, certs, gotemplate, machine, ssh};
 
 /// A target: its name, which is that of its program and its corpus, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -10,10 +10,14 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("answer", bootstrap::fuzz::answer),
+    ("archive", machine::fuzz::archive),
+    ("console", machine::fuzz::console),
     ("key", ssh::fuzz::key),
     ("known_hosts", ssh::fuzz::known_hosts),
     ("pem", certs::fuzz::pem),
+    ("record", machine::fuzz::record),
     ("sftp", ssh::fuzz::sftp),
+    ("ssh_config", machine::fuzz::ssh_config),
     ("template", gotemplate::fuzz::template),
     ("user_data", bootstrap::fuzz::user_data),
 ];

@@ -72,6 +72,7 @@ mod tests {
         answer.all("line").map(answer::decode).collect()
     }
 
+    #[allow(clippy::disallowed_methods, reason = "a test's own files")]
     #[test]
     fn lines_are_read_and_taken_out_letter_by_letter() {
         let home = tempfile::tempdir().unwrap();

@@ -48,6 +48,9 @@ pub struct Args {
     /// Trust the host keys that are shown now, where no known_hosts file has them; docker-machine pinned none
     #[arg(long)]
     trust_on_first_use: bool,
+    /// The host key, or its fingerprint, of the one machine that --machine names
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["trust_on_first_use", "offline"])]
+    host_key: Option<String>,
     /// Ask nobody over the network: host keys are pinned and certificates renewed later
     #[arg(long)]
     offline: bool,
@@ -75,11 +78,22 @@ pub(super) fn run(context: &mut Context, args: &Args) -> Result<()> {
     if args.trust_on_first_use {
         context.core.first_contact = FirstContact::Take;
     }
+    if let Some(key) = &args.host_key {
+        if args.machines.len() != 1 {
+            return Err(Error::usage("--host-key is the key of one machine").hint("name that with --machine NAME"));
+        }
+        context.core.first_contact = FirstContact::Given(key.clone());
+    }
     let source = match &args.source {
         Some(source) => source.clone(),
         None => default_source(context)?,
     };
     let report = if source.as_os_str() == "-" || source.is_file() {
+        if args.host_key.is_some() {
+            return Err(Error::usage(
+                "--host-key is for docker-machine's machines: an archive has the keys of its hosts",
+            ));
+        }
         archive(context, args, &source)?
     } else {
         for (given, flag) in [

@@ -20,13 +20,15 @@ const CONNECT: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is done at the first contact with a host that others made whose key no known_hosts file has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum FirstContact {
     /// Ask on a terminal; without one the machine waits, and the error says what lets it go on.
     #[default]
     Ask,
     /// Take the key that it shows, and say so: whoever answers at that address then is trusted from there on.
     Take,
+    /// Take this one, an OpenSSH line or a fingerprint, and no other.
+    Given(String),
 }
 
 /// The hints of an unknown host, in the words of the command that met it.
@@ -72,6 +74,26 @@ impl Core {
             return Ok(());
         }
         let fingerprint = ssh::fingerprint(&shown)?;
+        if let FirstContact::Given(given) = &self.first_contact {
+            if given.trim() != fingerprint && !ssh::same_key(given, &shown) {
+                return Err(Error::new(Kind::Ssh, format!("the host {host} shows another key than was given"))
+                    .hint(format!("it shows {fingerprint}")));
+            }
+            return self.pin(record, &shown, "the user, by its fingerprint");
+        }
+        let otherwise = match vouch {
+            Vouch::Flag(flag) => format!("where you know better, name the key with {flag} {fingerprint}"),
+            Vouch::Import => format!(
+                "where you know better, name it: `rmachine import --machine {} --host-key {fingerprint}`",
+                record.name
+            ),
+        };
+        if self.console_vouches(record, &fingerprint, &otherwise).await? {
+            self.talk
+                .about(&record.name)
+                .warn(&format!("its console names the key that its host shows: {fingerprint}"));
+            return self.pin(record, &shown, "the console of its instance");
+        }
         if self.first_contact == FirstContact::Take {
             let why = match vouch {
                 Vouch::Flag(_) => "no known_hosts file has the key of the host",

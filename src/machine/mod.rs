@@ -10,11 +10,14 @@ mod archive;
 mod audit;
 mod authority;
 mod certificates;
+mod console;
 mod contact;
 mod copy;
 mod create;
 mod doctor;
 mod expiry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gc;
 mod host_key;
 mod import;

@@ -80,24 +80,16 @@ impl Core {
     async fn ssh_block(&self, record: &Record) -> Result<String> {
         let target = self.target(record)?;
         let alias = alias(&record.name);
-        let mut lines = vec![
-            format!("Host {}", record.name),
-            format!("  HostName {}", host(&target.host)?),
-            format!("  Port {}", target.port),
-            format!("  User {}", user(&target.user)?),
-        ];
-        if !record.ssh.key_file.is_empty() {
-            for key in &target.keys {
-                lines.push(format!("  IdentityFile {}", path_of(key)?));
-            }
-            lines.push("  IdentitiesOnly yes".to_owned());
+        let mut lines = Login {
+            name: &record.name,
+            host: &target.host,
+            port: target.port,
+            user: &target.user,
+            keys: if record.ssh.key_file.is_empty() { &[] } else { &target.keys },
+            jump: record.ssh.proxy_jump.as_deref(),
+            command: record.ssh.proxy_command.as_deref(),
         }
-        if let Some(jump) = &record.ssh.proxy_jump {
-            lines.push(format!("  ProxyJump {}", one_line("ProxyJump", jump)?));
-        }
-        if let Some(command) = &record.ssh.proxy_command {
-            lines.push(format!("  ProxyCommand {}", one_line("ProxyCommand", command)?));
-        }
+        .lines()?;
         let pinned = match &target.host_keys {
             HostKeys::Pinned(keys) => keys.clone(),
             HostKeys::Fingerprint(_) => {
@@ -125,6 +117,44 @@ impl Core {
         lines.push("  StrictHostKeyChecking yes".to_owned());
         lines.push(String::new());
         Ok(lines.join("\n"))
+    }
+}
+
+/// How one logs in to a machine. All of it may have been written by others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Login<'a> {
+    pub(super) name: &'a str,
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    pub(super) user: &'a str,
+    /// Empty: the user's own.
+    pub(super) keys: &'a [PathBuf],
+    pub(super) jump: Option<&'a str>,
+    pub(super) command: Option<&'a str>,
+}
+
+impl Login<'_> {
+    /// The same for ssh_config(5). What OpenSSH would read as something else is refused.
+    pub(super) fn lines(&self) -> Result<Vec<String>> {
+        let mut lines = vec![
+            format!("Host {}", self.name),
+            format!("  HostName {}", host(self.host)?),
+            format!("  Port {}", self.port),
+            format!("  User {}", user(self.user)?),
+        ];
+        for key in self.keys {
+            lines.push(format!("  IdentityFile {}", path_of(key)?));
+        }
+        if !self.keys.is_empty() {
+            lines.push("  IdentitiesOnly yes".to_owned());
+        }
+        if let Some(jump) = self.jump {
+            lines.push(format!("  ProxyJump {}", one_line("ProxyJump", jump)?));
+        }
+        if let Some(command) = self.command {
+            lines.push(format!("  ProxyCommand {}", one_line("ProxyCommand", command)?));
+        }
+        Ok(lines)
     }
 }
 

@@ -160,7 +160,7 @@ async fn a_store_that_made_nothing_has_no_place_to_look() {
     assert_eq!(error.to_string(), "the driver \"none\" makes nothing that could be left behind");
 }
 
-fn adopt(id: &str, owner: Option<&str>) -> AdoptOptions {
+pub fn adopt(id: &str, owner: Option<&str>) -> AdoptOptions {
     AdoptOptions {
         id: id.to_owned(),
         driver: "fake".to_owned(),

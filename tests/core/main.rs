@@ -6,6 +6,7 @@ mod access;
 mod archive;
 mod audit;
 mod authority;
+mod console;
 mod create_faults;
 #[path = "../docker_machine/mod.rs"]
 mod docker_machine;

@@ -17,13 +17,13 @@ use crate::{
     support::{World, options},
 };
 
-struct Hosted {
-    world: World,
+pub struct Hosted {
+    pub world: World,
     host: Host,
 }
 
 impl Hosted {
-    async fn with_machine() -> Self {
+    pub async fn with_machine() -> Self {
         let world = World::new();
         let account = world.account.clone();
         // The host has a runtime of its own, which no runtime may start.
@@ -32,7 +32,7 @@ impl Hosted {
         Self { world, host }
     }
 
-    fn core(&self) -> Core {
+    pub fn core(&self) -> Core {
         core(&self.world)
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     ec2::held_for,
-    support::{PREBAKED, Store, program, run},
+    support::{PREBAKED, Store, exec_on, program, run},
 };
 
 /// What a machine is known by besides its record: instance, owner, host key.
@@ -41,6 +41,16 @@ pub fn kill_at(create: &mut Command, moment: &str) -> bool {
     reached
 }
 
+const STRANGE: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Has the host's console say that this is its key.
+fn print_host_keys(id: &str, key: &str) {
+    let around = |word: &str| format!("-----{word} SSH HOST KEY FINGERPRINTS-----");
+    let text = format!("{}\n<14>Nov 28 01:02:03 cloud-init: 256 {key} (ED25519)\n{}", around("BEGIN"), around("END"));
+    let done = exec_on(id, "cat >/dev/console", &format!("{text}\n"));
+    assert_eq!(done["code"], 0, "{done}");
+}
+
 /// The whole store is lost; a new one takes the machine over, and what runs on it runs on.
 #[test]
 fn a_machine_of_a_lost_store_is_adopted() {
@@ -59,8 +69,15 @@ fn a_machine_of_a_lost_store_is_adopted() {
     let adopt = ["adopt", "--driver", "amazonec2", "--host-key", &was.host_key];
     let of_another = store.rmachine(&[&adopt[..], &[&was.instance]].concat()).fails(5);
     assert!(of_another.contains(&format!("--owner {}", was.owner)), "{of_another}");
-    let unknown_host = store.rmachine(&["adopt", "-d", "amazonec2", "--owner", &was.owner, &was.instance]).fails(7);
-    assert!(unknown_host.contains("--host-key"), "{unknown_host}");
+    // What its console says is not what it shows: as when somebody else answers in its place.
+    let by_console = ["adopt", "-d", "amazonec2", "--owner", &was.owner, &was.instance];
+    print_host_keys(&was.instance, STRANGE);
+    let other = store.rmachine(&by_console).fails(7);
+    assert!(other.contains(STRANGE) && other.contains("--host-key SHA256:"), "{other}");
+    // The seed's fingerprint, which stands in first-boot data for many to read, says nothing.
+    print_host_keys(&was.instance, &format!("{STRANGE} rmachine seed"));
+    let unknown_host = store.rmachine(&by_console).fails(7);
+    assert!(unknown_host.contains("is not known") && unknown_host.contains("--host-key"), "{unknown_host}");
     assert_eq!(store.rmachine(&["ls", "-q"]).ok(), "", "nothing was taken in yet");
 
     store.rmachine(&[&adopt[..], &["--owner", &was.owner, &was.instance]].concat()).ok();
@@ -91,11 +108,15 @@ fn a_host_without_instance_connect_is_adopted_by_a_key() {
     // A damaged record, as a full disk or a careless hand leave it.
     std::fs::write(store.root().join("machines/keyed/config.json"), "{").unwrap();
 
-    let adopt = ["adopt", "-d", "amazonec2", "--host-key", &was.host_key];
+    // Who the host is says its console: it had printed the key that the create has given it.
+    let adopt = ["adopt", "-d", "amazonec2"];
     let refused = store.rmachine(&[&adopt[..], &[&was.instance]].concat()).fails(7);
     assert!(refused.contains("--ssh-key"), "{refused}");
     let key = key.to_str().unwrap();
-    store.rmachine(&[&adopt[..], &["--ssh-key", key, &was.instance]].concat()).ok();
+    let adopted = store.rmachine(&[&adopt[..], &["--ssh-key", key, &was.instance]].concat());
+    assert!(adopted.stderr.contains("its console names the key"), "{adopted:?}");
+    adopted.ok();
+    assert_ne!(known(&store, "keyed").host_key, was.host_key);
     assert_eq!(store.rmachine(&["ssh", "keyed", "id -un"]).ok(), "admin");
     let fresh = std::fs::read(store.root().join("machines/keyed/id_rsa")).unwrap();
     assert_ne!(fresh, std::fs::read(key).unwrap(), "the login key is a new one");

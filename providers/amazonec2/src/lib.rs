@@ -8,6 +8,7 @@ mod checkup;
 mod client;
 mod codes;
 mod config;
+mod console;
 mod cost;
 mod create;
 mod elsewhere;
@@ -35,9 +36,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Elsewhere, Finding, Imported, Instance, InstanceId,
-    Journal, LegacyFields, MachineRef, MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource,
-    Result, Secrets, StopMode, Stray, Values, Vetted,
+    Capabilities, Configured, Console, CreateRequest, Driver, DriverInfo, Elsewhere, Finding, Imported, Instance,
+    InstanceId, Journal, LegacyFields, MachineRef, MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider,
+    Resource, Result, Secrets, StopMode, Stray, Values, Vetted,
 };
 use serde_json::{Map, Value, json};
 
@@ -223,6 +224,10 @@ impl Provider for Ec2 {
 
     async fn examine(&self, id: &InstanceId) -> Result<Stray> {
         stray::examine(&self.aws, &self.config, id).await
+    }
+
+    async fn console(&self, id: &InstanceId) -> Result<Option<Console>> {
+        console::output(&self.aws, id).await
     }
 
     async fn let_in(&self, id: &InstanceId, user: &str, public_key: &str) -> Result<()> {

@@ -72,6 +72,7 @@ const CALLS: &[Call] = &[
     call("gc", "ec2:ReleaseAddress", On::Own("elastic-ip")),
     call("gc", "ec2:DeleteKeyPair", On::Own("key-pair")),
     call("adopt", "ec2:DescribeTags", On::Everything),
+    call("adopt", "ec2:GetConsoleOutput", On::Any("instance")),
     call("adopt", "ec2-instance-connect:SendSSHPublicKey", On::Own("instance")),
     call("doctor", "servicequotas:GetServiceQuota", On::Everything),
     call("ssm", "ssm:GetParameter", On::Everything),

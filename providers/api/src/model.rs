@@ -321,6 +321,15 @@ impl Resource {
     }
 }
 
+/// What an instance has written to its console, as its cloud shows it to those who may ask the account.
+#[derive(Debug, Clone)]
+pub struct Console {
+    /// The newest of it; what runs there wrote it, so nothing in it is to be believed but by what root alone may write.
+    pub text: String,
+    /// When the cloud read it; `None`: it does not say.
+    pub read: Option<OffsetDateTime>,
+}
+
 /// An instance of ours whose record was lost, as [`crate::Provider::examine`] found it.
 #[derive(Debug, Clone)]
 pub struct Stray {

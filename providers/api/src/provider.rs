@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use crate::{
-    CreateRequest, Error, Finding, Instance, InstanceId, MachineRef, MachineSpec, MachineToken, Notify, Observed,
-    Owner, Plan, Resource, Result, StopMode, Stray,
+    Console, CreateRequest, Error, Finding, Instance, InstanceId, MachineRef, MachineSpec, MachineToken, Notify,
+    Observed, Owner, Plan, Resource, Result, StopMode, Stray,
 };
 
 /// Where a provider writes down side effects before and after it has them. Each call returns
@@ -143,6 +143,16 @@ pub trait Provider: Debug + Send + Sync + 'static {
     async fn examine(&self, id: &InstanceId) -> Result<Stray> {
         let _ = id;
         Err(Error::unsupported("this driver cannot give a record back to a machine"))
+    }
+
+    /// The console's output of the instance `id`, 64 KiB of it at most. Read-only. `None`: there is none to be had.
+    ///
+    /// # Errors
+    ///
+    /// `Denied`, `NotFound`, `Unreachable`.
+    async fn console(&self, id: &InstanceId) -> Result<Option<Console>> {
+        let _ = id;
+        Ok(None)
     }
 
     /// Lets `public_key` (one OpenSSH line) log in as `user` for some seconds (EC2 Instance Connect).

@@ -13,6 +13,7 @@ use rmachine_provider_api::{
     CreateRequest, Error, InstanceId, Kind, LeftBehind, MachineState, MachineToken, Owner, Resource, ResourceKind,
     Result, Retry,
 };
+use time::OffsetDateTime;
 
 use crate::{
     cloud::{Cloud, Held, Host, fits},
@@ -136,6 +137,11 @@ impl Account {
         let its = |h: &&mut Held| h.resource.id == id;
         self.change(|cloud| cloud.held.iter_mut().filter(its).for_each(|h| h.state = MachineState::Running));
         self.move_to(id, address);
+    }
+
+    /// From here on the console of every instance has `text`, which was read `at`.
+    pub fn print_to_console(&self, text: &str, at: Option<OffsetDateTime>) {
+        self.change(|cloud| cloud.console = Some((text.to_owned(), at.map(OffsetDateTime::unix_timestamp))));
     }
 
     /// Puts a thing in that another store's machine owns.

@@ -51,6 +51,9 @@ pub(crate) struct Cloud {
     /// Whether filters answer all that has tags, as EC2's do for `*`.
     #[serde(default)]
     pub(crate) answers_everything: bool,
+    /// What the console of every instance has, and when it was read, in seconds since 1970.
+    #[serde(default)]
+    pub(crate) console: Option<(String, Option<i64>)>,
 }
 
 /// Whether `text` fits `pattern`, in which `*` is any characters and `?` is one, as in the filters of EC2.

@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Alternative, BootData, BootForm, CreateRequest, Error, Finding, HostTrust, Instance, InstanceId, Journal, Kind,
-    LeftBehind, Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan,
-    Provider, Resource, ResourceKind, Result, StopMode, Stray,
+    Alternative, BootData, BootForm, Console, CreateRequest, Error, Finding, HostTrust, Instance, InstanceId, Journal,
+    Kind, LeftBehind, Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner,
+    Plan, Provider, Resource, ResourceKind, Result, StopMode, Stray,
 };
+
+use time::OffsetDateTime;
 
 use crate::{account::Account, cloud::Held, fault::Operation};
 
@@ -190,6 +192,15 @@ impl Provider for FakeProvider {
         Ok(vec!["here".to_owned(), "there".to_owned()])
     }
 
+    async fn console(&self, id: &InstanceId) -> Result<Option<Console>> {
+        if self.account.describe(std::slice::from_ref(id)).await?.is_empty() {
+            return Err(Error::new(Kind::NotFound, format!("there is no instance {id}")));
+        }
+        let read = |at: i64| OffsetDateTime::from_unix_timestamp(at).ok();
+        let console = self.account.change(|cloud| cloud.console.clone());
+        Ok(console.map(|(text, at)| Console { text, read: at.and_then(read) }))
+    }
+
     async fn examine(&self, id: &InstanceId) -> Result<Stray> {
         let held = self.account.describe(std::slice::from_ref(id)).await?.into_iter().next();
         let held = held.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no instance {id}")))?;
@@ -199,7 +210,11 @@ impl Provider for FakeProvider {
         let config = serde_json::json!({ "region": held.resource.location, "size": 8, "spot": false, "tags": [] });
         let plan = Plan {
             resolved: config.clone(),
-            login: Login { user: "fake".into(), port: 22, key: LoginKey::Generate },
+            login: Login {
+                user: "fake".into(),
+                port: self.account.ports().map_or(22, |(ssh, _)| ssh),
+                key: LoginKey::Generate,
+            },
             boot_data: None,
             host_trust: HostTrust::KnownHosts,
             arch: Some("amd64".into()),
@@ -210,7 +225,7 @@ impl Provider for FakeProvider {
             id: id.clone(),
             addresses: held.addresses,
             url: None,
-            engine_port: None,
+            engine_port: self.account.ports().map(|(_, engine)| engine),
             details: serde_json::Value::Null,
         };
         Ok(Stray { resource: held.resource, state: held.state, plan, config, instance })

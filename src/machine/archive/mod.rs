@@ -5,6 +5,8 @@
 
 mod content;
 mod export;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod read;
 mod seal;
 mod shares;

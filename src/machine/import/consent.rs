@@ -60,7 +60,7 @@ impl Core {
 
     /// Whether host keys are taken without a question, so that hosts are to be met.
     pub(super) fn meets_anybody(&self) -> bool {
-        self.first_contact == FirstContact::Take
+        self.first_contact != FirstContact::Ask
     }
 
     /// Refuses a record whose calls would go to an endpoint that nobody has agreed with.

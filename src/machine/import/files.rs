@@ -24,9 +24,14 @@ pub(in crate::machine) struct Files {
 
 /// Whether a file of this name in a machine's directory is a login key, and none of the store's.
 pub(in crate::machine) fn is_key_name(name: &str) -> bool {
-    name.strip_prefix("id_").is_some_and(|rest| {
-        !rest.is_empty() && rest.len() < 60 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    })
+    // Those two are of keys in the middle of a rotation: another's would become this machine's.
+    let of_rotation = [file::NEXT_LOGIN_KEY, file::OLD_LOGIN_KEY].contains(&name.trim_end_matches(".pub"));
+    !of_rotation
+        && name.strip_prefix("id_").is_some_and(|rest| {
+            !rest.is_empty()
+                && rest.len() < 60
+                && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        })
 }
 
 /// Reads the files of `record` in `store`, which are all that is needed to go on with it elsewhere.

@@ -87,7 +87,7 @@ class Hosts:
         seed = config.parent
         command = [
             "create", "--name", id, "--hostname", hostname, "--add-host", f"{hostname}:{host.private}",
-            "--cgroupns=host", "--network", "none",
+            "--cgroupns=host", "--network", "none", "--tty",
             "--tmpfs", "/run:exec", "--tmpfs", "/run/lock", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
             "-v", "/var/lib/docker", "-v", "/var/lib/containerd",
             "-v", f"{seed}:/var/lib/cloud/seed/nocloud:ro", "-v", f"{config}:/etc/cloud/cloud.cfg.d/98-user.cfg:ro",

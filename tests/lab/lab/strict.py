@@ -17,7 +17,7 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from . import auth, connect, inventory, launch, policy, rules
+from . import auth, connect, console, inventory, launch, policy, rules
 from .auth import ACCESS_KEY, ACCOUNT, REGIONS, SECRET_KEY  # noqa: F401 - the lab's other modules have them from here
 from .ec2 import Cloud, Delays
 from .errors import Answer, Dropped, Refused, Start, refusal
@@ -94,6 +94,8 @@ class Strict:
         self._check_groups_are_visible(form)
         if action == "SendSSHPublicKey":
             return connect.send(form, backend, self.cloud)
+        if action == "GetConsoleOutput":
+            return console.output(form, backend, self.cloud)
         if action in ("CreateTags", "DeleteTags"):
             inventory.check_tagged(form, backend, self.cloud.instances, self.spot.requests, region)
         if own := self.spot.answer(action, form, region):
