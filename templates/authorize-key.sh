@@ -2,6 +2,8 @@
 # Lets a login key in for the user that is logged in; the keys that are there stay.
 set -eu
 umask 077
+# Lines are bytes, in whatever encoding their comments are.
+export LC_ALL=C
 
 main() {
     key={{ key | sh }}

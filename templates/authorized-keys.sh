@@ -1,6 +1,8 @@
 #!/bin/sh
 # Prints the lines of the login user's authorized_keys that hold a key, each in base64.
 set -eu
+# Lines are bytes, in whatever encoding their comments are.
+export LC_ALL=C
 
 main() {
     file=$HOME/.ssh/authorized_keys

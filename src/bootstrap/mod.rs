@@ -27,7 +27,7 @@ use self::{answer::Answer, repository::Repository, unit::UnitFacts};
 pub use self::{
     error::Error,
     host::{HostFacts, boot_id, generate_host_key, install_host_key, probe, reboot},
-    login_keys::{authorize_key, authorized_keys, remove_authorized_keys},
+    login_keys::{AuthorizedLine, authorize_key, authorized_keys, remove_authorized_keys},
     spec::{EngineSource, EngineSpec},
     upgrade::{Candidate, Change, find_upgrade, renew, upgrade},
     userdata::{BootSpec, user_data},

@@ -110,11 +110,14 @@ impl Core {
         }
         self.finish_provision(&mut record, authority).await?;
         if self.has_host(&record) {
-            let ended = self.end_old_keys(&mut record).await.map_err(|e| {
+            let ended = self.end_old_keys(&mut record, stray.resource.machine.as_deref()).await.map_err(|e| {
                 e.context(format!("machine \"{name}\" is in the store now, and its earlier keys log in still"))
                     .hint(format!("`rmachine rotate-keys {name}` ends that"))
             })?;
             ended.lines().iter().for_each(|line| notify.warn(line));
+        } else {
+            record.ssh.inherited = false;
+            self.save(&record)?;
         }
         Ok(Created { record })
     }
@@ -239,6 +242,8 @@ fn record_of(
         user: plan.login.user.clone(),
         port: plan.login.port,
         key_file: file::LOGIN_KEY.to_owned(),
+        // Whoever has the lost store; the end of `adopt`, or what goes on with it, ends that.
+        inherited: true,
         ..options.ssh_route.in_record()
     };
     let fresh = fresh_record(name, &options.driver, &options.engine, stray.config.clone(), engine_port, owner);

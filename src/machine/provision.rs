@@ -9,7 +9,10 @@ use std::{
 use rmachine_provider_api::{HostTrust, Notify, Plan};
 use time::OffsetDateTime;
 
-use super::{Core, authority::Authority, blocking, contact::Vouch, create::wants_engine, shell::no_address, voice};
+use super::{
+    Core, Others, RotateKeys, authority::Authority, blocking, contact::Vouch, create::wants_engine, shell::no_address,
+    voice,
+};
 use crate::{
     audit::{Event, Role},
     bootstrap::{self, EngineSource, HostFacts, ServerTls},
@@ -87,7 +90,14 @@ impl Core {
         }
         self.provision_over(&mut record, &session, &authority, &notify).await?;
         session.close().await;
-        self.finish_provision(&mut record, authority).await
+        self.finish_provision(&mut record, authority).await?;
+        if record.ssh.inherited {
+            // As after an `adopt` that was killed.
+            let keep = RotateKeys { others: Others::Keep, ..RotateKeys::default() };
+            let done = Box::pin(self.lock_others_out(&mut record, &keep)).await?;
+            done.lines().iter().for_each(|line| notify.warn(line));
+        }
+        Ok(())
     }
 
     /// Writes down what is true once the host has its certificates and its trust.

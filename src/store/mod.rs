@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ROOT/rmachine.json                  id of this store
+//! ROOT/audit.jsonl                    what was done with keys, certificates and machines
 //! ROOT/places.json                    accounts and regions where it ever made machines
 //! ROOT/certs/{ca,ca-key,cert,key}.pem the CA and the client's certificate of machines that have none of their own
 //! ROOT/machines/NAME/config.json      the record
@@ -82,6 +83,8 @@ pub mod file {
     pub const LOGIN_KEY: &str = "id_rsa";
     /// Its public half.
     pub const LOGIN_KEY_PUBLIC: &str = "id_rsa.pub";
+    /// A login key that rmachine did not make, since another one has taken its place.
+    pub const GIVEN_LOGIN_KEY: &str = "id_user";
     /// The login key that is about to take the place of the present one.
     pub const NEXT_LOGIN_KEY: &str = "id_next";
     /// The login key that has been replaced, until its host refuses it.

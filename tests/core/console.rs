@@ -85,7 +85,9 @@ async fn another_key_is_refused_unless_it_is_named() {
 async fn the_seed_and_what_is_older_than_a_change_from_here_say_nothing() {
     let lost = Lost::new().await;
     let (soon, before) = (OffsetDateTime::now_utc() + Duration::minutes(5), OffsetDateTime::now_utc() - Duration::HOUR);
-    for (key, at) in [(format!("{OTHER} rmachine seed"), Some(soon)), (OTHER.to_owned(), Some(before))] {
+    let seeds = [format!("{OTHER} rmachine seed"), format!("{} rmachine seed", lost.shown)];
+    for (key, at) in [(seeds[0].clone(), Some(soon)), (seeds[1].clone(), Some(soon)), (OTHER.to_owned(), Some(before))]
+    {
         lost.print(&key, at);
         let unknown = text(&lost.adopt(None).await.unwrap_err());
         assert!(unknown.contains("is not known") && !unknown.contains(OTHER), "{unknown}");

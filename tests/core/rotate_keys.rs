@@ -83,8 +83,8 @@ async fn the_keys_of_others_are_shown_and_go_only_when_that_is_said() {
     let hosted = Hosted::with_machine().await;
     let (friend, bound) = (key("friend\u{1b}[2J"), key("bound"));
     let bound = format!("command=\"echo hi, \\\"you\\\"\",no-pty {bound}");
-    let earlier = key("rmachine m");
-    for line in [&friend, &bound, &earlier] {
+    let (earlier, backup) = (key("rmachine m"), key("rmachine backup"));
+    for line in [&friend, &bound, &earlier, &backup] {
         hosted.let_in(line);
     }
     let old = hosted.world.directory.path().join("old");
@@ -93,18 +93,21 @@ async fn the_keys_of_others_are_shown_and_go_only_when_that_is_said() {
 
     // Nobody can be asked: what rmachine has put there goes, what others have stays, and both are said.
     let done = hosted.core().rotate_keys("m", &others(Others::Ask)).await.unwrap();
-    assert_eq!((done.removed.len(), done.kept.len()), (2, 2), "{done:?}");
+    assert_eq!((done.removed.len(), done.kept.len()), (2, 3), "{done:?}");
     assert!(done.kept.iter().all(|key| key.starts_with("SHA256:") && !key.contains('\u{1b}')), "{:?}", done.kept);
     assert!(done.notes.iter().any(|note| note.contains("--remove-others")), "{:?}", done.notes);
     let logins = hosted.logins();
-    assert_eq!(logins.len(), 3, "{logins:?}");
-    assert!(logins.contains(&friend) && logins.contains(&bound) && !logins.contains(&earlier), "{logins:?}");
+    assert_eq!(logins.len(), 4, "{logins:?}");
+    assert!(
+        logins.contains(&backup) && logins.contains(&friend) && logins.contains(&bound) && !logins.contains(&earlier),
+        "{logins:?}"
+    );
     assert!(!opens(&hosted.world, &old).await, "the old key");
 
     let done = hosted.core().rotate_keys("m", &others(Others::Keep)).await.unwrap();
-    assert_eq!((done.kept.len(), done.notes.len()), (2, 0), "{done:?}");
+    assert_eq!((done.kept.len(), done.notes.len()), (3, 0), "{done:?}");
     let done = hosted.core().rotate_keys("m", &others(Others::Remove)).await.unwrap();
-    assert_eq!((done.removed.len(), done.kept.len()), (3, 0), "{done:?}");
+    assert_eq!((done.removed.len(), done.kept.len()), (4, 0), "{done:?}");
     let logins = hosted.logins();
     assert!(logins.len() == 1 && same_key(&logins[0], &login_key(&hosted.world)), "{logins:?}");
     hosted.core().access("m").unwrap();
@@ -190,22 +193,38 @@ async fn an_import_locks_the_store_that_it_comes_from_out() {
     }
 }
 
-/// A host that is away at the import is gone on with at the first session.
+/// A host that is away at the import is gone on with at the first session, or by the command that was named.
 #[tokio::test]
-async fn what_an_import_could_not_reach_is_replaced_by_the_first_session() {
+async fn what_an_import_could_not_reach_is_replaced_later() {
     let passphrase = || Ok(Zeroizing::new("some random words".to_owned()));
-    let hosted = Hosted::with_machine().await;
-    let sealer = Sealer::passphrase(passphrase().unwrap()).unwrap();
-    let sealed = hosted.core().export(&["m".to_owned()], &sealer).unwrap().bytes;
-    let old_key = hosted.world.store().machine_file("m", file::LOGIN_KEY);
-    let world =
-        World { directory: tempfile::tempdir().unwrap(), account: hosted.world.account.clone(), said: Arc::default() };
-    let options = ArchiveOptions { offline: true, consent: Consent::Given, ..ArchiveOptions::default() };
-    let here = core(&world);
-    let report =
-        here.import_archive(Path::new("a.age"), &sealed, &Opener::Passphrase(&passphrase), &options).await.unwrap();
-    assert!(report.machines[0].notes.join("\n").contains("rotate-keys --login m"), "{report:?}");
-    assert!(world.record("m").ssh.inherited && opens(&world, &old_key).await);
-    here.ssh("m").await.unwrap().close().await;
-    assert!(!world.record("m").ssh.inherited && !opens(&world, &old_key).await, "{:?}", world.said.lines());
+    for by_command in [false, true] {
+        let hosted = Hosted::with_machine().await;
+        let (before, sealer) = (hosted.core(), Sealer::passphrase(passphrase().unwrap()).unwrap());
+        let sealed = before.export(&["m".to_owned()], &sealer).unwrap().bytes;
+        let old_key = hosted.world.store().machine_file("m", file::LOGIN_KEY);
+        let host_keys = hosted.world.record("m").ssh.host_keys;
+        let world = World {
+            directory: tempfile::tempdir().unwrap(),
+            account: hosted.world.account.clone(),
+            said: Arc::default(),
+        };
+        let options = ArchiveOptions { offline: true, consent: Consent::Given, ..ArchiveOptions::default() };
+        let here = core(&world);
+        let report =
+            here.import_archive(Path::new("a.age"), &sealed, &Opener::Passphrase(&passphrase), &options).await.unwrap();
+        assert!(report.machines[0].notes.join("\n").contains("`rmachine rotate-keys m`"), "{report:?}");
+        assert!(world.record("m").ssh.inherited && opens(&world, &old_key).await);
+        if by_command {
+            // All of them, whichever is named.
+            let never = RotateKeys { login: Part::Never, host: Part::Never, server: Part::Never, others: Others::Keep };
+            here.rotate_keys("m", &RotateKeys { login: Part::Always, ..never }).await.unwrap();
+        } else {
+            here.ssh("m").await.unwrap().close().await;
+        }
+        assert!(!world.record("m").ssh.inherited && !opens(&world, &old_key).await, "{:?}", world.said.lines());
+        assert_ne!(world.record("m").ssh.host_keys, host_keys);
+        let refused = before.check(&before.access("m").unwrap(), Duration::from_secs(10)).await;
+        assert!(refused.is_err(), "the first store's client");
+        here.check(&here.access("m").unwrap(), Duration::from_secs(10)).await.unwrap();
+    }
 }

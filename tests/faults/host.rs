@@ -171,8 +171,9 @@ impl Disk {
             lines.collect::<String>() + "end=yes\n"
         } else if is(include_str!("../../templates/authorized-keys-remove.sh")) {
             let remove = value(script, "REMOVE=");
-            self.logins.retain(|line| !remove.lines().any(|other| other == line));
-            assert!(self.logins.contains(&value(script, "KEEP=")), "{:?}", self.logins);
+            self.logins.retain(|line| !remove.split_whitespace().any(|other| other == STANDARD.encode(line)));
+            let keep = value(script, "KEEP=");
+            assert!(self.logins.iter().any(|line| STANDARD.encode(line) == keep), "{:?}", self.logins);
             "end=yes\n".to_owned()
         } else if script.starts_with("#!/bin/sh\nset -eu\nSOURCE=") {
             // install.sh, whose comments are left out.

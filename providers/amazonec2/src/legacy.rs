@@ -4,8 +4,8 @@
 //! `docker-machine` is shared by all of its machines; like it, we never delete it.
 
 use rmachine_provider_api::{
-    Addresses, Error, HostAddress, HostTrust, Imported, Instance, Kind, LeftBehind, LegacyFields, Login, LoginKey,
-    MachineRef, Notify, Plan, ResourceKind, Result, Secrets,
+    Addresses, Error, HostAddress, Imported, Instance, Kind, LeftBehind, LegacyFields, Login, LoginKey, MachineRef,
+    Notify, Plan, ResourceKind, Result, Secrets,
 };
 
 use crate::{
@@ -83,15 +83,7 @@ pub(crate) fn import(fields: LegacyFields<'_>) -> Result<Imported> {
         secrets,
         secret_fields: &["AccessKey", "SecretKey", "SessionToken"],
         engine_port: None,
-        plan: Plan {
-            resolved: serde_json::to_value(&resolved).map_err(saved)?,
-            login,
-            boot_data: None,
-            host_trust: HostTrust::KnownHosts,
-            arch: None,
-            alternatives: Vec::new(),
-            summary: Vec::new(),
-        },
+        plan: Plan::of_existing(serde_json::to_value(&resolved).map_err(saved)?, login),
         instance: instance.transpose()?,
         made,
     })

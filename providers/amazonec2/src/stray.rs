@@ -1,8 +1,8 @@
 //! An instance of ours whose record was lost: what can be read back, and a way in.
 
 use rmachine_provider_api::{
-    Error, HostTrust, Instance, InstanceId, Kind, LeftBehind, Login, LoginKey, MachineRef, MachineState, MachineToken,
-    Owner, Plan, Resource, Result, Stray,
+    Error, Instance, InstanceId, Kind, LeftBehind, Login, LoginKey, MachineRef, MachineState, MachineToken, Owner,
+    Plan, Resource, Result, Stray,
 };
 
 use crate::{
@@ -79,15 +79,8 @@ pub(crate) async fn examine(aws: &Aws, config: &Config, id: &InstanceId) -> Resu
         private_address: addresses.private.first().map(ToString::to_string),
     };
     let saved = |e: serde_json::Error| Error::invalid("the instance cannot be recorded").source(e);
-    let plan = Plan {
-        resolved: serde_json::to_value(&resolved).map_err(saved)?,
-        login: Login { user, port: resolved.config.ssh_port, key: LoginKey::Generate },
-        boot_data: None,
-        host_trust: HostTrust::KnownHosts,
-        arch: None,
-        alternatives: Vec::new(),
-        summary: Vec::new(),
-    };
+    let login = Login { user, port: resolved.config.ssh_port, key: LoginKey::Generate };
+    let plan = Plan::of_existing(serde_json::to_value(&resolved).map_err(saved)?, login);
     Ok(Stray {
         resource: Resource {
             owner: text(tags::OWNER).and_then(|text| text.parse().ok()),

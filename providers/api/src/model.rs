@@ -50,6 +50,19 @@ pub struct Alternative {
 }
 
 impl Plan {
+    /// Of a machine that is there already: nothing is asked for at its boot, and its host is known by known_hosts.
+    pub fn of_existing(resolved: serde_json::Value, login: Login) -> Self {
+        Self {
+            resolved,
+            login,
+            boot_data: None,
+            host_trust: HostTrust::KnownHosts,
+            arch: None,
+            summary: Vec::new(),
+            alternatives: Vec::new(),
+        }
+    }
+
     /// Whether the first boot starts the engine's install.
     pub fn installs_at_boot(&self) -> bool {
         self.boot_data.as_ref().is_some_and(|boot| boot.form == BootForm::CloudInit)

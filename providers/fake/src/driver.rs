@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, Capabilities, Configured, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress, HostTrust, Imported,
-    Instance, InstanceId, LegacyFields, Login, LoginKey, Notify, Plan, Provider, ResourceKind, Result, Secrets, Source,
-    Values, Vetted,
+    Addresses, Capabilities, Configured, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress, Imported, Instance,
+    InstanceId, LegacyFields, Login, LoginKey, Notify, Plan, Provider, ResourceKind, Result, Secrets, Source, Values,
+    Vetted,
 };
 use serde_json::{Value, json};
 
@@ -99,7 +99,12 @@ impl Driver for FakeDriver {
         if let Some(endpoint) = said.config.text("endpoint") {
             config["endpoint"] = json!(endpoint);
         }
-        Ok(Vetted { plan: plan(&config, said.login.clone()), config, details: Value::Null, url: None })
+        Ok(Vetted {
+            plan: Plan::of_existing(config.clone(), said.login.clone()),
+            config,
+            details: Value::Null,
+            url: None,
+        })
     }
 
     fn destination(&self, config: &Value, _: Option<&Instance>) -> Vec<(&'static str, String)> {
@@ -141,7 +146,7 @@ impl Driver for FakeDriver {
             details: Value::Null,
         });
         Ok(Imported {
-            plan: plan(&config, login),
+            plan: Plan::of_existing(config.clone(), login),
             config,
             secrets,
             secret_fields: &["AccessToken"],
@@ -149,18 +154,5 @@ impl Driver for FakeDriver {
             instance,
             made: fields.text("KeyName").map(|name| (ResourceKind::KeyPair, name.to_owned())).into_iter().collect(),
         })
-    }
-}
-
-/// Of a machine that is there already.
-fn plan(config: &Value, login: Login) -> Plan {
-    Plan {
-        resolved: config.clone(),
-        login,
-        boot_data: None,
-        host_trust: HostTrust::KnownHosts,
-        arch: None,
-        summary: Vec::new(),
-        alternatives: Vec::new(),
     }
 }

@@ -208,19 +208,9 @@ impl Provider for FakeProvider {
             return Err(Error::invalid(format!("the instance {id} has no tag of rmachine")));
         }
         let config = serde_json::json!({ "region": held.resource.location, "size": 8, "spot": false, "tags": [] });
-        let plan = Plan {
-            resolved: config.clone(),
-            login: Login {
-                user: "fake".into(),
-                port: self.account.ports().map_or(22, |(ssh, _)| ssh),
-                key: LoginKey::Generate,
-            },
-            boot_data: None,
-            host_trust: HostTrust::KnownHosts,
-            arch: Some("amd64".into()),
-            alternatives: Vec::new(),
-            summary: Vec::new(),
-        };
+        let port = self.account.ports().map_or(22, |(ssh, _)| ssh);
+        let login = Login { user: "fake".into(), port, key: LoginKey::Generate };
+        let plan = Plan { arch: Some("amd64".into()), ..Plan::of_existing(config.clone(), login) };
         let instance = Instance {
             id: id.clone(),
             addresses: held.addresses,

@@ -1,8 +1,8 @@
 //! docker-machine's record of a generic host (drivers/generic/generic.go).
 
 use rmachine_provider_api::{
-    Addresses, Elsewhere, Error, HostAddress, HostTrust, Imported, Instance, InstanceId, LegacyFields, Login, LoginKey,
-    Plan, Result, Secrets, Vetted,
+    Addresses, Elsewhere, Error, HostAddress, Imported, Instance, InstanceId, LegacyFields, Login, LoginKey, Plan,
+    Result, Secrets, Vetted,
 };
 use serde_json::Value;
 
@@ -19,15 +19,7 @@ fn known(address: &HostAddress, login: Login) -> Result<(Value, Plan)> {
     let config =
         Config { address: address.clone(), user: login.user.clone(), key: None, port: login.port, host_key: None };
     let config = serde_json::to_value(config).map_err(|e| Error::invalid("the config cannot be saved").source(e))?;
-    let plan = Plan {
-        resolved: config.clone(),
-        login,
-        boot_data: None,
-        host_trust: HostTrust::KnownHosts,
-        arch: None,
-        summary: Vec::new(),
-        alternatives: Vec::new(),
-    };
+    let plan = Plan::of_existing(config.clone(), login);
     Ok((config, plan))
 }
 

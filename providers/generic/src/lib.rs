@@ -153,21 +153,15 @@ impl Provider for GenericProvider {
                     .hint("--generic-ssh-key takes the path of a private key")
             })?;
         }
+        let login =
+            Login { user: config.user, port: config.port, key: config.key.map_or(LoginKey::Default, LoginKey::File) };
         Ok(Plan {
-            resolved: spec.config.clone(),
-            alternatives: Vec::new(),
             summary: vec![
                 ("host".into(), config.address.to_string()),
-                ("login".into(), format!("{} on port {}", config.user, config.port)),
+                ("login".into(), format!("{} on port {}", login.user, login.port)),
             ],
-            login: Login {
-                user: config.user,
-                port: config.port,
-                key: config.key.map_or(LoginKey::Default, LoginKey::File),
-            },
-            boot_data: None,
             host_trust: config.host_key.map_or(HostTrust::KnownHosts, HostTrust::Given),
-            arch: None,
+            ..Plan::of_existing(spec.config.clone(), login)
         })
     }
 

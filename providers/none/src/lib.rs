@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rmachine_provider_api::{
     Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
-    HostTrust, Imported, Instance, InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec,
-    MachineState, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
+    Imported, Instance, InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState,
+    Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
 };
 use serde_json::{Value, json};
 
@@ -93,13 +93,8 @@ fn vetted(said: &Elsewhere<'_>) -> Result<Vetted> {
 
 fn plan(config: &Value) -> Plan {
     Plan {
-        resolved: config.clone(),
-        login: Login { user: String::new(), port: 22, key: LoginKey::Default },
-        boot_data: None,
-        host_trust: HostTrust::KnownHosts,
-        arch: None,
-        alternatives: Vec::new(),
         summary: vec![("url".into(), config["url"].as_str().unwrap_or_default().to_owned())],
+        ..Plan::of_existing(config.clone(), Login { user: String::new(), port: 22, key: LoginKey::Default })
     }
 }
 

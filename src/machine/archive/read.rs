@@ -13,7 +13,7 @@ use crate::{
     audit::Event,
     certs,
     error::{Error, Kind, Result},
-    machine::{Consent, Core, ImportReport, Others, Outcome, Taken, TakenAuthority, import::files::is_key_name},
+    machine::{Consent, Core, ImportReport, Outcome, RotateKeys, Taken, TakenAuthority, import::files::is_key_name},
     ssh,
     store::{Record, Trust, file, refused},
 };
@@ -113,7 +113,15 @@ impl Core {
         if let Some(here) = self.by_token(&record)? {
             if !options.dry_run && !options.keep_owner {
                 let _lock = self.lock(&here).await?;
-                self.own(&mut self.store.load(&here)?, &mut notes).await?;
+                let mut known = self.store.load(&here)?;
+                let from = known.owner.clone();
+                self.own(&mut known, &mut notes).await?;
+                // It was the other store's until now, which has its keys still.
+                if known.owner != from && self.has_host(&known) {
+                    known.ssh.inherited = true;
+                    self.save(&known)?;
+                    notes.push(inherited_until(&here));
+                }
             }
             return Ok((driver, Outcome::Present, notes));
         }
@@ -188,11 +196,9 @@ impl Core {
     async fn replace_inherited(&self, record: &mut Record, offline: bool) -> Vec<String> {
         let name = record.name.clone();
         if offline {
-            return vec![format!(
-                "the store that it comes from has its keys as well, until `rmachine rotate-keys --login {name}` or the first `ssh` replaces them"
-            )];
+            return vec![inherited_until(&name)];
         }
-        match Box::pin(self.lock_others_out(record, Others::Ask)).await {
+        match Box::pin(self.lock_others_out(record, &RotateKeys::default())).await {
             Ok(done) => done.lines(),
             Err(error) => {
                 let causes = error.causes().join(": ");
@@ -266,6 +272,13 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// What is said of a machine whose keys another store has as well.
+fn inherited_until(name: &str) -> String {
+    format!(
+        "the store that it comes from has its keys as well, until `rmachine rotate-keys {name}` or the first `ssh` replaces them"
+    )
 }
 
 /// Whose certificates a machine of an archive has; what is to be its CA has to be one. An archive of format 1 has leaves

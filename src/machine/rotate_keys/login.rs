@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{CONNECT, Others, Part, RotatedKeys};
 use crate::{
     audit::{Event, Key},
-    bootstrap,
+    bootstrap::{self, AuthorizedLine},
     error::Result,
     machine::{Core, blocking},
     ssh::{self, KeyPair, Session, Target, authorized_key, same_key},
@@ -17,16 +17,16 @@ const COMMENT: &str = "rmachine ";
 
 /// A line of authorized_keys with a key that reads.
 struct Allowed {
-    line: String,
+    line: AuthorizedLine,
     fingerprint: String,
     comment: String,
 }
 
 impl Allowed {
-    fn of(line: &str) -> Option<Self> {
-        let key = authorized_key(line)?;
+    fn of(line: &AuthorizedLine) -> Option<Self> {
+        let key = authorized_key(&line.text)?;
         let comment = key.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
-        Some(Self { line: line.to_owned(), fingerprint: ssh::fingerprint(key).ok()?, comment })
+        Some(Self { line: line.clone(), fingerprint: ssh::fingerprint(key).ok()?, comment })
     }
 
     /// For people: nothing in it does anything to a terminal.
@@ -85,7 +85,7 @@ impl Core {
         session.close().await;
         // From here on the old one is not needed.
         self.take_the_place(record, &public)?;
-        self.take_keys_out(record, &fresh, &public, others, done).await?;
+        self.take_keys_out(record, &fresh, &public, None, others, done).await?;
         let old = path(file::OLD_LOGIN_KEY);
         if self.store.read_text(&old)?.is_some() {
             notify.progress("trying the old login key");
@@ -131,6 +131,13 @@ impl Core {
         {
             self.store.write(&path(file::OLD_LOGIN_KEY), private.as_bytes())?;
         }
+        // One that rmachine did not make may be the only copy, as in docker-machine's store that is used in place.
+        if !own
+            && let Some(private) = self.store.read_text(&path(&file))?
+            && self.store.read_text(&path(file::GIVEN_LOGIN_KEY))?.is_none()
+        {
+            self.store.write(&path(file::GIVEN_LOGIN_KEY), private.as_bytes())?;
+        }
         let new = self.store.read_text(&path(file::NEXT_LOGIN_KEY))?.unwrap_or_default();
         self.store.write(&path(&file), new.as_bytes())?;
         self.store.write(&path(&format!("{file}.pub")), format!("{}\n", public.trim()).as_bytes())?;
@@ -142,19 +149,24 @@ impl Core {
     }
 
     /// Takes out of authorized_keys what rmachine has put there for this machine before, and the keys of others as
-    /// `others` says. The key `public`, which the session was opened with, stays.
+    /// `others` says. The key `public`, which the session was opened with, stays. `earlier` is another name that it had.
     pub(in crate::machine) async fn take_keys_out(
         &self,
         record: &Record,
         session: &Session,
         public: &str,
+        earlier: Option<&str>,
         others: Others,
         done: &mut RotatedKeys,
     ) -> Result<()> {
         let name = &record.name;
         let lines = bootstrap::authorized_keys(session).await?;
         let replaced = ssh::public_half(&self.store.machine_file(name, file::OLD_LOGIN_KEY)).ok();
-        let is_new = |line: &str| authorized_key(line).is_some_and(|key| same_key(key, public));
+        let is_new = |line: &AuthorizedLine| authorized_key(&line.text).is_some_and(|key| same_key(key, public));
+        // On a host that a cloud made for it, those of its name were made for it, by whatever store. Elsewhere another one
+        // may have a machine of the same name.
+        let made = self.driver(record)?.info().capabilities.power;
+        let ours = [Some(name.as_str()), earlier].map(|name| format!("{COMMENT}{}", name.unwrap_or(&record.name)));
         let Some(keep) = lines.iter().find(|line| is_new(line)) else {
             done.notes.push(
                 "the keys that log in do not stand in ~/.ssh/authorized_keys, so they stay: take them out where they are"
@@ -163,10 +175,10 @@ impl Core {
             return Ok(());
         };
         let (mut remove, mut foreign) = (Vec::new(), Vec::new());
-        for allowed in lines.iter().filter(|line| !is_new(line)).filter_map(|line| Allowed::of(line)) {
-            let key = authorized_key(&allowed.line).unwrap_or_default();
+        for allowed in lines.iter().filter(|line| !is_new(line)).filter_map(Allowed::of) {
+            let key = authorized_key(&allowed.line.text).unwrap_or_default();
             let was_ours =
-                allowed.comment.starts_with(COMMENT) || replaced.as_ref().is_some_and(|old| same_key(old, key));
+                made && ours.contains(&allowed.comment) || replaced.as_ref().is_some_and(|old| same_key(old, key));
             if was_ours { remove.push(allowed) } else { foreign.push(allowed) }
         }
         if self.may_remove(name, &record.ssh.user, &foreign, others).await? {
@@ -180,7 +192,7 @@ impl Core {
             return Ok(());
         }
         self.audit(name, &remove.iter().map(Allowed::removed).collect::<Vec<_>>())?;
-        let lines: Vec<String> = remove.iter().map(|allowed| allowed.line.clone()).collect();
+        let lines: Vec<AuthorizedLine> = remove.iter().map(|allowed| allowed.line.clone()).collect();
         bootstrap::remove_authorized_keys(session, keep, &lines).await?;
         done.removed.extend(remove.iter().map(Allowed::shown));
         Ok(())

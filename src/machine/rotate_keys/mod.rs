@@ -82,6 +82,10 @@ impl Core {
     pub async fn rotate_keys(&self, name: &str, what: &RotateKeys) -> Result<RotatedKeys> {
         let _lock = self.lock(name).await?;
         let mut record = self.store.load(name)?;
+        if record.ssh.inherited {
+            // Whoever has some of the keys has all of them.
+            return self.lock_others_out(&mut record, what).await;
+        }
         self.rotate_keys_of(&mut record, what, false).await
     }
 
@@ -118,7 +122,7 @@ impl Core {
             done.server = Some(renewed);
         }
         session.close().await;
-        if record.ssh.inherited && done.login.is_some() {
+        if record.ssh.inherited && new_ca {
             record.ssh.inherited = false;
             self.save(record)?;
         }
@@ -155,7 +159,7 @@ impl Core {
         let replaced = async {
             let mut record = self.store.load(name)?;
             if record.ssh.inherited {
-                self.lock_others_out(&mut record, Others::Keep).await
+                self.lock_others_out(&mut record, &RotateKeys { others: Others::Keep, ..RotateKeys::default() }).await
             } else {
                 Ok(RotatedKeys::default())
             }
@@ -165,27 +169,30 @@ impl Core {
             Ok(done) => done.lines().iter().for_each(|line| notify.warn(line)),
             Err(error) => {
                 let cause = error.causes().pop().map(|cause| format!(" ({cause})")).unwrap_or_default();
-                notify.warn(&format!("{error}{cause}; `rmachine rotate-keys --login {name}` replaces them"));
+                notify.warn(&format!("{error}{cause}; `rmachine rotate-keys {name}` replaces them"));
             }
         }
     }
 
     /// After `adopt`, which has let a new login key in and issued certificates: the other keys that it found end.
-    pub(super) async fn end_old_keys(&self, record: &mut Record) -> Result<RotatedKeys> {
+    pub(super) async fn end_old_keys(&self, record: &mut Record, earlier: Option<&str>) -> Result<RotatedKeys> {
         let session = self.connect(record, &self.target(record)?, CONNECT).await?;
         let mut done = RotatedKeys::default();
         let public = self.store.machine_file(&record.name, file::LOGIN_KEY_PUBLIC);
         let public = self.store.read_text(&public)?.unwrap_or_default();
-        self.take_keys_out(record, &session, &public, Others::Ask, &mut done).await?;
+        self.take_keys_out(record, &session, &public, earlier, Others::Ask, &mut done).await?;
         done.host = Some(self.rotate_host_key(record, &session).await?);
         session.close().await;
+        record.ssh.inherited = false;
+        self.save(record)?;
         Ok(done)
     }
 
     /// The keys of a machine that another store had before: all are replaced. What does not work now is an error that
     /// names the command which does it later.
-    pub(super) async fn lock_others_out(&self, record: &mut Record, others: Others) -> Result<RotatedKeys> {
-        let what = RotateKeys { login: Part::Always, host: Part::Ours, server: Part::Ours, others };
+    pub(super) async fn lock_others_out(&self, record: &mut Record, asked: &RotateKeys) -> Result<RotatedKeys> {
+        let host = if asked.host == Part::Always { Part::Always } else { Part::Ours };
+        let what = RotateKeys { login: Part::Always, host, server: Part::Ours, others: asked.others };
         let name = record.name.clone();
         self.rotate_keys_of(record, &what, true).await.map_err(|e| {
             let error =
@@ -194,7 +201,7 @@ impl Core {
             hints
                 .into_iter()
                 .fold(error.source(e), Error::hint)
-                .hint(format!("`rmachine rotate-keys --login {name}` replaces them"))
+                .hint(format!("`rmachine rotate-keys {name}` replaces them"))
         })
     }
 }

@@ -195,6 +195,8 @@ def forget_sources() -> None:
     # Who still builds another checkout's has the lock; nobody waits for that.
     if built and go_cache().exists():
         with cache.lock("go-cache"):
+            if not go_cache().exists():
+                return  # another one was as quick
             old = go_cache().with_suffix(".old")
             cache.remove(old)
             go_cache().rename(old)

@@ -124,7 +124,10 @@ def prepare(slot: int) -> None:
     stamp = slot_data(slot) / "lab-images.json"
     if stamp.exists() and json.loads(stamp.read_text()) == wanted:
         return
-    with tempfile.TemporaryDirectory(prefix="rmlab-") as directory:
+    with cache.lock(f"prepare-engine{slot}"), tempfile.TemporaryDirectory(prefix="rmlab-") as directory:
+        # Another one may have made it meanwhile.
+        if stamp.exists() and json.loads(stamp.read_text()) == wanted:
+            return
         engine = Engine(Path(directory), slot_data(slot))
         if not engine._take(slot):
             cache.say(f"engine-{slot} is in use by a lab")
