@@ -20,7 +20,15 @@ fn back_then(store: &Store, life: i64, left: i64, arguments: &[&str]) -> Done {
     let mut command = store.command("faketime");
     command.env("RMACHINE_CLIENT_DAYS", (life / DAY).to_string());
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").args(["-f", &format!("-{}", life - left), "rmachine"]);
-    run(command.args(arguments))
+    command.args(arguments);
+    // It names a semaphore by its process id; one that was killed has left its own, and the id comes again.
+    for _ in 0..20 {
+        let done = run(&mut command);
+        if !done.stderr.contains("sem_open") {
+            return done;
+        }
+    }
+    panic!("faketime finds no free name in /dev/shm");
 }
 
 fn create_back_then(store: &Store, host: &Host, key: &Key, life: i64, name: &str) {
