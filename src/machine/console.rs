@@ -20,28 +20,17 @@ const SEED: &str = "rmachine seed";
 /// Fingerprints that are read of one block: a host has a key of each algorithm.
 pub(super) const MOST: usize = 16;
 
-/// What a console says of its host's keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Printed {
-    /// Nothing, or only of the seed.
-    Nothing,
-    /// These are its keys: fingerprints as `ssh-keygen -l` shows them, and whether the seed is among them.
-    Keys { fingerprints: Vec<String>, seeded: bool },
-}
-
-/// Reads the last whole list of fingerprints of a console's output.
-pub(crate) fn printed(text: &str) -> Printed {
-    let mut last = Printed::Nothing;
+/// The last whole list of fingerprints in a console's output, as `ssh-keygen -l` shows them. It is empty where there is
+/// none, and where the seed is in it: whoever may read first-boot data has that.
+pub(crate) fn printed(text: &str) -> Vec<String> {
+    let mut last = Vec::new();
     let mut open: Option<(Vec<String>, bool)> = None;
     for line in text.lines() {
         if line.contains(BEGIN) {
             open = Some((Vec::new(), false));
         } else if line.contains(END) {
             if let Some((fingerprints, seeded)) = open.take() {
-                last = match fingerprints.is_empty() {
-                    true => Printed::Nothing,
-                    false => Printed::Keys { fingerprints, seeded },
-                };
+                last = if seeded { Vec::new() } else { fingerprints };
             }
         } else if let Some((fingerprints, seeded)) = &mut open
             && fingerprints.len() < MOST
@@ -85,15 +74,11 @@ impl Core {
                 return Ok(false);
             }
         };
-        let Printed::Keys { fingerprints, seeded } = printed(&console.text) else { return Ok(false) };
-        // Whoever may read first-boot data has the seed.
-        if seeded {
-            return Ok(false);
-        }
+        let fingerprints = printed(&console.text);
         if fingerprints.iter().any(|printed| printed == fingerprint) {
             return Ok(true);
         }
-        if self.was_changed_since(record, console.read)? {
+        if fingerprints.is_empty() || self.was_changed_since(record, console.read)? {
             return Ok(false);
         }
         Err(Error::new(Kind::Ssh, format!("the host of machine \"{}\" shows the key {fingerprint}", record.name))
@@ -117,34 +102,27 @@ mod tests {
     const A: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     const B: &str = "SHA256:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
 
-    fn keys(text: &str) -> Vec<String> {
-        match printed(text) {
-            Printed::Keys { fingerprints, .. } => fingerprints,
-            Printed::Nothing => Vec::new(),
-        }
-    }
-
     #[test]
     fn the_last_whole_list_counts_behind_whatever_prefix() {
         let of = |prefix: &str, key: &str, comment: &str| {
             format!("{prefix}{BEGIN}\r\n{prefix}256 {key} {comment} (ED25519)\r\n{prefix}{END}\r\n")
         };
-        assert_eq!(keys(&of("", A, "root@a")), [A]);
-        assert_eq!(keys(&of("<14>Nov 28 03:11:02 cloud-init: ", A, "no comment")), [A]);
-        assert_eq!(keys(&of("ci-info: ", A, "x").replace("256 SHA", "3072 SHA")), [A]);
-        assert_eq!(keys(&(of("", A, "x") + "boot\n" + &of("", B, "y"))), [B]);
+        assert_eq!(printed(&of("", A, "root@a")), [A]);
+        assert_eq!(printed(&of("<14>Nov 28 03:11:02 cloud-init: ", A, "no comment")), [A]);
+        assert_eq!(printed(&of("ci-info: ", A, "x").replace("256 SHA", "3072 SHA")), [A]);
+        assert_eq!(printed(&(of("", A, "x") + "boot\n" + &of("", B, "y"))), [B]);
         // One that is cut off is none, at either end.
         let whole = of("", A, "x");
-        assert_eq!(keys(&(whole.clone() + BEGIN + "\n256 " + B + " y (RSA)\n")), [A]);
-        assert_eq!(keys(whole.strip_prefix(BEGIN).unwrap()), [""; 0]);
+        assert_eq!(printed(&(whole.clone() + BEGIN + "\n256 " + B + " y (RSA)\n")), [A]);
+        assert_eq!(printed(whole.strip_prefix(BEGIN).unwrap()), [""; 0]);
         for nothing in
             ["", "login: ", &format!("256 {A} x (RSA)"), &format!("{BEGIN}\n{END}"), &of("", "SHA256:A", "x")]
         {
-            assert_eq!(printed(nothing), Printed::Nothing, "{nothing}");
+            assert_eq!(printed(nothing), [""; 0], "{nothing}");
         }
-        let seeded = |comment| matches!(printed(&of("p: ", A, comment)), Printed::Keys { seeded: true, .. });
+        let seeded = |comment| printed(&of("p: ", A, comment)).is_empty();
         assert!(seeded("rmachine seed") && !seeded("rmachine") && !seeded("root@rmachine seed"));
         let many = format!("{BEGIN}\n{}{END}", format!("256 {A} x (RSA)\n").repeat(10_000));
-        assert_eq!(keys(&many).len(), MOST);
+        assert_eq!(printed(&many).len(), MOST);
     }
 }

@@ -122,11 +122,15 @@ def prepare(slot: int) -> None:
     """Imports a slot's images, unless they are there; a lab that runs on it has imported what it wants by itself."""
     wanted = {name: images.key(name) for name in PREPARED[slot]}
     stamp = slot_data(slot) / "lab-images.json"
-    if stamp.exists() and json.loads(stamp.read_text()) == wanted:
+
+    def made() -> bool:
+        return stamp.exists() and json.loads(stamp.read_text()) == wanted
+
+    if made():
         return
     with cache.lock(f"prepare-engine{slot}"), tempfile.TemporaryDirectory(prefix="rmlab-") as directory:
         # Another one may have made it meanwhile.
-        if stamp.exists() and json.loads(stamp.read_text()) == wanted:
+        if made():
             return
         engine = Engine(Path(directory), slot_data(slot))
         if not engine._take(slot):
