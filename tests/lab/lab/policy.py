@@ -70,8 +70,12 @@ def requests(action: str, form: dict[str, str], tags_of: Callable[[str], dict[st
         kinds = USED[action] + (["key-pair"] if form.get("KeyName") else [])
         return asked + [request(name, arn(kind), {}) for kind in kinds]
     context = request_tags({t["Key"]: t.get("Value", "") for t in structures(form, "Tag")}) if action == "CreateTags" else {}
-    for id in targets(form):
-        kind, tags = TYPES.get(id.rsplit("-", 1)[0], "unknown"), tags_of(id)
+    about = [(TYPES.get(id.rsplit("-", 1)[0], "unknown"), id) for id in targets(form)]
+    if action == "DeleteKeyPair" and "KeyName" in form:
+        # The one thing that is deleted by its name: docker-machine recorded no id of its key pair.
+        about.append(("key-pair", form["KeyName"]))
+    for kind, id in about:
+        tags = tags_of(id)
         owned = {f"aws:ResourceTag/{OWNER}": "OWNER"} if OWNER in tags else {}
         asked.append(request(name, arn(kind), context | owned, untagged=OWNER not in tags))
     return asked or [request(name, "*", context)]

@@ -123,7 +123,9 @@ class Strict:
     def _tags_of(self, id: str, region: str) -> dict[str, str]:
         if request := self.spot.requests.get(id):
             return request.tags
-        return dict(ec2_backends[ACCOUNT][region].tags.get(id, {}))
+        backend = ec2_backends[ACCOUNT][region]
+        pair = backend.key_pairs.get(id)  # by its name
+        return dict(backend.tags.get(pair.id if pair else id, {}))
 
     def _check_groups_are_visible(self, form: dict[str, str]) -> None:
         """A group is not known everywhere at once; only when a test asks for the delay."""

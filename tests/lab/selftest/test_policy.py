@@ -21,6 +21,13 @@ def test_a_condition_on_a_tag_holds_for_what_carries_it() -> None:
     assert [[allows(allowed, call) for call in calls] for calls in (ours, theirs, other)] == [[True], [False], [False]]
 
 
+def test_a_key_pair_is_known_by_its_name_too() -> None:
+    """docker-machine recorded no id, and tagged none of its key pairs."""
+    allowed = policy({"Action": ["ec2:DeleteKeyPair"], "Resource": "arn:aws:ec2:*:*:key-pair/*", "Condition": OWN})
+    ours, theirs = (requests("DeleteKeyPair", {"KeyName": "ci"}, lambda _, tags=tags: tags) for tags in ({OWNER: "5f0c"}, {}))
+    assert [(allows(allowed, call), call["untagged"]) for call in ours + theirs] == [(True, False), (False, True)]
+
+
 def test_a_launch_asks_for_each_thing_and_for_its_tags() -> None:
     form = {"TagSpecification.1.ResourceType": "instance", "TagSpecification.1.Tag.1.Key": OWNER, "TagSpecification.1.Tag.1.Value": "5f0c",
             "MetadataOptions.HttpTokens": "required"}  # fmt: skip
