@@ -2,7 +2,7 @@
 
 use crate::{
     liar::{FORGED, Liar, Lie},
-    world::{Ran, World},
+    world::{Ran, World, at_once},
 };
 
 /// A machine `m` with an engine on a host that is honest until then.
@@ -38,20 +38,22 @@ const LIES: [(Lie, &str); 10] = [
 ];
 
 pub fn no_command_hangs_or_swells() {
+    at_once(&LIES, |(lie, word)| no_command_is_held_up_by(*lie, word));
+}
+
+fn no_command_is_held_up_by(lie: Lie, word: &str) {
     let (world, liar) = machine();
-    for (lie, word) in LIES {
-        liar.tells(lie);
-        let commands: [&[&str]; 2] = [&["rmachine", "provision", "m"], &["rmachine", "regenerate-certs", "m"]];
-        // Before the login all are the same, and that takes its time.
-        let early = matches!(lie, Lie::NoHandshake | Lie::EndlessGreeting | Lie::SilentLogin);
-        for arguments in &commands[..if early { 1 } else { 2 }] {
-            let ran = world.assert_refused(&format!("{lie:?}"), arguments);
-            assert!(ran.stderr.contains(word), "{lie:?}: {arguments:?}: {}", ran.stderr);
-        }
-        let doctor = ["rmachine", "doctor", "--timeout", "3", "m"];
-        let ran = world.run(&doctor);
-        world.assert_bounded(&format!("{lie:?}"), &doctor, &ran);
+    liar.tells(lie);
+    let commands: [&[&str]; 2] = [&["rmachine", "provision", "m"], &["rmachine", "regenerate-certs", "m"]];
+    // Before the login all are the same, and that takes its time.
+    let early = matches!(lie, Lie::NoHandshake | Lie::EndlessGreeting | Lie::SilentLogin);
+    for arguments in &commands[..if early { 1 } else { 2 }] {
+        let ran = world.assert_refused(&format!("{lie:?}"), arguments);
+        assert!(ran.stderr.contains(word), "{lie:?}: {arguments:?}: {}", ran.stderr);
     }
+    let doctor = ["rmachine", "doctor", "--timeout", "3", "m"];
+    let ran = world.run(&doctor);
+    world.assert_bounded(&format!("{lie:?}"), &doctor, &ran);
     liar.tells(Lie::Nothing);
     world.set_up(&["rmachine", "regenerate-certs", "m"]);
 }
