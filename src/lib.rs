@@ -23,7 +23,3 @@ mod near;
 pub mod printable;
 pub mod ssh;
 pub mod store;
-
-/// Wipes what is freed: keys, passphrases and tokens pass through parsers, templates and buffers that do not.
-#[global_allocator]
-static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);

@@ -379,11 +379,14 @@ fn store_root(given: Option<&Path>, dialect: Dialect) -> Result<PathBuf> {
     Ok(dirs.data_dir().to_owned())
 }
 
+/// What `--debug` shows. A target is the beginning of a module's path: `rmachine` is all of our crates.
+const DEBUG: &str = "warn,rmachine=debug";
+
 fn start_log(debug: bool) {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = match std::env::var("RMACHINE_LOG") {
         Ok(filter) if !filter.is_empty() => EnvFilter::new(filter),
-        _ if debug => EnvFilter::new("warn,rmachine=debug,rmachine_provider_amazonec2=debug"),
+        _ if debug => EnvFilter::new(DEBUG),
         _ => return,
     };
     // A second initialisation only happens in tests, where the first one stays.

@@ -6,7 +6,7 @@ use rmachine_provider_api::{
     self as api, HostTrust, InstanceId, MachineState, MachineToken, Notify, Owner, Provider, Stray, Values,
 };
 
-use super::{Core, Created, SshRoute, contact::Vouch, create::fresh_record, voice};
+use super::{Core, Created, SshRoute, contact::Vouch, create::fresh_record, open::CONNECT_PATIENTLY, voice};
 use crate::{
     audit::{Event, Key},
     bootstrap::{self, EngineSpec},
@@ -14,9 +14,6 @@ use crate::{
     ssh::{KeyPair, Session, Target},
     store::{Phase, Record, SshRecord, check_name, file},
 };
-
-/// How long a running host may take to answer.
-const CONNECT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What `adopt` is asked for.
 #[derive(Debug, Clone)]
@@ -169,7 +166,7 @@ impl Core {
         self.trust_host(record, Vouch::Flag("--host-key"), std::time::Duration::ZERO).await?;
         let ours = Target { keys: vec![key], ..self.target(record)? };
         let session = match &options.ssh_key {
-            Some(key) => self.connect(record, &Target { keys: vec![key.clone()], ..ours }, CONNECT).await?,
+            Some(key) => self.connect(record, &Target { keys: vec![key.clone()], ..ours }, CONNECT_PATIENTLY).await?,
             None => self.be_let_in(record, provider, pair, ours, notify).await?,
         };
         if record.ssh.host_keys.is_empty() {
@@ -192,7 +189,7 @@ impl Core {
         notify.progress("asking the provider to let the new key in");
         let by_hand = "give a key that the host knows with --ssh-key PATH";
         let error = match provider.let_in(&instance.id, &record.ssh.user, &pair.public_openssh()).await {
-            Ok(()) => match self.connect(record, &ours, CONNECT).await {
+            Ok(()) => match self.connect(record, &ours, CONNECT_PATIENTLY).await {
                 Ok(session) => return Ok(session),
                 Err(error) => {
                     error.hint("the instance may have no EC2 Instance Connect (package ec2-instance-connect)")
@@ -202,7 +199,7 @@ impl Core {
             Err(error) => return Err(Error::from(error).hint(by_hand)),
         };
         let keys = super::shell::default_keys();
-        match Session::connect(&Target { keys, offer_agent: true, ..ours }, CONNECT).await {
+        match Session::connect(&Target { keys, offer_agent: true, ..ours }, CONNECT_PATIENTLY).await {
             Ok(session) => Ok(session),
             Err(second) => {
                 tracing::debug!("the keys of ~/.ssh: {second}");

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{Core, machine_ref};
+use super::{Core, machine_ref, open::Need};
 use crate::error::{Error, Kind, Result};
 
 impl Core {
@@ -12,17 +12,17 @@ impl Core {
     ///
     /// [`Kind::Provider`] when the provider cannot or will not.
     pub async fn allow(&self, name: &str, sources: &[IpNet]) -> Result<Vec<IpNet>> {
-        let _lock = self.lock(name).await?;
-        let record = self.store.load(name)?;
-        if !self.driver(&record)?.info().capabilities.ingress {
+        let machine = self.open(name, Need::any()).await?;
+        let record = &machine.record;
+        if !self.driver(record)?.info().capabilities.ingress {
             return Err(Error::new(
                 Kind::Failure,
                 format!("the driver \"{}\" has no firewall that rmachine could change", record.driver),
             )
             .hint("change who may connect where the host runs"));
         }
-        let provider = self.provider(&record).await?;
+        let provider = self.provider(record).await?;
         let sources = (!sources.is_empty()).then_some(sources);
-        Ok(provider.allow(&machine_ref(&record, None), sources).await?)
+        Ok(provider.allow(&machine_ref(record, None), sources).await?)
     }
 }

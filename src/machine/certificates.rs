@@ -7,6 +7,7 @@ use super::{
     Core,
     authority::Authority,
     create::wants_engine,
+    open::{CONNECT, Machine, Need},
     provision::{host_record, sans},
     voice,
 };
@@ -46,26 +47,19 @@ impl Core {
     ///
     /// [`crate::error::Kind::Ssh`], [`crate::error::Kind::Engine`].
     pub async fn regenerate_certificates(&self, name: &str, what: Regenerate) -> Result<Regenerated> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        self.require_managed(&record, "issue certificates for")?;
-        self.require_ready(&record)?;
-        if !wants_engine(&record) {
+        let mut machine = self.open(name, Need::managed("issue certificates for")).await?;
+        if !wants_engine(&machine.record) {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" was made without an engine"))
                 .hint("--engine-source none asked for that; it needs no certificates"));
         }
-        let notify = self.talk.about(name);
-        self.follow(&mut record).await?;
-        notify.progress("connecting");
-        self.meet(&mut record, std::time::Duration::ZERO).await?;
-        let target = self.target(&record)?;
-        let session = self.connect(&record, &target, std::time::Duration::from_secs(15)).await?;
-        self.settle_host_key(&mut record, &session)?;
-        let authority = self.load_authority(&mut record, what.client).await?;
-        let done = self.renew_if_needed(&mut record, &session, &authority, what.force, voice(&notify)).await?;
+        machine.notify.progress("connecting");
+        let session = machine.host(CONNECT).await?;
+        let Machine { record, notify, .. } = &mut machine;
+        let authority = self.load_authority(record, what.client).await?;
+        let done = self.renew_if_needed(record, &session, &authority, what.force, voice(notify)).await?;
         session.close().await;
-        self.await_engine(&record, &authority).await?;
-        self.finish_provision(&mut record, authority).await?;
+        self.await_engine(record, &authority).await?;
+        self.finish_provision(record, authority).await?;
         Ok(done)
     }
 
@@ -76,9 +70,12 @@ impl Core {
         let notify = self.talk.about(name);
         let renewed = async {
             // Another command that works on it does this as well.
-            let Ok(_lock) = self.lock_at_once(name) else { return Ok(()) };
-            let mut record = self.store.load(name)?;
-            let moves = self.is_to_move(&record);
+            let mut machine = match self.open_at_once(name, Need::any()) {
+                Err(error) if error.kind() == Kind::Conflict => return Ok(()),
+                opened => opened?,
+            };
+            let record = &mut machine.record;
+            let moves = self.is_to_move(record);
             let what = if moves { "it is to get a CA of its own" } else { "its certificates are due" };
             if bootstrap::probe(session).await?.swarm {
                 notify.warn(&format!(
@@ -92,9 +89,9 @@ impl Core {
                 ));
                 return Ok(());
             }
-            let authority = self.load_authority(&mut record, false).await?;
-            self.renew_if_needed(&mut record, session, &authority, false, voice(&notify)).await?;
-            self.finish_provision(&mut record, authority).await
+            let authority = self.load_authority(record, false).await?;
+            self.renew_if_needed(record, session, &authority, false, voice(&notify)).await?;
+            self.finish_provision(record, authority).await
         };
         let renewed: Result<()> = renewed.await;
         if let Err(error) = renewed {

@@ -6,6 +6,7 @@ use rmachine_provider_api::HostTrust;
 
 use super::{
     Core, blocking,
+    open::CONNECT,
     shell::{known_hosts_files, no_address},
 };
 use crate::{
@@ -14,8 +15,6 @@ use crate::{
     store::Record,
 };
 
-/// How long a host that should be up may take to show its key.
-const CONNECT: Duration = Duration::from_secs(15);
 /// Pause between two tries with a host that boots.
 const PAUSE: Duration = Duration::from_millis(500);
 

@@ -188,7 +188,8 @@ impl Core {
         // Scripts look for the store's own as well.
         let of_store = self.load_store_authority(false);
         let provider = if record.phase == Phase::Reserved {
-            let (of_store, prepared) = tokio::join!(of_store, self.interrupt.or(self.preflight(record, driver)));
+            let (of_store, prepared) =
+                tokio::join!(of_store, self.interrupt.or(self.preflight(record, driver, voice(&notify))));
             let (plan, provider) = prepared?;
             of_store?;
             self.prepare(record, plan)?;
@@ -215,7 +216,12 @@ impl Core {
     }
 
     /// Connects to the provider and has the request checked; nothing is made.
-    async fn preflight(&self, record: &Record, driver: &dyn Driver) -> Result<(Plan, Arc<dyn Provider>)> {
+    async fn preflight(
+        &self,
+        record: &Record,
+        driver: &dyn Driver,
+        notify: &dyn Notify,
+    ) -> Result<(Plan, Arc<dyn Provider>)> {
         let checked = async {
             let provider = self.provider(record).await?;
             let spec = MachineSpec {
@@ -223,7 +229,7 @@ impl Core {
                 config: record.config.clone(),
                 engine_port: record.engine_port,
             };
-            Ok((provider.preflight(&spec).await?, provider))
+            Ok((provider.preflight(&spec, notify).await?, provider))
         };
         checked.await.map_err(|e: Error| {
             let kind = if e.kind() == Kind::Interrupted { Kind::Interrupted } else { Kind::PreCreate };

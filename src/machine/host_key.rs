@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rmachine_provider_api::Silent;
 
-use super::Core;
+use super::{Core, open::Need};
 use crate::{
     audit::{Event, Key},
     bootstrap::{self, HostFacts},
@@ -102,11 +102,11 @@ impl Core {
         if !is_proof(record, session) {
             return Ok(());
         }
-        let _lock = match self.lock_at_once(&record.name) {
+        let mut machine = match self.open_at_once(&record.name, Need::any()) {
             Err(error) if error.kind() == Kind::Conflict => return Ok(()),
-            lock => lock?,
+            opened => opened?,
         };
-        self.settle_host_key(&mut self.store.load(&record.name)?, session)
+        self.settle_host_key(&mut machine.record, session)
     }
 }
 

@@ -25,6 +25,7 @@ mod interrupt;
 mod journal;
 mod list;
 mod mount;
+mod open;
 mod peer;
 mod power;
 mod protect;

@@ -4,7 +4,12 @@ use std::time::{Duration, Instant};
 
 use rmachine_provider_api::{Addresses, MachineState, Notify, Observed, StopMode};
 
-use super::{Core, create::wants_engine, voice};
+use super::{
+    Core,
+    create::wants_engine,
+    open::{CONNECT, Machine, Need},
+    voice,
+};
 use crate::{
     bootstrap,
     error::{Error, Kind, Result},
@@ -22,16 +27,19 @@ impl Core {
     ///
     /// [`Kind::Provider`] when it does not start, [`Kind::Ssh`] and [`Kind::Engine`] when it does not answer.
     pub async fn start(&self, name: &str) -> Result<()> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        self.require_ready(&record)?;
-        let notify = self.talk.about(name);
-        let id = instance_id(&record)?;
-        let provider = self.provider(&record).await?;
-        notify.progress("starting");
-        let observed = provider.start(&id, voice(&notify)).await?;
-        self.moved(&mut record, &observed)?;
-        self.come_back(&mut record, None, voice(&notify)).await
+        let mut machine = self.open(name, Need::ready()).await?;
+        let id = instance_id(&machine.record)?;
+        let provider = self.provider(&machine.record).await?;
+        machine.notify.progress("starting");
+        let observed = provider.start(&id, machine.notify()).await?;
+        machine.commit(|record| {
+            record.power = Power::Running;
+            if let Some(instance) = &mut record.instance {
+                instance.addresses = observed.addresses;
+            }
+        })?;
+        let Machine { record, notify, .. } = &mut machine;
+        self.come_back(record, None, voice(notify)).await
     }
 
     /// Stops machine `name`. Stopped already is success.
@@ -40,16 +48,13 @@ impl Core {
     ///
     /// [`Kind::Provider`] when it cannot or does not stop.
     pub async fn stop(&self, name: &str, mode: StopMode) -> Result<()> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        let id = instance_id(&record)?;
-        let notify = self.talk.about(name);
-        let provider = self.provider(&record).await?;
-        notify.progress(if mode == StopMode::Force { "killing" } else { "stopping" });
+        let mut machine = self.open(name, Need::any()).await?;
+        let id = instance_id(&machine.record)?;
+        let provider = self.provider(&machine.record).await?;
+        machine.notify.progress(if mode == StopMode::Force { "killing" } else { "stopping" });
         self.end_tunnel(name).await?;
-        provider.stop(&id, mode, voice(&notify)).await?;
-        record.power = Power::Stopped;
-        self.save(&record)
+        provider.stop(&id, mode, machine.notify()).await?;
+        machine.commit(|record| record.power = Power::Stopped)
     }
 
     /// Reboots machine `name` and waits until the host has really booted anew; a stopped one is started.
@@ -64,36 +69,24 @@ impl Core {
         if record.power == Power::Stopped || self.is_in_state(name, MachineState::Stopped).await {
             return self.start(name).await;
         }
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        let notify = self.talk.about(name);
-        let id = instance_id(&record)?;
-        let capabilities = self.driver(&record)?.info().capabilities;
+        let mut machine = self.open(name, Need::ready()).await?;
+        let id = instance_id(&machine.record)?;
+        let capabilities = self.driver(&machine.record)?.info().capabilities;
         if !capabilities.ssh {
-            let provider = self.provider(&record).await?;
-            return provider.reboot(&id).await.map_err(Error::from);
+            let provider = self.provider(&machine.record).await?;
+            return provider.reboot(&id, machine.notify()).await.map_err(Error::from);
         }
-        self.meet(&mut record, Duration::ZERO).await?;
-        let target = self.target(&record)?;
-        let session = self.connect(&record, &target, Duration::from_secs(15)).await?;
+        let session = machine.host(CONNECT).await?;
+        let Machine { record, notify, .. } = &mut machine;
         let before = bootstrap::probe(&session).await?.boot_id;
         notify.progress("restarting");
         if capabilities.power {
-            self.provider(&record).await?.reboot(&id).await?;
+            self.provider(record).await?.reboot(&id, voice(notify)).await?;
         } else {
             bootstrap::reboot(&session).await?;
         }
         session.close().await;
-        self.come_back(&mut record, Some(&before), voice(&notify)).await
-    }
-
-    /// Writes down where an instance is now.
-    fn moved(&self, record: &mut Record, observed: &Observed) -> Result<()> {
-        record.power = Power::Running;
-        if let Some(instance) = &mut record.instance {
-            instance.addresses = observed.addresses.clone();
-        }
-        self.save(record)
+        self.come_back(record, Some(&before), voice(notify)).await
     }
 
     /// Waits for a host that boots, renews its certificate when it has moved, and waits for its engine.

@@ -1,6 +1,6 @@
 //! `protect`: a machine that `rm` refuses.
 
-use super::Core;
+use super::{Core, open::Need};
 use crate::error::Result;
 
 impl Core {
@@ -13,13 +13,10 @@ impl Core {
         if !self.store.exists(name) {
             return self.store.load(name).map(|_| ());
         }
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        self.require_ready(&record)?;
-        if record.protected == on {
+        let mut machine = self.open(name, Need::ready()).await?;
+        if machine.record.protected == on {
             return Ok(());
         }
-        record.protected = on;
-        self.save(&record)
+        machine.commit(|record| record.protected = on)
     }
 }

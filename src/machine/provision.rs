@@ -10,7 +10,13 @@ use rmachine_provider_api::{HostTrust, Notify, Plan};
 use time::OffsetDateTime;
 
 use super::{
-    Core, Others, RotateKeys, authority::Authority, blocking, contact::Vouch, create::wants_engine, shell::no_address,
+    Core, Others, RotateKeys,
+    authority::Authority,
+    blocking,
+    contact::Vouch,
+    create::wants_engine,
+    open::{CONNECT_PATIENTLY, Machine, Need},
+    shell::no_address,
     voice,
 };
 use crate::{
@@ -68,33 +74,25 @@ impl Core {
     ///
     /// [`Kind::Ssh`], [`Kind::Engine`]; the machine keeps what it had.
     pub async fn provision(&self, name: &str) -> Result<()> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        self.require_managed(&record, "provision")?;
         // A create that got as far as the host is finished by it.
-        if !matches!(record.phase, Phase::Booting | Phase::Provisioning) {
-            self.require_ready(&record)?;
-        }
-        let notify = self.talk.about(name);
-        self.meet(&mut record, Duration::ZERO).await?;
+        let mut machine = self.open(name, Need::managed("provision").or_unfinished()).await?;
+        let session = machine.host(CONNECT_PATIENTLY).await?;
+        let Machine { record, notify, .. } = &mut machine;
         // Otherwise the engine is there, and nothing is fetched.
         if record.phase.is_unfinished() || record.engine.source == EngineSource::Url {
             self.warn_of_engine(name, &record.engine)?;
         }
-        let authority = self.load_authority(&mut record, false).await?;
-        let target = self.target(&record)?;
-        let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
-        self.settle_host_key(&mut record, &session)?;
+        let authority = self.load_authority(record, false).await?;
         if record.phase.is_unfinished() {
-            self.enter(&mut record, Phase::Provisioning)?;
+            self.enter(record, Phase::Provisioning)?;
         }
-        self.provision_over(&mut record, &session, &authority, &notify).await?;
+        self.provision_over(record, &session, &authority, notify).await?;
         session.close().await;
-        self.finish_provision(&mut record, authority).await?;
+        self.finish_provision(record, authority).await?;
         if record.ssh.inherited {
             // As after an `adopt` that was killed.
             let keep = RotateKeys { others: Others::Keep, ..RotateKeys::default() };
-            let done = Box::pin(self.lock_others_out(&mut record, &keep)).await?;
+            let done = Box::pin(self.lock_others_out(record, &keep)).await?;
             done.lines().iter().for_each(|line| notify.warn(line));
         }
         Ok(())

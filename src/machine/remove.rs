@@ -80,6 +80,10 @@ impl Core {
             let provider = self.provider(record).await?;
             let unanswered = self.unanswered_in(record, &self.store.machine_directory(&record.name))?;
             provider.destroy(&machine_ref(record, unanswered.as_ref()), notify).await?;
+        } else if let Ok(driver) = self.driver(record)
+            && let Err(error) = driver.sweep(&record.config)
+        {
+            notify.warn(&error.to_string());
         }
         self.store.remove(&record.name)?;
         self.audit_or_warn(&record.name, &[Event::Removed]);

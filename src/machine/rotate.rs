@@ -5,7 +5,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Core, Regenerate, Regenerated, audit, authority::Authority, blocking, create::wants_engine};
+use super::{Core, Regenerate, Regenerated, audit, authority::Authority, blocking, create::wants_engine, open::Need};
 use crate::{
     audit::{Event, Role},
     certs::{self, Health, Identity},
@@ -92,26 +92,25 @@ impl Core {
 
     /// The same for one machine's own CA; answers whether it has to follow.
     async fn rotate_own(&self, name: &str, how: Rotate) -> Result<bool> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        self.require_ready(&record)?;
+        let mut machine = self.open(name, Need::ready()).await?;
+        let record = &mut machine.record;
         let changed = match how {
-            Rotate::Begin => self.begin_rotation(&mut record).map(|()| true)?,
-            Rotate::Finish => self.end_old_trust(&mut record)?,
+            Rotate::Begin => self.begin_rotation(record).map(|()| true)?,
+            Rotate::Finish => self.end_old_trust(record)?,
             Rotate::Now => {
                 // The present one may have leaked, also where one was begun.
-                self.another_ca(&mut record)?;
-                self.end_old_trust(&mut record).map(|_| true)?
+                self.another_ca(record)?;
+                self.end_old_trust(record).map(|_| true)?
             }
         };
         if record.trust != Trust::Own {
             return Ok(changed);
         }
-        let authority = self.load_authority(&mut record, false).await?;
-        if !changed && !self.is_behind(&record, &authority)? {
+        let authority = self.load_authority(record, false).await?;
+        if !changed && !self.is_behind(record, &authority)? {
             return Ok(false);
         }
-        self.tell_of_recipients(&record, &authority, how)?;
+        self.tell_of_recipients(record, &authority, how)?;
         Ok(true)
     }
 

@@ -4,6 +4,7 @@ use rmachine_provider_api::Driver;
 
 use super::{
     Core,
+    open::Need,
     shell::{default_keys, known_hosts_files},
     tunnel,
 };
@@ -62,12 +63,12 @@ impl Core {
     ///
     /// [`crate::error::Kind::Usage`] when it cannot be a way, [`crate::error::Kind::Store`].
     pub async fn reroute(&self, name: &str, route: &SshRoute) -> Result<()> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        route.validate(self.driver(&record)?.as_ref())?;
-        record.ssh.proxy_jump.clone_from(&route.jump);
-        record.ssh.proxy_command.clone_from(&route.command);
-        self.save(&record)
+        let mut machine = self.open(name, Need::any()).await?;
+        route.validate(self.driver(&machine.record)?.as_ref())?;
+        machine.commit(|record| {
+            record.ssh.proxy_jump.clone_from(&route.jump);
+            record.ssh.proxy_command.clone_from(&route.command);
+        })
     }
 
     /// The way to `record`'s sshd. Jump hosts are logged in to with the user's own keys and known by his known_hosts files.

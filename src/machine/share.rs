@@ -6,7 +6,15 @@
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::{Core, access::require_running, authority::Authority, create::wants_engine, trust::Own, voice};
+use super::{
+    Core,
+    access::require_running,
+    authority::Authority,
+    create::wants_engine,
+    open::{CONNECT, Machine, Need},
+    trust::Own,
+    voice,
+};
 use crate::{
     audit::{Event, Role},
     certs::{self, Recipient},
@@ -116,10 +124,10 @@ impl Core {
             return Err(Error::usage("a share lives for 30 seconds at least and 365 days at most")
                 .hint("give another time with --ttl, such as 8h"));
         }
-        let _lock = self.lock(name).await?;
-        let mut record = self.shareable(name)?;
-        require_running(&record)?;
-        let authority = self.load_authority(&mut record, false).await?;
+        let mut machine = self.open_shareable(name).await?;
+        let record = &mut machine.record;
+        require_running(record)?;
+        let authority = self.load_authority(record, false).await?;
         let id = random_id()[..8].to_owned();
         let shared = certs::share(to, &id, OffsetDateTime::now_utc(), life)?;
         let share = Share {
@@ -141,7 +149,7 @@ impl Core {
         }
         with.push(share.clone());
         self.save_shares(name, &with)?;
-        if let Err(error) = self.apply_shares(&mut record, &authority, false).await {
+        if let Err(error) = self.apply_shares(record, &authority, false).await {
             // The certificate was given to nobody; the next change of the certificates takes its CA off the host.
             self.save_shares(name, &before)?;
             return Err(error.context(format!("machine \"{name}\" is not shared")));
@@ -169,8 +177,8 @@ impl Core {
     /// [`Kind::Usage`] for an unknown id, [`Kind::Conflict`] when the machine is stopped: they end when it starts;
     /// [`Kind::Ssh`], [`Kind::Engine`]: a repeat ends them.
     pub async fn unshare(&self, name: &str, ids: Option<&[String]>) -> Result<Vec<Share>> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.shareable(name)?;
+        let mut machine = self.open_shareable(name).await?;
+        let record = &mut machine.record;
         let mut shares = self.shares(name)?;
         if let Some(unknown) = ids.into_iter().flatten().find(|id| !shares.iter().any(|share| share.id == **id)) {
             let known: Vec<&str> = shares.iter().map(|share| share.id.as_str()).collect();
@@ -201,8 +209,8 @@ impl Core {
                 "`rmachine start {name}` starts it and ends them; started otherwise, its engine lets them in"
             )));
         }
-        let authority = self.load_authority(&mut record, false).await?;
-        self.apply_shares(&mut record, &authority, true).await.map_err(|e| {
+        let authority = self.load_authority(record, false).await?;
+        self.apply_shares(record, &authority, true).await.map_err(|e| {
             e.context(format!("the shares of machine \"{name}\" are not ended yet"))
                 .hint("repeat it: until it has reached the host, the engine lets them in")
         })?;
@@ -303,21 +311,19 @@ impl Core {
         Ok(bundle)
     }
 
-    fn shareable(&self, name: &str) -> Result<Record> {
-        let record = self.store.load(name)?;
-        self.require_managed(&record, "share")?;
-        self.require_ready(&record)?;
-        if !wants_engine(&record) {
+    async fn open_shareable(&self, name: &str) -> Result<Machine<'_>> {
+        let machine = self.open(name, Need::managed("share")).await?;
+        if !wants_engine(&machine.record) {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" was made without an engine")));
         }
-        if record.tunnel_port.is_some() {
+        if machine.record.tunnel_port.is_some() {
             return Err(Error::new(
                 Kind::Conflict,
                 format!("the engine of machine \"{name}\" is reached through SSH only"),
             )
             .hint("let the other one's SSH key in on the host instead"));
         }
-        Ok(record)
+        Ok(machine)
     }
 
     /// Brings the host's trust to what the shares say, and waits until the engine answers. With `new_key` the engine gets
@@ -325,10 +331,7 @@ impl Core {
     async fn apply_shares(&self, record: &mut Record, authority: &Authority, new_key: bool) -> Result<()> {
         let notify = self.talk.about(&record.name);
         notify.progress("connecting");
-        self.meet(record, std::time::Duration::ZERO).await?;
-        let target = self.target(record)?;
-        let session = self.connect(record, &target, std::time::Duration::from_secs(15)).await?;
-        self.settle_host_key(record, &session)?;
+        let session = self.log_in(record, CONNECT).await?;
         let renewed = self.renew_if_needed(record, &session, authority, new_key, voice(&notify)).await;
         session.close().await;
         renewed?;

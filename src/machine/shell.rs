@@ -4,15 +4,18 @@ use std::{path::PathBuf, time::Duration};
 
 use rmachine_provider_api::{HostTrust, MachineState, Notify};
 
-use super::{Core, access::require_running, machine_ref};
+use super::{
+    Core,
+    access::require_running,
+    machine_ref,
+    open::{CONNECT, Need},
+};
 use crate::{
     error::{Error, Kind, Result},
     ssh::{self, HostKeys, Session, Target},
     store::{Phase, Power, Record},
 };
 
-/// How long a host that should be up may take to answer.
-const CONNECT: Duration = Duration::from_secs(15);
 /// When the provider is first asked whether a host that boots still runs.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// How often it is asked then.
@@ -36,9 +39,9 @@ impl Core {
             self.require_ready(&record)?;
         }
         if self.is_unmet(&record) {
-            let _lock = self.lock(name).await?;
-            record = self.store.load(name)?;
-            self.meet(&mut record, Duration::ZERO).await?;
+            let mut machine = self.open(name, Need::any()).await?;
+            self.meet(&mut machine.record, Duration::ZERO).await?;
+            record = machine.record;
         }
         self.look_at_stopped(&mut record).await?;
         let mut target = self.target(&record)?;
@@ -69,14 +72,9 @@ impl Core {
         if record.power != Power::Stopped {
             return Ok(());
         }
-        let _lock = self.lock(&record.name).await?;
-        *record = self.store.load(&record.name)?;
-        match self.follow(record).await {
-            Err(error) if error.kind() == Kind::Store => return Err(error),
-            // Where nobody can be asked, the record counts.
-            Err(error) => tracing::debug!(machine = record.name, "its state: {error}"),
-            Ok(()) => {}
-        }
+        let mut machine = self.open(&record.name, Need::any()).await?;
+        self.look(&mut machine.record).await?;
+        *record = machine.record;
         require_running(record).map_err(|error| {
             let known_as = format!("Error: Cannot run SSH command: Host \"{}\" is not running", record.name);
             error.known_as(known_as)

@@ -2,15 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Core;
+use super::{Core, open::CONNECT};
 use crate::{
     error::{Error, Kind, Result},
     ssh::{HostKeys, Session},
     store::{Record, file},
 };
-
-/// How long a host may take whose key is known by a fingerprint only.
-const CONNECT: std::time::Duration = std::time::Duration::from_secs(15);
 
 impl Core {
     /// An OpenSSH client configuration for machines `names`, or for all that have SSH and an address; writes the pinned

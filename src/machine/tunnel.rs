@@ -16,7 +16,12 @@ use tokio::{
     sync::Mutex,
 };
 
-use super::{Access, Core, create::wants_engine, peer};
+use super::{
+    Access, Core,
+    create::wants_engine,
+    open::{CONNECT, Need},
+    peer,
+};
 use crate::{
     effect,
     engine::{self, Endpoint, EngineVersion, TlsFiles},
@@ -25,8 +30,6 @@ use crate::{
     store::{LOOPBACK, Record, atomic, file, random_id},
 };
 
-/// How long a host that should be up may take to answer.
-const CONNECT: Duration = Duration::from_secs(15);
 /// How long the tunnel in the background may take until it listens, login included.
 const START: Duration = Duration::from_secs(30);
 /// How long a tunnel may take to see that it shall end.
@@ -255,13 +258,11 @@ impl Core {
             Err(error) if error.kind() == ErrorKind::AddrInUse => {}
             bound => return bound.map_err(failed),
         }
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
+        let mut machine = self.open(name, Need::any()).await?;
         let listener = TcpListener::bind((LOOPBACK, self.free_port()?)).await.map_err(failed)?;
         let new = listener.local_addr().map_err(failed)?.port();
         self.talk.about(name).warn(&format!("port {port} is taken by another program; the tunnel is at {new} now"));
-        record.tunnel_port = Some(new);
-        self.save(&record)?;
+        machine.commit(|record| record.tunnel_port = Some(new))?;
         Ok(listener)
     }
 }

@@ -1,8 +1,10 @@
 //! `upgrade`: the engine's newest version, from where the engine came.
 
-use std::time::Duration;
-
-use super::{Core, voice};
+use super::{
+    Core,
+    open::{CONNECT_PATIENTLY, Machine, Need},
+    voice,
+};
 use crate::{
     bootstrap::{self, Candidate, EngineSource},
     error::{Error, Kind, Result},
@@ -31,18 +33,13 @@ impl Core {
     /// [`Kind::Failure`] for an engine that rmachine did not install or that has no newer version to be had;
     /// [`Kind::Ssh`], [`Kind::Engine`].
     pub async fn upgrade(&self, name: &str) -> Result<Upgraded> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        self.require_managed(&record, "upgrade")?;
-        self.require_ready(&record)?;
-        require_own(&record)?;
-        let notify = self.talk.about(name);
-        let authority = self.load_authority(&mut record, false).await?;
-        let target = self.target(&record)?;
-        let session = self.connect(&record, &target, Duration::from_secs(30)).await?;
-        self.settle_host_key(&mut record, &session)?;
+        let mut machine = self.open(name, Need::managed("upgrade")).await?;
+        require_own(&machine.record)?;
+        let authority = self.load_authority(&mut machine.record, false).await?;
+        let session = machine.host(CONNECT_PATIENTLY).await?;
+        let Machine { record, notify, .. } = &mut machine;
         let facts = bootstrap::probe(&session).await?;
-        let found = bootstrap::find_upgrade(&session, &facts, &record.engine, voice(&notify))
+        let found = bootstrap::find_upgrade(&session, &facts, &record.engine, voice(notify))
             .await
             .map_err(|e| about(e, name))?;
         let by_script = record.engine.source == EngineSource::Url;
@@ -57,15 +54,15 @@ impl Core {
             notify.warn(&what_restarts(&found, facts.swarm));
         }
         let done = if changed {
-            bootstrap::upgrade(&session, &facts, &record.engine, voice(&notify)).await
+            bootstrap::upgrade(&session, &facts, &record.engine, voice(notify)).await
         } else {
             bootstrap::renew(&session, &facts, &record.engine).await
         };
         done.map_err(|e| about(e, name))?;
         // The new unit may start dockerd in another way; this fits our settings to it, and asks over TLS.
-        self.provision_over(&mut record, &session, &authority, &notify).await?;
+        self.provision_over(record, &session, &authority, notify).await?;
         session.close().await;
-        self.finish_provision(&mut record, authority).await?;
+        self.finish_provision(record, authority).await?;
         let to = record.host.as_ref().map(|host| host.engine_version.clone()).unwrap_or_default();
         Ok(Upgraded { changed, from: found.version, to, finished: !changed })
     }

@@ -119,6 +119,7 @@ impl Aws {
         self.clients().fell_back
     }
 
+    /// Says what is about the account or this computer, and no machine's alone.
     pub(crate) fn warn(&self, message: &str) {
         self.notify.warn(message);
     }

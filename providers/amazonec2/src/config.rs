@@ -98,6 +98,16 @@ impl Reach {
     pub(crate) fn is_private(self) -> bool {
         matches!(self, Self::Private | Self::PrivateOnly)
     }
+
+    /// Its word in a scope. Stores keep scopes in their `places.json`, so that these words stay.
+    fn scope_word(self) -> &'static str {
+        match self {
+            Self::Public => "Public",
+            Self::Private => "Private",
+            Self::PrivateOnly => "PrivateOnly",
+            Self::Ipv6 => "Ipv6",
+        }
+    }
 }
 
 /// A port range that is open to all.
@@ -168,7 +178,7 @@ impl Config {
     /// Machines of one scope are asked for by one client.
     pub(crate) fn scope(&self) -> String {
         let part = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
-        let reach = format!("{:?}", self.reach);
+        let reach = self.reach.scope_word().to_owned();
         [self.region.clone(), part(&self.endpoint), part(&self.profile), part(&self.key_digest), reach].join(" ")
     }
 }

@@ -182,8 +182,8 @@ struct Ec2 {
 
 #[async_trait]
 impl Provider for Ec2 {
-    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
-        plan::preflight(&self.aws, spec).await
+    async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
+        plan::preflight(&self.aws, spec, notify).await
     }
 
     async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
@@ -202,7 +202,7 @@ impl Provider for Ec2 {
         power::stop(&self.aws, &self.watch, id, mode).await
     }
 
-    async fn reboot(&self, id: &InstanceId) -> Result<()> {
+    async fn reboot(&self, id: &InstanceId, _: &dyn Notify) -> Result<()> {
         power::reboot(&self.aws, id).await
     }
 

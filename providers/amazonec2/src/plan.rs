@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::Image;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Alternative, BootData, BootForm, Error, HostTrust, Login, LoginKey, MachineSpec, Plan, Result,
+    Alternative, BootData, BootForm, Error, HostTrust, Login, LoginKey, MachineSpec, Notify, Plan, Result,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ impl Resolved {
 }
 
 /// Resolves the request of `spec`; the questions that do not depend on each other are asked at once.
-pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
+pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
     let config = Config::read(&spec.config)?;
     let user_supplied = match &config.user_data {
         Some(path) => Some(
@@ -77,7 +77,7 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
         let cidr = places.first().map(|place| place.cidr.clone()).unwrap_or_default();
         let groups = network::named_groups(aws, &config, &vpc).await?;
         let (sources, accounts) =
-            futures::future::try_join(sources(aws, &config, &groups, &cidr), inventory::accounts(aws)).await?;
+            futures::future::try_join(sources(aws, &config, &groups, &cidr, notify), inventory::accounts(aws)).await?;
         // The subnet's owner is another one where the VPC is shared.
         let account = accounts.into_iter().next().or_else(|| places.first().and_then(|place| place.account.clone()));
         Ok::<_, Error>((places, groups, sources, account))
@@ -100,7 +100,7 @@ pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec) -> Result<Plan> {
     let mut choices = choices(&config, &images, &architectures, &places, offered.as_ref())?.into_iter();
     let Some(first) = choices.next() else { return Err(network::nowhere(&config)) };
     if let Some(warning) = config.role_in_containers() {
-        aws.warn(&warning);
+        notify.warn(&warning);
     }
     let user = config.ssh_user.clone().unwrap_or_else(|| first.picked.user.unwrap_or(LOGIN_USER).to_owned());
     let mut summary = vec![
@@ -231,7 +231,13 @@ fn to_value(resolved: &Resolved) -> Result<Value> {
 }
 
 /// Who may connect; not asked when no group is made.
-async fn sources(aws: &Aws, config: &Config, groups: &NamedGroups, subnet_cidr: &str) -> Result<Vec<IpNet>> {
+async fn sources(
+    aws: &Aws,
+    config: &Config,
+    groups: &NamedGroups,
+    subnet_cidr: &str,
+    notify: &dyn Notify,
+) -> Result<Vec<IpNet>> {
     if !config.groups.is_empty() && groups.absent.is_empty() {
         return Ok(Vec::new());
     }
@@ -242,7 +248,7 @@ async fn sources(aws: &Aws, config: &Config, groups: &NamedGroups, subnet_cidr: 
         Ok(caller) => Ok(vec![caller]),
         Err(error) if !config.ingress_fallback.is_empty() => {
             let open: Vec<String> = config.ingress_fallback.iter().map(ToString::to_string).collect();
-            aws.warn(&format!(
+            notify.warn(&format!(
                 "{error}: SSH and the engine are open to {}; --amazonec2-ingress-cidr says who may connect",
                 open.join(", ")
             ));

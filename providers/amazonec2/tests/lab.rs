@@ -113,7 +113,7 @@ impl Harness for Ec2 {
             owner: self.owner(),
             token: MachineToken::from_bits((u128::try_from(number).unwrap() << 96) | u128::from(std::process::id())),
             attempt: format!("attempt-{number}-{}", std::process::id()).parse().unwrap(),
-            plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
+            plan: self.provider.preflight(&self.spec(name), &Silent).await.unwrap(),
             user_data: Some(b"#!/bin/sh\n".to_vec()),
             public_key: None,
             engine_port: 2376,

@@ -111,6 +111,16 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Removes what a killed [`crate::Provider::preflight`] has left on this computer. Asks nobody; repeat: success.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be removed.
+    fn sweep(&self, config: &serde_json::Value) -> Result<()> {
+        let _ = config;
+        Ok(())
+    }
+
     /// Makes a client. Cheap: the first request may come later.
     ///
     /// # Errors

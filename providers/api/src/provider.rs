@@ -39,12 +39,13 @@ pub trait Journal: Notify {
 #[async_trait]
 pub trait Provider: Debug + Send + Sync + 'static {
     /// Checks the request read-only and resolves defaults (image, zone, type). Creates nothing;
-    /// repeating it may answer differently, as the world does.
+    /// repeating it may answer differently, as the world does. What many machines share and none owns (an image) may be
+    /// fetched and kept here: the caller may drop the future, which ends it.
     ///
     /// # Errors
     ///
     /// `Credentials`, `Denied`, `NotFound` (image, subnet, …), `InvalidInput`; never leaves anything.
-    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan>;
+    async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan>;
 
     /// Makes the instance and returns when it runs and has its addresses.
     ///
@@ -93,7 +94,7 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// As above.
-    async fn reboot(&self, id: &InstanceId) -> Result<()>;
+    async fn reboot(&self, id: &InstanceId, notify: &dyn Notify) -> Result<()>;
 
     /// Everything that carries `owner`'s tag, known to a record or not; every owner with `None`.
     ///

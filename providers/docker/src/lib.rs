@@ -64,7 +64,7 @@ impl Driver for DockerDriver {
         one_place(INFO.name, config, regions)
     }
 
-    async fn connect(&self, config: &Value, _: &Secrets, notify: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
+    async fn connect(&self, config: &Value, _: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
         let config = Config::read(config)?;
         let engine = Engine::connect(&config.host).await.map_err(|error| match &config.passed_over {
             Some(url) => {
@@ -73,14 +73,13 @@ impl Driver for DockerDriver {
             }
             None => error,
         })?;
-        Ok(Arc::new(Containers { engine, notify }))
+        Ok(Arc::new(Containers { engine }))
     }
 }
 
 /// One local engine.
 struct Containers {
     engine: Engine,
-    notify: Arc<dyn Notify>,
 }
 
 impl fmt::Debug for Containers {
@@ -91,8 +90,8 @@ impl fmt::Debug for Containers {
 
 #[async_trait]
 impl Provider for Containers {
-    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
-        plan::preflight(&self.engine, spec, self.notify.as_ref()).await
+    async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
+        plan::preflight(&self.engine, spec, notify).await
     }
 
     async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
@@ -111,8 +110,8 @@ impl Provider for Containers {
         power::stop(&self.engine, id, mode, notify).await
     }
 
-    async fn reboot(&self, id: &InstanceId) -> Result<()> {
-        power::reboot(&self.engine, id, self.notify.as_ref()).await
+    async fn reboot(&self, id: &InstanceId, notify: &dyn Notify) -> Result<()> {
+        power::reboot(&self.engine, id, notify).await
     }
 
     async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {

@@ -102,7 +102,7 @@ impl Harness for Local {
             owner: self.owner.clone(),
             token: MachineToken::from_bits(u128::from(number) << 64 | self.seed),
             attempt: AttemptToken::from_bits(number.into()),
-            plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
+            plan: self.provider.preflight(&self.spec(name), &Silent).await.unwrap(),
             user_data: None,
             public_key: None,
             engine_port: 2376,
@@ -157,7 +157,7 @@ async fn limits_and_ports_are_what_was_asked_for_and_a_taken_port_is_refused() {
     let memory = Value::Text("512m".into());
     let more = [("docker-publish", publish), ("docker-memory", memory), ("docker-cpus", Value::Text("0.5".into()))];
     let local = Local::new(&more).await;
-    let refused = local.provider.preflight(&local.spec("ports")).await.unwrap_err();
+    let refused = local.provider.preflight(&local.spec("ports"), &Silent).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict);
     assert!(refused.to_string().contains(&port.to_string()), "{refused}");
     drop(listener);

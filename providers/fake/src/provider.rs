@@ -90,7 +90,7 @@ impl FakeProvider {
 
 #[async_trait]
 impl Provider for FakeProvider {
-    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+    async fn preflight(&self, spec: &MachineSpec, _: &dyn Notify) -> Result<Plan> {
         self.account.preflight().await?;
         let fallbacks = spec.config["fallbacks"].as_array().cloned().unwrap_or_default();
         let alternative = |region: &serde_json::Value| Alternative {
@@ -160,7 +160,7 @@ impl Provider for FakeProvider {
         self.account.power(Operation::StopInstance, id).await.map(|_| ())
     }
 
-    async fn reboot(&self, id: &InstanceId) -> Result<()> {
+    async fn reboot(&self, id: &InstanceId, _: &dyn Notify) -> Result<()> {
         self.account.power(Operation::RebootInstance, id).await.map(|_| ())
     }
 

@@ -65,7 +65,7 @@ impl Harness for Cloud {
             owner: self.owner(),
             token: MachineToken::from_bits(number as u128),
             attempt: AttemptToken::from_bits(number as u128),
-            plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
+            plan: self.provider.preflight(&self.spec(name), &Silent).await.unwrap(),
             user_data: Some(b"data".to_vec()),
             public_key: None,
             engine_port: 2376,

@@ -144,7 +144,7 @@ fn no_power(what: &str) -> Error {
 
 #[async_trait]
 impl Provider for GenericProvider {
-    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+    async fn preflight(&self, spec: &MachineSpec, _: &dyn Notify) -> Result<Plan> {
         let config = Config::read(&spec.config)?;
         if let Some(path) = &config.key {
             std::fs::File::open(path).map_err(|e| {
@@ -198,7 +198,7 @@ impl Provider for GenericProvider {
         Err(no_power(if mode == StopMode::Force { "kill" } else { "stop" }))
     }
 
-    async fn reboot(&self, _: &InstanceId) -> Result<()> {
+    async fn reboot(&self, _: &InstanceId, _: &dyn Notify) -> Result<()> {
         Err(no_power("reboot"))
     }
 

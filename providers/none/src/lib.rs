@@ -131,7 +131,7 @@ fn no_power(what: &str) -> Error {
 
 #[async_trait]
 impl Provider for NoneProvider {
-    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
+    async fn preflight(&self, spec: &MachineSpec, _: &dyn Notify) -> Result<Plan> {
         Ok(plan(&spec.config))
     }
 
@@ -159,7 +159,7 @@ impl Provider for NoneProvider {
         Err(no_power(if mode == StopMode::Force { "kill" } else { "stop" }))
     }
 
-    async fn reboot(&self, _: &InstanceId) -> Result<()> {
+    async fn reboot(&self, _: &InstanceId, _: &dyn Notify) -> Result<()> {
         Err(no_power("restart"))
     }
 

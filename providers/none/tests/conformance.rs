@@ -40,7 +40,7 @@ impl Harness for None {
             owner: self.owner(),
             token: MachineToken::from_bits(name.len() as u128),
             attempt: format!("attempt-{name}").parse().unwrap(),
-            plan: self.provider.preflight(&self.spec(name)).await.unwrap(),
+            plan: self.provider.preflight(&self.spec(name), &Silent).await.unwrap(),
             user_data: None,
             public_key: None,
             engine_port: 2376,

@@ -176,16 +176,23 @@ pub(crate) async fn ensure(root: &Path, source: &Source, tools: &Tools, notify: 
     }
 }
 
-/// Gets it beside its place and moves it there; what fails leaves nothing.
+/// Gets it beside its place and moves it there; what fails or is dropped leaves nothing.
 async fn get_whole(source: &Source, directory: &Path, place: &Path, tools: &Tools, notify: &dyn Notify) -> Result<()> {
-    let part = directory.join(format!("{}.part", source.key()));
-    files::remove(&part)?;
-    let got = get(source, &part, tools, notify).await;
-    if let Err(error) = got.and_then(|()| files::rename(&part, place)) {
-        files::remove(&part)?;
-        return Err(error);
+    let part = Part(directory.join(format!("{}.part", source.key())));
+    files::remove(&part.0)?;
+    get(source, &part.0, tools, notify).await?;
+    files::rename(&part.0, place)
+}
+
+/// A part of an image, which goes with this.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if let Err(error) = files::remove(&self.0) {
+            tracing::warn!("{error}: what is left of the image is removed with the next machine");
+        }
     }
-    Ok(())
 }
 
 async fn get(source: &Source, part: &Path, tools: &Tools, notify: &dyn Notify) -> Result<()> {

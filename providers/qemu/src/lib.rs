@@ -67,11 +67,15 @@ impl Driver for QemuDriver {
         true
     }
 
+    fn sweep(&self, config: &Value) -> Result<()> {
+        image::sweep(&Config::read(config)?.directory)
+    }
+
     fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
         one_place(INFO.name, config, regions)
     }
 
-    async fn connect(&self, config: &Value, _: &Secrets, notify: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
-        Ok(Arc::new(provider::Qemu::new(Config::read(config)?.directory, notify)))
+    async fn connect(&self, config: &Value, _: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
+        Ok(Arc::new(provider::Qemu::new(Config::read(config)?.directory)))
     }
 }

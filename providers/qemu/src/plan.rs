@@ -81,6 +81,8 @@ pub(crate) async fn preflight(spec: &MachineSpec, notify: &dyn Notify) -> Result
     let source = image::resolve(&config, &tools, notify).await?;
     let firmware = firmware::choose(&config.firmware, config.arch, source.has_kernel())?;
     let accel = accel::choose(config.accel, config.arch, &tools, root, notify).await?;
+    // Here, where nothing of the machine is there yet and Ctrl-C ends it at once; it is kept for other machines.
+    image::ensure(root, &source, &tools, notify).await?;
     let resolved = Resolved {
         directory: root.clone(),
         is_default: config.image == crate::config::ImageChoice::Default,

@@ -1,11 +1,11 @@
 //! The client of one directory of machines.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
     Addresses, CreateRequest, Error, Finding, Instance, InstanceId, Journal, Kind, MachineRef, MachineSpec,
-    MachineState, Notify, Observed, Owner, Plan, Provider, Resource, Result, Silent, StopMode,
+    MachineState, Notify, Observed, Owner, Plan, Provider, Resource, Result, StopMode,
 };
 
 use crate::{
@@ -20,7 +20,6 @@ const KEPT_OF_CONSOLE: u64 = 1 << 20;
 
 pub(crate) struct Qemu {
     root: PathBuf,
-    notify: Arc<dyn Notify>,
 }
 
 impl std::fmt::Debug for Qemu {
@@ -30,8 +29,8 @@ impl std::fmt::Debug for Qemu {
 }
 
 impl Qemu {
-    pub(crate) fn new(root: PathBuf, notify: Arc<dyn Notify>) -> Self {
-        Self { root, notify }
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root }
     }
 
     fn find_machine(&self, id: &InstanceId) -> Result<(Place, Machine)> {
@@ -66,8 +65,8 @@ impl Qemu {
 
 #[async_trait]
 impl Provider for Qemu {
-    async fn preflight(&self, spec: &MachineSpec) -> Result<Plan> {
-        plan::preflight(spec, self.notify.as_ref()).await
+    async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
+        plan::preflight(spec, notify).await
     }
 
     async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
@@ -94,10 +93,10 @@ impl Provider for Qemu {
     }
 
     /// Shuts the system down and starts it again: qemu's own reset would be a power cut.
-    async fn reboot(&self, id: &InstanceId) -> Result<()> {
+    async fn reboot(&self, id: &InstanceId, notify: &dyn Notify) -> Result<()> {
         let (place, machine) = self.find_machine(id)?;
-        power::stop(&machine, &place, StopMode::Graceful, &Silent).await?;
-        power::start(&machine, &place, &Silent, &Silent).await
+        power::stop(&machine, &place, StopMode::Graceful, notify).await?;
+        power::start(&machine, &place, notify, notify).await
     }
 
     async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {

@@ -19,6 +19,7 @@ use rmachine_provider_api::{
     conformance::{Recorder, machine_ref},
 };
 use tiny::{Lab, SIZE, config, guest};
+use tokio::io::AsyncWriteExt;
 
 fn cause(error: &Error) -> String {
     std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
@@ -87,13 +88,11 @@ async fn a_checksum_that_differs_leaves_nothing_and_the_right_one_boots() {
     let url = serve();
     let wrong = format!("sha256:{}", "0".repeat(64));
     let lab = downloaded(&url, &wrong).await;
-    let request = lab.request("m").await;
-    let error = lab.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
     let right = format!("sha256:{}", sha256(&guest()));
     assert!(error.to_string().contains("the checksum of") && error.to_string().contains(&url), "{error}");
     assert_eq!(cause(&error), format!("expected {wrong}, got {right}"));
     assert_eq!(lab.names("images"), [""; 0], "nothing of the download is left");
-    destroy(&lab, &request, None).await;
 
     let lab = downloaded(&url, &right).await;
     let request = lab.request("m").await;
@@ -103,13 +102,39 @@ async fn a_checksum_that_differs_leaves_nothing_and_the_right_one_boots() {
     destroy(&lab, &request, Some(&instance)).await;
 }
 
+/// As Ctrl-C does it while the image is fetched: nothing of the machine is there yet.
+#[tokio::test]
+async fn a_preflight_that_is_dropped_leaves_nothing_of_its_download() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/guest.img", listener.local_addr().unwrap());
+    let lab = downloaded(&url, &format!("sha256:{}", sha256(&guest()))).await;
+    // Sends half of it, and says so when that is on the disk.
+    let halfway = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes()).await.unwrap();
+        stream.write_all(&guest()[..SIZE / 2]).await.unwrap();
+        while !lab.names("images").iter().any(|name| name.ends_with(".part")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stream
+    };
+    let spec = lab.spec("m");
+    let held = tokio::select! {
+        ended = lab.provider.preflight(&spec, &Silent) => panic!("half an image is enough: {ended:?}"),
+        held = halfway => held,
+    };
+    drop(held);
+    assert!(!lab.names("images").iter().any(|name| name.ends_with(".part")), "{:?}", lab.names("images"));
+    assert_eq!(lab.names("machines"), [""; 0]);
+}
+
 #[tokio::test]
 async fn an_image_by_plain_http_needs_a_checksum_of_its_own() {
     let base = tempfile::tempdir().unwrap();
     let error = config(base.path(), &[("qemu-image", "http://192.0.2.1/i.qcow2")]).unwrap_err();
     assert!(error.kind() == Kind::InvalidInput && error.hint_text().unwrap().contains("--qemu-image-checksum"));
     let lab = downloaded("https://192.0.2.1/i.qcow2", "http://192.0.2.1/SHA256SUMS").await;
-    let error = lab.provider.preflight(&lab.spec("m")).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
 }
 
@@ -118,7 +143,7 @@ async fn a_port_in_use_is_named_before_anything_is_made() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().to_string();
     let lab = Lab::new(&[("qemu-publish", &format!("{port}:80"))]).await;
-    let error = lab.provider.preflight(&lab.spec("m")).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
     assert!(error.kind() == Kind::Conflict && error.to_string().contains(&port), "{error}");
     assert_eq!(lab.names("machines"), [""; 0]);
 }
@@ -142,7 +167,7 @@ async fn a_port_that_was_taken_meanwhile_is_named() {
 #[tokio::test]
 async fn without_qemu_its_package_is_named() {
     let lab = Lab::new(&[("qemu-binary", "/nonexistent/qemu-system-x86_64")]).await;
-    let error = lab.provider.preflight(&lab.spec("m")).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
     assert!(error.kind() == Kind::NotFound && error.to_string().contains("is not installed"), "{error}");
     assert!(error.hint_text().unwrap().contains("install"));
 }
@@ -162,7 +187,7 @@ async fn what_is_no_image_is_refused() {
     for (path, words) in [(&image, "empty"), (&layer, "a layer over")] {
         let config = config(lab.base.path(), &[("qemu-image", path.to_str().unwrap())]).unwrap();
         let spec = rmachine_provider_api::MachineSpec { config, ..lab.spec("m") };
-        let error = lab.provider.preflight(&spec).await.unwrap_err();
+        let error = lab.provider.preflight(&spec, &Silent).await.unwrap_err();
         assert!(error.kind() == Kind::InvalidInput && cause(&error).contains(words), "{error}: {}", cause(&error));
     }
 }
@@ -192,12 +217,12 @@ async fn a_reboot_is_a_shutdown_and_a_boot() {
     let request = lab.request("m").await;
     let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
     await_boots(&instance, 1);
-    lab.provider.reboot(&instance.id).await.unwrap();
+    lab.provider.reboot(&instance.id, &Silent).await.unwrap();
     await_boots(&instance, 2);
     lab.provider.stop(&instance.id, StopMode::Graceful, &Silent).await.unwrap();
     assert_eq!(state(&lab, &instance).await.0, MachineState::Stopped);
     // A stopped one is started.
-    lab.provider.reboot(&instance.id).await.unwrap();
+    lab.provider.reboot(&instance.id, &Silent).await.unwrap();
     await_boots(&instance, 3);
     destroy(&lab, &request, Some(&instance)).await;
 }
@@ -304,7 +329,7 @@ async fn a_directory_that_cannot_be_written_is_refused() {
     {
         let config = config(&directory, &[("qemu-image", image)]).unwrap();
         let spec = rmachine_provider_api::MachineSpec { config, ..lab.spec("m") };
-        let error = lab.provider.preflight(&spec).await.unwrap_err();
+        let error = lab.provider.preflight(&spec, &Silent).await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert!(error.hint_text().unwrap().contains("--qemu-directory"), "{error}");
     }
@@ -338,7 +363,7 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
 
     // Full before anything is asked for, and full after preflight.
     std::fs::write(disk.join("fill"), vec![1; 10 << 20]).unwrap();
-    let error = lab.provider.preflight(&lab.spec("m")).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
     assert!(error.to_string().ends_with("is full"), "{error}");
     let _ = std::fs::write(disk.join("rest"), vec![1; 10 << 20]);
     let error = lab.provider.create(&request, &Recorder::default()).await.unwrap_err();
@@ -351,7 +376,7 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
 #[tokio::test]
 async fn uefi_starts_with_variables_of_the_machines_own() {
     let lab = Lab::new(&[("qemu-firmware", "uefi"), ("qemu-memory", "128m")]).await;
-    let plan = lab.provider.preflight(&lab.spec("m")).await;
+    let plan = lab.provider.preflight(&lab.spec("m"), &Silent).await;
     if let Err(error) = &plan
         && error.kind() == Kind::NotFound
     {

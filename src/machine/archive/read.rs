@@ -13,7 +13,9 @@ use crate::{
     audit::Event,
     certs,
     error::{Error, Kind, Result},
-    machine::{Consent, Core, ImportReport, Outcome, RotateKeys, Taken, TakenAuthority, import::files::is_key_name},
+    machine::{
+        Consent, Core, ImportReport, Outcome, RotateKeys, Taken, TakenAuthority, import::files::is_key_name, open::Need,
+    },
     ssh,
     store::{Record, Trust, file, refused},
 };
@@ -112,14 +114,12 @@ impl Core {
         }
         if let Some(here) = self.by_token(&record)? {
             if !options.dry_run && !options.keep_owner {
-                let _lock = self.lock(&here).await?;
-                let mut known = self.store.load(&here)?;
-                let from = known.owner.clone();
-                self.own(&mut known, &mut notes).await?;
+                let mut known = self.open(&here, Need::any()).await?;
+                let from = known.record.owner.clone();
+                self.own(&mut known.record, &mut notes).await?;
                 // It was the other store's until now, which has its keys still.
-                if known.owner != from && self.has_host(&known) {
-                    known.ssh.inherited = true;
-                    self.save(&known)?;
+                if known.record.owner != from && self.has_host(&known.record) {
+                    known.commit(|record| record.ssh.inherited = true)?;
                     notes.push(inherited_until(&here));
                 }
             }

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use self::files::Files;
 pub use self::{authority::TakenAuthority, consent::Consent};
-use super::{Core, Regenerate, blocking};
+use super::{Core, Regenerate, blocking, open::Need};
 use crate::{
     audit::Event,
     certs,
@@ -323,12 +323,12 @@ impl Core {
             (false, _) => Ok((record, Outcome::Present, Vec::new())),
             (true, true) => Ok((record, Outcome::WouldImport, notes)),
             (true, false) => {
-                let _lock = self.lock(&record.name).await?;
-                let record = self.store.load(&record.name)?;
+                let mut machine = self.open(&record.name, Need::any()).await?;
                 let from = "docker-machine, in this store".to_owned();
-                self.audit(&record.name, &[Event::Imported { from, token: record.token.to_string() }])?;
-                self.save(&record)?;
-                Ok((record, Outcome::Imported, notes))
+                let imported = Event::Imported { from, token: machine.record.token.to_string() };
+                self.audit(&record.name, &[imported])?;
+                machine.commit(|_| {})?;
+                Ok((machine.record, Outcome::Imported, notes))
             }
         }
     }
@@ -361,10 +361,9 @@ impl Core {
     }
 
     async fn meet_now(&self, name: &str) -> Result<String> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
-        self.meet(&mut record, std::time::Duration::ZERO).await?;
-        Ok(match record.ssh.host_keys.first() {
+        let mut machine = self.open(name, Need::any()).await?;
+        self.meet(&mut machine.record, std::time::Duration::ZERO).await?;
+        Ok(match machine.record.ssh.host_keys.first() {
             Some(key) => format!("its host key is pinned: {}", ssh::fingerprint(key)?),
             None => "its host key is the one of known_hosts".to_owned(),
         })

@@ -5,18 +5,18 @@
 
 mod login;
 
-use std::time::Duration;
-
-use super::{Core, Regenerated, create::wants_engine, voice};
+use super::{
+    Core, Regenerated,
+    create::wants_engine,
+    open::{CONNECT, Need},
+    voice,
+};
 use crate::{
     bootstrap,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     ssh::Session,
     store::{Record, Trust, file},
 };
-
-/// How long a host that should be up may take to answer.
-const CONNECT: Duration = Duration::from_secs(15);
 
 /// Whether a key is replaced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,26 +80,22 @@ impl Core {
     /// [`crate::error::Kind::Conflict`] when it is not ready; those of SSH, engine and store: the machine can be reached
     /// as before then, and a repeat goes on.
     pub async fn rotate_keys(&self, name: &str, what: &RotateKeys) -> Result<RotatedKeys> {
-        let _lock = self.lock(name).await?;
-        let mut record = self.store.load(name)?;
+        let mut machine = self.open(name, Need::any()).await?;
+        let record = &mut machine.record;
         if record.ssh.inherited {
             // Whoever has some of the keys has all of them.
-            return self.lock_others_out(&mut record, what).await;
+            return self.lock_others_out(record, what).await;
         }
-        self.rotate_keys_of(&mut record, what, false).await
+        self.rotate_keys_of(record, what, false).await
     }
 
     /// The same for a command that holds the machine's lock; with `new_ca` the engine lets nobody in whom it let in before.
     async fn rotate_keys_of(&self, record: &mut Record, what: &RotateKeys, new_ca: bool) -> Result<RotatedKeys> {
         self.require_ssh(record)?;
         self.require_ready(record)?;
-        self.follow(record).await?;
-        super::access::require_running(record)?;
         let notify = self.talk.about(&record.name);
         notify.progress("connecting");
-        self.meet(record, Duration::ZERO).await?;
-        let session = self.connect(record, &self.target(record)?, CONNECT).await?;
-        self.settle_host_key(record, &session)?;
+        let session = self.log_in(record, CONNECT).await?;
         let mut done = RotatedKeys::default();
         // The login key first: who has it would see the others.
         let session = match self.replaces_login_key(record, what.login, &mut done) {
@@ -155,11 +151,15 @@ impl Core {
     pub(super) async fn replace_inherited_by_the_way(&self, name: &str) {
         let notify = self.talk.about(name);
         // Another command that works on it does this as well.
-        let Ok(_lock) = self.lock_at_once(name) else { return };
+        let opened = match self.open_at_once(name, Need::any()) {
+            Err(error) if error.kind() == Kind::Conflict => return,
+            opened => opened,
+        };
         let replaced = async {
-            let mut record = self.store.load(name)?;
-            if record.ssh.inherited {
-                self.lock_others_out(&mut record, &RotateKeys { others: Others::Keep, ..RotateKeys::default() }).await
+            let mut machine = opened?;
+            if machine.record.ssh.inherited {
+                self.lock_others_out(&mut machine.record, &RotateKeys { others: Others::Keep, ..RotateKeys::default() })
+                    .await
             } else {
                 Ok(RotatedKeys::default())
             }

@@ -12,7 +12,7 @@ async fn zones_types_and_markets_are_tried_in_their_order() {
         ("amazonec2-market", "spot,on-demand"),
     ];
     let ec2 = connect(&lists, 5, Arc::new(Silent), false).await;
-    let plan = ec2.provider.preflight(&ec2.spec("lists")).await.unwrap();
+    let plan = ec2.provider.preflight(&ec2.spec("lists"), &Silent).await.unwrap();
     assert_eq!((&plan.resolved["zone"], &plan.resolved["instance_type"]), (&json!("us-east-1b"), &json!("t3.micro")));
     assert!(plan.resolved["spot"].is_object());
     let labels: Vec<&str> = plan.alternatives.iter().map(|other| other.label.as_str()).collect();
@@ -31,10 +31,10 @@ async fn zones_types_and_markets_are_tried_in_their_order() {
     assert!(plan.alternatives[3].changes["spot"].is_null());
     // Nothing named: any zone will do, one after the other.
     let any = connect(&[("amazonec2-region", "us-east-1")], 5, Arc::new(Silent), false).await;
-    assert!(any.provider.preflight(&any.spec("any")).await.unwrap().alternatives.len() >= 2);
+    assert!(any.provider.preflight(&any.spec("any"), &Silent).await.unwrap().alternatives.len() >= 2);
     // One zone, one type: EC2 says whether they fit.
     let one = connect(&[("amazonec2-region", "us-east-1"), ("amazonec2-zone", "c")], 5, Arc::new(Silent), false).await;
-    assert!(one.provider.preflight(&one.spec("one")).await.unwrap().alternatives.is_empty());
+    assert!(one.provider.preflight(&one.spec("one"), &Silent).await.unwrap().alternatives.is_empty());
 }
 
 #[tokio::test]

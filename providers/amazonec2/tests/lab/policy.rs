@@ -30,7 +30,7 @@ async fn the_policy_allows_every_call_of_a_whole_run() {
         ec2.provider.diagnose(&machine).await;
         ec2.provider.stop(&instance.id, rmachine_provider_api::StopMode::Graceful, &Silent).await.unwrap();
         ec2.provider.start(&instance.id, &Silent).await.unwrap();
-        ec2.provider.reboot(&instance.id).await.unwrap();
+        ec2.provider.reboot(&instance.id, &Silent).await.unwrap();
         ec2.provider.rename(&machine, "renamed").await.unwrap();
         ec2.provider.examine(&instance.id).await.unwrap();
         ec2.provider.claim(&request.token, &ec2.owner(), "claimed").await.unwrap();

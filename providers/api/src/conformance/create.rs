@@ -1,13 +1,13 @@
 //! `preflight` and `create`.
 
 use super::harness::{Entry, Harness, Recorder, destroyed, held};
-use crate::{CreateRequest, MachineState};
+use crate::{CreateRequest, MachineState, Silent};
 
 /// `preflight` creates nothing, however often it is asked.
 pub async fn preflight_makes_nothing(harness: &dyn Harness) {
     let before = harness.provider().find(Some(&harness.owner())).await.expect("find answers").len();
     for _ in 0..2 {
-        harness.provider().preflight(&harness.spec("check")).await.expect("preflight takes a good request");
+        harness.provider().preflight(&harness.spec("check"), &Silent).await.expect("preflight takes a good request");
     }
     let after = harness.provider().find(Some(&harness.owner())).await.expect("find answers").len();
     assert_eq!(before, after, "preflight creates nothing");

@@ -42,13 +42,13 @@ pub async fn reboot(harness: &dyn Harness) {
     let (request, instance) = made(harness, "reboot").await;
     let provider = harness.provider();
     if harness.support().power {
-        provider.reboot(&instance.id).await.expect("a running instance reboots");
-        let refused = provider.reboot(&missing_like(&instance.id)).await.expect_err("a missing one does not");
+        provider.reboot(&instance.id, &Silent).await.expect("a running instance reboots");
+        let refused = provider.reboot(&missing_like(&instance.id), &Silent).await.expect_err("a missing one does not");
         assert_eq!(refused.kind(), Kind::NotFound, "reboot of a missing instance: {refused}");
         let observed = provider.observe(std::slice::from_ref(&instance.id)).await.expect("observe answers");
         assert_eq!(observed[0].addresses, instance.addresses, "a reboot keeps the addresses");
     } else {
-        unsupported(&provider.reboot(&instance.id).await.expect_err("there is no interface to reboot with"));
+        unsupported(&provider.reboot(&instance.id, &Silent).await.expect_err("there is no interface to reboot with"));
     }
     destroyed(harness, &request, Some(&instance)).await;
 }

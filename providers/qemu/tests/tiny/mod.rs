@@ -103,7 +103,7 @@ impl Lab {
     }
 
     pub async fn request(&self, name: &str) -> CreateRequest {
-        let plan = self.provider.preflight(&self.spec(name)).await.unwrap();
+        let plan = self.provider.preflight(&self.spec(name), &Silent).await.unwrap();
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         CreateRequest {
             name: name.into(),
