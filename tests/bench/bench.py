@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -31,7 +32,7 @@ STORE_SIZE = 300
 ec2 = boto3.client("ec2")
 
 
-def lab(path: str, method: str = "GET", body: object = None) -> object:
+def lab(path: str, method: str = "GET", body: object = None) -> Any:
     data = json.dumps(body).encode() if body is not None else None
     with urllib.request.urlopen(urllib.request.Request(f"{LAB}/{path}", data, method=method)) as answer:
         return json.load(answer)
@@ -154,7 +155,7 @@ class Floor:
 # --- rmachine ------------------------------------------------------------------------------------
 
 
-def create(image: str, store: Path) -> dict[str, float]:
+def create(image: str, store: Path) -> dict[str, Any]:
     """One `create`: seconds, memory, EC2 calls besides polls, SSH logins."""
     lab("calls", "DELETE")
     done = Measured(["create", "-d", "amazonec2", "--amazonec2-ami-name", image, "bench"], store, watch_memory=True)
@@ -173,7 +174,8 @@ class Banner(threading.Thread):
 
     def __init__(self, id: str) -> None:
         super().__init__(daemon=True)
-        self.id, self.answered = id, None
+        self.id = id
+        self.answered: float | None = None
         self.start()
 
     def run(self) -> None:

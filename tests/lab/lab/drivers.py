@@ -91,7 +91,7 @@ def qemu() -> None:
         return
     before = _images(directory)
     with store(RMACHINE_QEMU_DIRECTORY=str(directory)) as environment, tempfile.TemporaryFile("w+") as said:
-        command = [program(), "create", "--driver", "qemu", "--qemu-accel", "tcg", "--qemu-cpus", "1", "prepare"]
+        command: list[str | Path] = [program(), "create", "--driver", "qemu", "--qemu-accel", "tcg", "--qemu-cpus", "1", "prepare"]
         create = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
             # The console is there when the machine boots: from an image that is whole.

@@ -11,7 +11,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from moto.ec2.models import instances
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
@@ -226,7 +225,7 @@ class Cloud:
             for rule in group.ingress_rules:
                 first, last = int(rule.from_port or 1), int(rule.to_port or 65535)
                 if rule.cidr_ipv4:
-                    found.append(Rule(rule.ip_protocol, max(first, 1), last, rule.cidr_ipv4))
+                    found.append(Rule(str(rule.ip_protocol), max(first, 1), last, rule.cidr_ipv4))
         return found
 
     def refresh_rules(self) -> None:

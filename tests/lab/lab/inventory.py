@@ -74,7 +74,8 @@ def _key_pairs() -> None:
             raise Refused("InvalidKeyPair.NotFound", f"The key pair ID '{missing[0]}' does not exist")
         answer = by_name(self)
         if ids:
-            answer.result["KeyPairs"] = [pair for pair in answer.result["KeyPairs"] if pair.id in ids]
+            result: Any = answer.result
+            result["KeyPairs"] = [pair for pair in result["KeyPairs"] if pair.id in ids]
         return answer
 
     def delete(self: KeyPairs) -> ActionResult:

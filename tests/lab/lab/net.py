@@ -160,7 +160,7 @@ def free_bridge() -> tuple[str, ipaddress.IPv4Network]:
     for number in range(100, 250):
         bridge = f"rmlab{number}"
         if f"10.{number}" not in taken and not Path(f"/sys/class/net/{bridge}").exists():
-            return bridge, ipaddress.ip_network(f"10.{number}.0.0/24")
+            return bridge, ipaddress.IPv4Network(f"10.{number}.0.0/24")
     raise RuntimeError("no free network for the lab's bridge")
 
 

@@ -122,7 +122,7 @@ def _visibility(cloud: Cloud) -> None:
         return by_id(self, ids, filters)
 
     InstanceBackend.all_reservations = reservations  # type: ignore[method-assign]
-    InstanceBackend.get_reservations_by_instance_ids = reservations_by_id  # type: ignore[method-assign]
+    InstanceBackend.get_reservations_by_instance_ids = reservations_by_id  # type: ignore[method-assign,assignment]
 
 
 def _volumes() -> None:
@@ -141,7 +141,7 @@ def _groups() -> None:
         instance.nics[0]._group_set = list(groups)
         return instance
 
-    InstanceBackend.modify_instance_security_groups = modify  # type: ignore[method-assign]
+    InstanceBackend.modify_instance_security_groups = modify  # type: ignore[method-assign,assignment]
 
 
 def _keys() -> None:

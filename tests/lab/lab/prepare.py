@@ -7,6 +7,7 @@ is made of, so that runs at once, kills and changes of a recipe do no harm. Test
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import resource
 import sys
@@ -32,16 +33,16 @@ def steps() -> Iterator[Step]:
     yield Step("busybox", "the tiny image that containers run", images.busybox)
     for name in images.IMAGES:
         if name != images.CURRENT:
-            yield Step(f"image-{name}", "a host's root file system", lambda name=name: images.rootfs(name))
+            yield Step(f"image-{name}", "a host's root file system", functools.partial(images.rootfs, name))
     yield Step("docker-repo", "the stand-in for Docker's apt repository", apt_repo.directory)
     yield Step("py313", "Debian 13's Python with docker-py", py313.directory)
     yield Step("go", f"Go {'.'.join(map(str, current.OLDEST_GO))} or newer, of PyPI where this machine has none", current.go)
     for name in current.MODULES:
-        yield Step(f"go-{name}", f"{', '.join(current.MODULES[name].programs)}, built by Go", lambda name=name: current.programs(name))
+        yield Step(f"go-{name}", f"{', '.join(current.MODULES[name].programs)}, built by Go", functools.partial(current.programs, name))
     yield Step("current-clients", "the current docker, Compose and buildx", current.client_tools)
     yield Step(f"image-{images.CURRENT}", "a host with the current engine", lambda: images.rootfs(images.CURRENT))
     for slot, wanted in engine.PREPARED.items():
-        yield Step(f"engine-{slot}", f"a lab's engine with {', '.join(wanted)}", lambda slot=slot: engine.prepare(slot))
+        yield Step(f"engine-{slot}", f"a lab's engine with {', '.join(wanted)}", functools.partial(engine.prepare, slot))
     yield Step("machine-docker", "the image of the driver docker's machines", drivers.docker, True)
     yield Step("machine-qemu", "the image of the driver qemu's machines", drivers.qemu, True)
 

@@ -49,7 +49,7 @@ class Strict:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         form = parameters(body, target != "")
         action = form.pop("Action", "") or target.rpartition(".")[2] or "?"
-        record = {"action": action, "time": time.time(), "token": form.get("ClientToken"), "code": None,
+        record: dict[str, Any] = {"action": action, "time": time.time(), "token": form.get("ClientToken"), "code": None,
                   "parameters": {k: v for k, v in form.items() if k not in UNLOGGED}}  # fmt: skip
         with self.lock:
             self.calls.append(record)
@@ -145,7 +145,7 @@ class Strict:
                     nic.add_tags(tags.get("network-interface", {}))
                 instance.disable_api_termination = truth(form.get("DisableApiTermination"))
                 self._volume_figures(instance, form, region)
-                instance.lab_made.set()
+                instance.lab_made.set()  # type: ignore[attr-defined]
             if launch.is_spot(form):
                 self.spot.requested(made, form, tags.get("spot-instances-request", {}), region, (environ, body))
         return answer
@@ -158,9 +158,9 @@ class Strict:
             if volume.volume_type == "gp3":
                 volume.throughput = volume.throughput or 125
         for mapping in structures(form, "BlockDeviceMapping"):
-            if volume := volumes.get(mapping.get("DeviceName", "")):
-                volume.iops = int(mapping.get("Ebs.Iops") or volume.iops or 0) or None
-                volume.throughput = int(mapping.get("Ebs.Throughput") or volume.throughput or 0) or None
+            if named := volumes.get(mapping.get("DeviceName", "")):
+                named.iops = int(mapping.get("Ebs.Iops") or named.iops or 0) or None
+                named.throughput = int(mapping.get("Ebs.Throughput") or named.throughput or 0) or None
 
     def _relaunch(self, request: tuple[dict[str, Any], bytes]) -> Any:
         """Launches again what a persistent spot request asks for."""
@@ -171,7 +171,7 @@ class Strict:
         id = re.search(rb"<instanceId>(i-[0-9a-f]+)</instanceId>", answer[2])
         if not id:
             return None
-        instance = self.cloud.instances[id[1].decode()]
+        instance: Any = self.cloud.instances[id[1].decode()]
         instance.lab_made.set()
         return instance
 

@@ -79,11 +79,11 @@ def scan(kept: Store, declared: dict[str, list[str]], hosts: int = 0, failed: li
     finder = BytesAhoCorasick(list(secrets.needles))
     needles = [frozenset(kinds) for kinds in secrets.needles.values()]
     for content, all_places in kept.contents.items():
-        by_text: dict[bytes, list[Place]] = {}
+        by_view: dict[bytes, list[Place]] = {}
         for place in all_places:
-            by_text.setdefault(looked_at(place, content), []).append(place)
-        for text, its_places in by_text.items():
-            for kinds in found_in(finder, needles, text):
+            by_view.setdefault(looked_at(place, content), []).append(place)
+        for view, its_places in by_view.items():
+            for kinds in found_in(finder, needles, view):
                 for place in its_places:
                     if spoiled(place, spoilt):
                         continue

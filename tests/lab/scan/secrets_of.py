@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from .kept import Place, Store
+from .kept import Store
 
 PEM = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----\s+([A-Za-z0-9+/=\s]+?)-----END \1-----")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{40,}(?:\r?\n *[A-Za-z0-9+/_-]{4,})*={0,2}")
@@ -66,8 +66,8 @@ class Secrets:
         forms = {text, json.dumps(text)[1:-1], urllib.parse.quote(text, safe=""), shlex.quote(text), escaped, escaped.replace("$", "$$")}
         for form in forms:
             self.add(kind, form.encode())
-        for form in aligned(value):
-            self.add(kind, form)
+        for part in aligned(value):
+            self.add(kind, part)
 
     def keys(self, kind: str, text: bytes) -> int:
         """The private keys in a text; how many there are."""

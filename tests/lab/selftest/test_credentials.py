@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import botocore.auth
+import pytest
 from conftest import Lab, code
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from lab import auth  # noqa: E402
+from lab import auth
 
 
 def test_good_ones_are_accepted(lab: Lab) -> None:
@@ -39,8 +40,8 @@ def test_unknown_region(lab: Lab) -> None:
     assert code(lab.client("ec2", region="us-nowhere-1").describe_vpcs) == "AuthFailure"
 
 
-def test_clock_too_far_off(lab: Lab, monkeypatch) -> None:
-    late = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+def test_clock_too_far_off(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: late.replace(tzinfo=None), raising=True)
     assert code(lab.client("ec2").describe_vpcs) == "RequestExpired"
 

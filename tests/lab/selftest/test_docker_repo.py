@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Lab
@@ -24,7 +26,7 @@ command -v dockerd
 
 
 @pytest.mark.parametrize(("image", "version"), [("debian12", "20.10"), ("debian13", "26.1")])
-def test_installs(hosted: Lab, host, key: Path, image: str, version: str) -> None:  # noqa: F811
+def test_installs(hosted: Lab, host: Callable[..., dict[str, Any]], key: Path, image: str, version: str) -> None:  # noqa: F811
     one = host(image=image)
     assert answer(one["address"], key, "cloud-init status --wait >/dev/null; id -un", user="debian") == "debian"
     words = answer(one["address"], key, SETUP.format(url=hosted.env["RMACHINE_DOCKER_REPOSITORY"]), user="debian").split()

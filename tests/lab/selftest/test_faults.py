@@ -20,7 +20,7 @@ def test_error_and_times(lab: Lab) -> None:
     lab.control("POST", "faults", {"action": "RunInstances", "error": "InsufficientInstanceCapacity", "message": "none left", "times": 2})
     assert [code(lab.run) for _ in range(2)] == ["InsufficientInstanceCapacity"] * 2
     assert lab.run()
-    call = [c for c in lab.control("GET", "calls") if c["action"] == "RunInstances"][0]
+    call = next(c for c in lab.control("GET", "calls") if c["action"] == "RunInstances")
     assert (call["error"], call["code"]) == ("InsufficientInstanceCapacity", 400)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from conftest import LONG, Lab, code
@@ -18,7 +19,7 @@ def test_the_same_request_makes_one_instance(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("words", [{"InstanceType": "t3.small"}, {"UserData": "y"}, {"TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "k", "Value": "v"}]}]}])
-def test_another_request_with_the_token_is_refused(lab: Lab, words) -> None:
+def test_another_request_with_the_token_is_refused(lab: Lab, words: dict[str, Any]) -> None:
     token = f"b-{next(iter(words))}"
     first = lab.run(ClientToken=token)
     assert code(lab.run, ClientToken=token, **words) == "IdempotentParameterMismatch"

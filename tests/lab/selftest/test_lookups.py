@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import Lab, code
 
@@ -62,7 +64,7 @@ def test_default_network(lab: Lab) -> None:
     assert code(lab.ec2.describe_subnets, SubnetIds=["subnet-0123456789abcdef0"]) == "InvalidSubnetID.NotFound"
 
 
-def test_keys(lab: Lab, key) -> None:
+def test_keys(lab: Lab, key: Path) -> None:
     assert code(lab.ec2.describe_key_pairs, KeyNames=["nobody's"]) == "InvalidKeyPair.NotFound"
     assert code(lab.ec2.import_key_pair, KeyName="bad", PublicKeyMaterial=b"ssh-ed25519 x") == "InvalidKey.Format"
     public = key.with_suffix(".pub").read_bytes()
@@ -80,7 +82,9 @@ def test_other_regions_are_apart(lab: Lab) -> None:
 
 def test_pages_and_filters(lab: Lab) -> None:
     made = {lab.run(TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "page", "Value": str(n)}]}]) for n in range(12)}
-    seen, token, pages = [], {}, 0
+    seen: list[str] = []
+    token: dict[str, str] = {}
+    pages = 0
     while True:
         page = lab.ec2.describe_instances(MaxResults=5, Filters=[{"Name": "tag-key", "Values": ["page"]}], **token)
         seen += [i["InstanceId"] for r in page["Reservations"] for i in r["Instances"]]

@@ -24,7 +24,8 @@ def test_a_condition_on_a_tag_holds_for_what_carries_it() -> None:
 def test_a_key_pair_is_known_by_its_name_too() -> None:
     """docker-machine recorded no id, and tagged none of its key pairs."""
     allowed = policy({"Action": ["ec2:DeleteKeyPair"], "Resource": "arn:aws:ec2:*:*:key-pair/*", "Condition": OWN})
-    ours, theirs = (requests("DeleteKeyPair", {"KeyName": "ci"}, lambda _, tags=tags: tags) for tags in ({OWNER: "5f0c"}, {}))
+    ours = requests("DeleteKeyPair", {"KeyName": "ci"}, lambda _: {OWNER: "5f0c"})
+    theirs = requests("DeleteKeyPair", {"KeyName": "ci"}, lambda _: {})
     assert [(allows(allowed, call), call["untagged"]) for call in ours + theirs] == [(True, False), (False, True)]
 
 

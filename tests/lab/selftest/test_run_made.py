@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 from conftest import Lab
 
@@ -92,7 +93,7 @@ def test_zone_and_subnet(lab: Lab) -> None:
     assert lab.instance(lab.run(SubnetId=subnet["SubnetId"]))["Placement"]["AvailabilityZone"] == "us-east-1b"
 
 
-def test_key_pair(lab: Lab, key) -> None:
+def test_key_pair(lab: Lab, key: Path) -> None:
     public = key.with_suffix(".pub").read_bytes()
     made = lab.ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=public)
     assert made["KeyName"] == "mine" and made["KeyFingerprint"]

@@ -163,7 +163,7 @@ PLANTED: dict[str, tuple[Callable[[Run, dict[str, str]], object], str]] = {
     "a name that is no secret's": (lambda run, s: run.write("store/machines/m/config.json", json.dumps(s)), "login key: "),
     "another secret's name": (lambda run, s: run.write("store/machines/m/key.pem", s["ca-key.pem"]), "CA key or client key: "),
     "a log that grows": (lambda run, s: grow(run.root / "tunnel.log", s["server-key.pem"]), "engine's key: "),
-    "a file of a moment": (lambda run, s: (run.write("moment", s["proxy"], 0o644), time.sleep(0.1), (run.root / "moment").unlink()), "engine option: "),
+    "a file of a moment": (lambda run, s: gone_at_once(run.write("moment", s["proxy"], 0o644)), "engine option: "),
     "a directory that moves": (lambda run, s: run.write("new/a/b", s["proxy"], 0o644).parent.parent.rename(run.root / "old"), "engine option: "),
     "base64": (lambda run, s: run.write("log", base64.b64encode(f"ab {s['token']}".encode()), 0o644), "cloud key: "),
     "base64 in lines": (lambda run, s: run.write("log", base64.encodebytes(f"a{s['id_rsa']}".encode() * 3), 0o644), "login key: "),
@@ -175,6 +175,12 @@ PLANTED: dict[str, tuple[Callable[[Run, dict[str, str]], object], str]] = {
     "a host's journal": (lambda run, s: run.host({"var/log/journal.txt": (f"COMMAND={s['proxy']}", 0o640)}), "engine option: host i-1:"),
     "the wrong host's file": (lambda run, s: run.host({"root/key": (s["id_rsa"], 0o600)}), "login key: host i-1:"),
 }
+
+
+def gone_at_once(path: Path) -> None:
+    """A file that is there for a moment."""
+    time.sleep(0.1)
+    path.unlink()
 
 
 def grow(path: Path, text: str) -> None:

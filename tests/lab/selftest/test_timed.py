@@ -61,7 +61,7 @@ def test_rusts_own_harness_says_what_is_expected_of_it(tmp_path: Path) -> None:
 
 def test_a_hanging_test_of_the_labs_own_is_named(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("import subprocess\ndef test_hangs(): subprocess.run(['sleep', '300'])\ndef test_next(): pass\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", HERE / "pytest.ini", "--rootdir", tmp_path]
+    command: list[str | Path] = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", HERE / "pytest.ini", "--rootdir", tmp_path]
     begun = time.monotonic()
     done = subprocess.run([*command, "--timeout", "1", tmp_path], cwd=tmp_path, capture_output=True, text=True)
     assert time.monotonic() - begun < 60
