@@ -6,7 +6,13 @@ use rmachine_provider_api::{
     self as api, HostTrust, InstanceId, MachineState, MachineToken, Notify, Owner, Provider, Stray, Values,
 };
 
-use super::{Core, Created, SshRoute, contact::Vouch, create::fresh_record, open::CONNECT_PATIENTLY, voice};
+use super::{
+    Core, Created, SshRoute,
+    contact::Vouch,
+    create::fresh_record,
+    open::{CONNECT_PATIENTLY, Machine},
+    voice,
+};
 use crate::{
     audit::{Event, Key},
     bootstrap::{self, EngineSpec},
@@ -61,7 +67,7 @@ impl Core {
             Error::usage(format!("the instance {id} has no name in its tags")).hint("give one with --name NAME")
         })?;
         check_name(&name)?;
-        let _lock = self.lock(&name).await?;
+        let lock = self.lock(&name).await?;
         let damaged = self.require_free(&name, &token)?;
         if options.ssh_tunnel {
             super::tunnel::require_ssh(driver.as_ref(), "--ssh-tunnel")?;
@@ -73,8 +79,9 @@ impl Core {
         record.tunnel_port = options.ssh_tunnel.then(|| self.free_port()).transpose()?;
         let instance = stray.instance.clone();
         record.instance = Some(running(provider.as_ref(), &stray, instance, voice(&notify)).await?);
+        let mut machine = self.hold(record, lock);
         let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
-        let session = self.first_login(options, &mut record, provider.as_ref(), &pair, voice(&notify)).await?;
+        let session = self.first_login(options, &mut machine, provider.as_ref(), &pair, voice(&notify)).await?;
         let from = stray.resource.owner.as_ref().map(ToString::to_string).unwrap_or_default();
         self.audit(
             &name,
@@ -83,7 +90,7 @@ impl Core {
                 Event::Adopted { instance: options.id.clone(), from },
             ],
         )?;
-        provider.claim(&record.token, &record.owner, &name).await.map_err(|e| {
+        provider.claim(&machine.token, &machine.owner, &name).await.map_err(|e| {
             Error::from(e).context(format!("the instance {id} stays with the store that it belongs to"))
         })?;
         // From here on it is this store's machine, and the record stays whatever comes.
@@ -92,31 +99,30 @@ impl Core {
             notify.warn(&format!("the files of the damaged record are moved to {}", place.display()));
             self.store.entomb(&name)?;
         }
-        self.store.reserve(&record, self.legacy_fields(&record), &configured.secrets)?;
+        self.store.reserve(&machine, self.legacy_fields(&machine), &configured.secrets)?;
         let write =
-            |name: &str, text: &str| self.store.write(&self.store.machine_file(&record.name, name), text.as_bytes());
+            |name: &str, text: &str| self.store.write(&self.store.machine_file(&machine.name, name), text.as_bytes());
         write(file::LOGIN_KEY, pair.private_openssh())?;
         write(file::LOGIN_KEY_PUBLIC, &format!("{}\n", pair.public_openssh()))?;
-        self.store.remember_place(&record.driver, &driver.scope(&record.config), &record.config)?;
-        self.enter(&mut record, Phase::Provisioning)?;
-        let authority = self.load_authority(&mut record, false).await?;
+        self.store.remember_place(&machine.driver, &driver.scope(&machine.config), &machine.config)?;
+        machine.enter(Phase::Provisioning)?;
+        let authority = self.load_authority(&mut machine, false).await?;
         if let Some(session) = session {
-            let result = self.provision_over(&mut record, &session, &authority, &notify).await;
+            let result = self.provision_over(&mut machine, &session, &authority, &notify).await;
             session.close().await;
             result.map_err(|e| e.hint(format!("it is in the store now: go on with `rmachine provision {name}`")))?;
         }
-        self.finish_provision(&mut record, authority).await?;
-        if self.has_host(&record) {
-            let ended = self.end_old_keys(&mut record, stray.resource.machine.as_deref()).await.map_err(|e| {
+        self.finish_provision(&mut machine, authority).await?;
+        if self.has_host(&machine) {
+            let ended = self.end_old_keys(&mut machine, stray.resource.machine.as_deref()).await.map_err(|e| {
                 e.context(format!("machine \"{name}\" is in the store now, and its earlier keys log in still"))
                     .hint(format!("`rmachine rotate-keys {name}` ends that"))
             })?;
             ended.lines().iter().for_each(|line| notify.warn(line));
         } else {
-            record.ssh.inherited = false;
-            self.save(&record)?;
+            machine.commit(|record| record.ssh.inherited = false)?;
         }
-        Ok(Created { record })
+        Ok(Created { record: machine.into_record() })
     }
 
     /// Refuses a name that is taken and an instance that has a record; answers whether a record of that name is there
@@ -150,12 +156,12 @@ impl Core {
     async fn first_login(
         &self,
         options: &AdoptOptions,
-        record: &mut Record,
+        machine: &mut Machine<'_>,
         provider: &dyn Provider,
         pair: &KeyPair,
         notify: &dyn Notify,
     ) -> Result<Option<Session>> {
-        if !self.driver(record)?.info().capabilities.ssh {
+        if !self.driver(machine)?.info().capabilities.ssh {
             return Ok(None);
         }
         // The record and its key come into the store only after the login.
@@ -163,14 +169,14 @@ impl Core {
         let key = directory.path().join(file::LOGIN_KEY);
         self.store.write(&key, pair.private_openssh().as_bytes())?;
         notify.progress("waiting for SSH");
-        self.trust_host(record, Vouch::Flag("--host-key"), std::time::Duration::ZERO).await?;
-        let ours = Target { keys: vec![key], ..self.target(record)? };
+        self.trust_host(machine, Vouch::Flag("--host-key"), std::time::Duration::ZERO).await?;
+        let ours = Target { keys: vec![key], ..self.target(machine)? };
         let session = match &options.ssh_key {
-            Some(key) => self.connect(record, &Target { keys: vec![key.clone()], ..ours }, CONNECT_PATIENTLY).await?,
-            None => self.be_let_in(record, provider, pair, ours, notify).await?,
+            Some(key) => self.connect(machine, &Target { keys: vec![key.clone()], ..ours }, CONNECT_PATIENTLY).await?,
+            None => self.be_let_in(machine, provider, pair, ours, notify).await?,
         };
-        if record.ssh.host_keys.is_empty() {
-            self.pin(record, session.host_key(), "a known_hosts file or a flag")?;
+        if machine.ssh.host_keys.is_empty() {
+            self.pin(machine, session.host_key(), "a known_hosts file or a flag")?;
         }
         notify.progress("letting the new login key in");
         bootstrap::authorize_key(&session, &pair.public_openssh()).await?;

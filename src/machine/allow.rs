@@ -13,16 +13,15 @@ impl Core {
     /// [`Kind::Provider`] when the provider cannot or will not.
     pub async fn allow(&self, name: &str, sources: &[IpNet]) -> Result<Vec<IpNet>> {
         let machine = self.open(name, Need::any()).await?;
-        let record = &machine.record;
-        if !self.driver(record)?.info().capabilities.ingress {
+        if !self.driver(&machine)?.info().capabilities.ingress {
             return Err(Error::new(
                 Kind::Failure,
-                format!("the driver \"{}\" has no firewall that rmachine could change", record.driver),
+                format!("the driver \"{}\" has no firewall that rmachine could change", machine.driver),
             )
             .hint("change who may connect where the host runs"));
         }
-        let provider = self.provider(record).await?;
+        let provider = self.provider(&machine).await?;
         let sources = (!sources.is_empty()).then_some(sources);
-        Ok(provider.allow(&machine_ref(record, None), sources).await?)
+        Ok(provider.allow(&machine_ref(&machine, None), sources).await?)
     }
 }

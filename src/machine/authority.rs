@@ -65,13 +65,16 @@ impl Core {
         Ok(Authority::of_store(ca, old, client, expired))
     }
 
-    /// Brings what clients need into the machine's directory, which is their `DOCKER_CERT_PATH`; the engine knows it.
-    pub(super) fn copy_client_files(store: &Store, record: &Record, authority: &Authority) -> Result<()> {
+    /// Brings what clients need into the machine's directory, which is their `DOCKER_CERT_PATH`; the engine knows it. Whether
+    /// that changed anything.
+    pub(super) fn copy_client_files(store: &Store, record: &Record, authority: &Authority) -> Result<bool> {
+        let cert = store.read_text(&store.machine_file(&record.name, file::CLIENT_CERT))?;
+        let is_new = cert.as_deref() != Some(authority.client.cert_pem.as_str());
         trust::write_client(store, record, &authority.client)?;
         let path = store.machine_file(&record.name, file::CA_CERT);
         match store.read_text(&path)? {
-            Some(known) if known == authority.ca.cert_pem => Ok(()),
-            _ => store.write(&path, authority.ca.cert_pem.as_bytes()),
+            Some(known) if known == authority.ca.cert_pem => Ok(is_new),
+            _ => store.write(&path, authority.ca.cert_pem.as_bytes()).map(|()| true),
         }
     }
 }

@@ -48,18 +48,18 @@ impl Core {
     /// [`crate::error::Kind::Ssh`], [`crate::error::Kind::Engine`].
     pub async fn regenerate_certificates(&self, name: &str, what: Regenerate) -> Result<Regenerated> {
         let mut machine = self.open(name, Need::managed("issue certificates for")).await?;
-        if !wants_engine(&machine.record) {
+        if !wants_engine(&machine) {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" was made without an engine"))
                 .hint("--engine-source none asked for that; it needs no certificates"));
         }
         machine.notify.progress("connecting");
-        let session = machine.host(CONNECT).await?;
-        let Machine { record, notify, .. } = &mut machine;
-        let authority = self.load_authority(record, what.client).await?;
-        let done = self.renew_if_needed(record, &session, &authority, what.force, voice(notify)).await?;
+        let session = self.log_in(&mut machine, CONNECT).await?;
+        let notify = machine.notify.clone();
+        let authority = self.load_authority(&mut machine, what.client).await?;
+        let done = self.renew_if_needed(&mut machine, &session, &authority, what.force, voice(&notify)).await?;
         session.close().await;
-        self.await_engine(record, &authority).await?;
-        self.finish_provision(record, authority).await?;
+        self.await_engine(&machine, &authority).await?;
+        self.finish_provision(&mut machine, authority).await?;
         Ok(done)
     }
 
@@ -74,8 +74,7 @@ impl Core {
                 Err(error) if error.kind() == Kind::Conflict => return Ok(()),
                 opened => opened?,
             };
-            let record = &mut machine.record;
-            let moves = self.is_to_move(record);
+            let moves = self.is_to_move(&machine);
             let what = if moves { "it is to get a CA of its own" } else { "its certificates are due" };
             if bootstrap::probe(session).await?.swarm {
                 notify.warn(&format!(
@@ -89,9 +88,9 @@ impl Core {
                 ));
                 return Ok(());
             }
-            let authority = self.load_authority(record, false).await?;
-            self.renew_if_needed(record, session, &authority, false, voice(&notify)).await?;
-            self.finish_provision(record, authority).await
+            let authority = self.load_authority(&mut machine, false).await?;
+            self.renew_if_needed(&mut machine, session, &authority, false, voice(&notify)).await?;
+            self.finish_provision(&mut machine, authority).await
         };
         let renewed: Result<()> = renewed.await;
         if let Err(error) = renewed {
@@ -116,15 +115,15 @@ impl Core {
     }
 
     /// Asks the provider where a machine is now, so that a moved one is found.
-    pub(super) async fn follow(&self, record: &mut Record) -> Result<()> {
-        let Some(instance) = &record.instance else { return Ok(()) };
-        if !self.driver(record)?.info().capabilities.power {
+    pub(super) async fn follow(&self, machine: &mut Machine<'_>) -> Result<()> {
+        let Some(instance) = &machine.instance else { return Ok(()) };
+        if !self.driver(machine)?.info().capabilities.power {
             return Ok(());
         }
         let ids = [instance.id.clone()];
-        let observed = self.provider(record).await?.observe(&ids).await?;
+        let observed = self.provider(machine).await?.observe(&ids).await?;
         if let Some(observed) = observed.first() {
-            self.note(record, observed)?;
+            self.note(machine, observed)?;
         }
         Ok(())
     }
@@ -132,30 +131,30 @@ impl Core {
     /// Puts a new server certificate in place when the present one does not serve.
     pub(super) async fn renew_if_needed(
         &self,
-        record: &mut Record,
+        machine: &mut Machine<'_>,
         session: &Session,
         authority: &Authority,
         force: bool,
         notify: &dyn Notify,
     ) -> Result<Regenerated> {
         let facts = bootstrap::probe(session).await?;
-        let version = record.host.as_ref().map(|h| h.engine_version.clone()).unwrap_or_default();
-        record.host = Some(host_record(&facts, &version));
-        self.save(record)?;
-        let known = self.good_server(record, authority)?;
+        let version = machine.host.as_ref().map(|h| h.engine_version.clone()).unwrap_or_default();
+        machine.host = Some(host_record(&facts, &version));
+        machine.save()?;
+        let known = self.good_server(machine, authority)?;
         let server = match known {
             Some(server) if !force => server,
             _ => {
                 notify.progress("issuing a certificate");
-                self.issue_server(record, authority)?
+                self.issue_server(machine, authority)?
             }
         };
-        self.tell_before_move(record, authority)?;
-        self.stage_ca(record, authority)?;
-        let trust = self.engine_trust(record, authority)?;
+        self.tell_before_move(machine, authority)?;
+        self.stage_ca(machine, authority)?;
+        let trust = self.engine_trust(machine, authority)?;
         let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let renewed = bootstrap::replace_certificates(session, &facts, &tls, force, notify).await?;
-        self.save_server(record, &server)?;
+        self.save_server(machine, &server)?;
         if renewed.swarm && renewed.restarted {
             notify.warn("the engine was restarted: a swarm node cannot keep its containers running meanwhile");
         }

@@ -6,7 +6,7 @@ use rmachine_provider_api::HostTrust;
 
 use super::{
     Core, blocking,
-    open::CONNECT,
+    open::{CONNECT, Machine},
     shell::{known_hosts_files, no_address},
 };
 use crate::{
@@ -47,28 +47,33 @@ impl Core {
     }
 
     /// Before the first login to a machine that docker-machine made: pins its host key as [`Core::first_contact`] says.
-    /// `patience` is for a host that boots. The caller holds the machine's lock.
-    pub(super) async fn meet(&self, record: &mut Record, patience: Duration) -> Result<()> {
-        if !self.is_unmet(record) {
+    /// `patience` is for a host that boots.
+    pub(super) async fn meet(&self, machine: &mut Machine<'_>, patience: Duration) -> Result<()> {
+        if !self.is_unmet(machine) {
             return Ok(());
         }
         // At an address of long ago somebody else may answer by now.
-        self.follow(record).await?;
-        self.trust_host(record, Vouch::Import, patience).await?;
-        if record.ssh.host_keys.is_empty() { Ok(()) } else { self.save(record) }
+        self.follow(machine).await?;
+        self.trust_host(machine, Vouch::Import, patience).await?;
+        if machine.ssh.host_keys.is_empty() { Ok(()) } else { machine.save() }
     }
 
     /// For hosts that we did not make: pins the key that a known_hosts file, a fingerprint or the
     /// user's word vouches for. Nothing is sent to a host before.
-    pub(super) async fn trust_host(&self, record: &mut Record, vouch: Vouch<'_>, patience: Duration) -> Result<()> {
+    pub(super) async fn trust_host(
+        &self,
+        machine: &mut Machine<'_>,
+        vouch: Vouch<'_>,
+        patience: Duration,
+    ) -> Result<()> {
         let trusted_elsewhere =
-            record.plan.as_ref().is_some_and(|plan| !matches!(plan.host_trust, HostTrust::KnownHosts));
-        if !record.ssh.host_keys.is_empty() || trusted_elsewhere {
+            machine.plan.as_ref().is_some_and(|plan| !matches!(plan.host_trust, HostTrust::KnownHosts));
+        if !machine.ssh.host_keys.is_empty() || trusted_elsewhere {
             return Ok(());
         }
-        let host = record.address().ok_or_else(|| no_address(record))?.to_owned();
-        let port = record.ssh.port;
-        let shown = self.shown_key(record, &host, patience).await?;
+        let host = machine.address().ok_or_else(|| no_address(machine))?.to_owned();
+        let port = machine.ssh.port;
+        let shown = self.shown_key(machine, &host, patience).await?;
         if ssh::known_hosts_knows(&known_hosts_files(), &host, port)? {
             return Ok(());
         }
@@ -78,20 +83,20 @@ impl Core {
                 return Err(Error::new(Kind::Ssh, format!("the host {host} shows another key than was given"))
                     .hint(format!("it shows {fingerprint}")));
             }
-            return self.pin(record, &shown, "the user, by its fingerprint");
+            return self.pin(machine, &shown, "the user, by its fingerprint");
         }
         let otherwise = match vouch {
             Vouch::Flag(flag) => format!("where you know better, name the key with {flag} {fingerprint}"),
             Vouch::Import => format!(
                 "where you know better, name it: `rmachine import --machine {} --host-key {fingerprint}`",
-                record.name
+                machine.name
             ),
         };
-        if self.console_vouches(record, &fingerprint, &otherwise).await? {
+        if self.console_vouches(machine, &fingerprint, &otherwise).await? {
             self.talk
-                .about(&record.name)
+                .about(&machine.name)
                 .warn(&format!("its console names the key that its host shows: {fingerprint}"));
-            return self.pin(record, &shown, "the console of its instance");
+            return self.pin(machine, &shown, "the console of its instance");
         }
         if self.first_contact == FirstContact::Take {
             let why = match vouch {
@@ -99,9 +104,9 @@ impl Core {
                 Vouch::Import => "docker-machine pinned no host key",
             };
             self.talk
-                .about(&record.name)
+                .about(&machine.name)
                 .warn(&format!("{why}; the key that {host} shows now is trusted from here on: {fingerprint}"));
-            self.pin(record, &shown, "nobody: it was the first that was shown")?;
+            self.pin(machine, &shown, "nobody: it was the first that was shown")?;
             return Ok(());
         }
         let question = format!("the host {host} shows the key {fingerprint}, which no known_hosts file has; trust it?");
@@ -110,7 +115,7 @@ impl Core {
         let talk = self.talk.clone();
         match blocking(move || Ok(talk.confirm(&question))).await? {
             Some(true) => {
-                self.pin(record, &shown, "the user's answer")?;
+                self.pin(machine, &shown, "the user's answer")?;
                 Ok(())
             }
             Some(false) => Err(Error::new(Kind::Ssh, format!("the key of host {host} was not accepted"))),
@@ -121,7 +126,7 @@ impl Core {
                     Vouch::Flag(flag) => error.hint(format!("then give it with {flag}, or add it to ~/.ssh/known_hosts")),
                     Vouch::Import => error.hint(format!(
                         "docker-machine pinned none: on a terminal rmachine asks; `rmachine import --trust-on-first-use --machine {}` takes the one that is shown, and an entry of ~/.ssh/known_hosts is taken always",
-                        record.name
+                        machine.name
                     )),
                 })
             }

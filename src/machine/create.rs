@@ -7,7 +7,7 @@ use rmachine_provider_api::{
 };
 use time::OffsetDateTime;
 
-use super::{Core, ENGINE_PORT, SshRoute, audit::instance_of, journal::RecordJournal, tunnel, voice};
+use super::{Core, ENGINE_PORT, SshRoute, audit::instance_of, journal::RecordJournal, open::Machine, tunnel, voice};
 use crate::{
     audit::Event,
     bootstrap::{EngineSource, EngineSpec},
@@ -68,7 +68,7 @@ impl Core {
         }
         let owner = self.store.prepare()?;
         // Where another process makes it right now, a second create has nothing to wait for.
-        let _lock = if resumed { self.lock_at_once(name)? } else { self.lock(name).await? };
+        let lock = if resumed { self.lock_at_once(name)? } else { self.lock(name).await? };
         if driver.places(&configured.config, &[]).is_ok() {
             self.store.remember_place(&options.driver, &driver.scope(&configured.config), &configured.config)?;
         }
@@ -79,15 +79,14 @@ impl Core {
             tunnel_port: options.ssh_tunnel.then(|| self.free_port()).transpose()?,
             ..fresh_record(name, &options.driver, &engine, configured.config, configured.engine_port, owner)
         };
-        let mut record = match self.may_go_on(name)? {
+        let mut machine = match self.may_go_on(name)? {
             true => {
-                let mut record = self.record_to_go_on_with(fresh)?;
+                let mut machine = self.hold(self.record_to_go_on_with(fresh)?, lock);
                 self.store.save_secrets(name, &configured.secrets)?;
-                self.talk
-                    .about(name)
-                    .warn(&format!("going on with a create that ended while the machine was {}", record.phase.word()));
-                self.interrupt.or(self.can_go_on(&mut record)).await?;
-                record
+                let phase = machine.phase.word();
+                machine.notify.warn(&format!("going on with a create that ended while the machine was {phase}"));
+                self.interrupt.or(self.can_go_on(&mut machine)).await?;
+                machine
             }
             false => {
                 self.audit(
@@ -95,16 +94,16 @@ impl Core {
                     &[Event::CreationBegun { driver: fresh.driver.clone(), token: fresh.token.to_string() }],
                 )?;
                 self.store.reserve(&fresh, self.legacy_fields(&fresh), &configured.secrets)?;
-                fresh
+                self.hold(fresh, lock)
             }
         };
-        let result = Box::pin(self.make(&mut record, driver.as_ref())).await;
+        let result = Box::pin(self.make(&mut machine, driver.as_ref())).await;
         match result {
             Ok(()) => {
-                self.audit_or_warn(name, &[Event::Created { instance: instance_of(&record) }]);
-                Ok(Created { record })
+                self.audit_or_warn(name, &[Event::Created { instance: instance_of(&machine) }]);
+                Ok(Created { record: machine.into_record() })
             }
-            Err(error) => Err(self.undo(&mut record, error, options.keep_on_failure).await),
+            Err(error) => Err(self.undo(&mut machine, error, options.keep_on_failure).await),
         }
     }
 
@@ -169,53 +168,53 @@ impl Core {
     }
 
     /// Asks what a create that goes on needs. That it cannot be had now is no reason to undo what there is.
-    async fn can_go_on(&self, record: &mut Record) -> Result<()> {
+    async fn can_go_on(&self, machine: &mut Machine<'_>) -> Result<()> {
         let reached = async {
             self.load_store_authority(false).await?;
-            self.provider(record).await?;
-            self.follow(record).await
+            self.provider(machine).await?;
+            self.follow(machine).await
         };
         reached.await.map_err(|e: Error| {
-            e.context(format!("cannot go on with the create of machine \"{}\" now", record.name))
-                .hint(format!("repeat it when that is mended; `rmachine rm -y {}` removes what was made", record.name))
+            e.context(format!("cannot go on with the create of machine \"{}\" now", machine.name))
+                .hint(format!("repeat it when that is mended; `rmachine rm -y {}` removes what was made", machine.name))
         })
     }
 
-    /// Carries on from the phase that `record` is in.
-    async fn make(&self, record: &mut Record, driver: &dyn Driver) -> Result<()> {
-        let notify = self.talk.about(&record.name);
+    /// Carries on from the phase that `machine` is in.
+    async fn make(&self, machine: &mut Machine<'_>, driver: &dyn Driver) -> Result<()> {
+        let notify = self.talk.about(&machine.name);
         notify.progress("checking the request");
         // Scripts look for the store's own as well.
         let of_store = self.load_store_authority(false);
-        let provider = if record.phase == Phase::Reserved {
+        let provider = if machine.phase == Phase::Reserved {
             let (of_store, prepared) =
-                tokio::join!(of_store, self.interrupt.or(self.preflight(record, driver, voice(&notify))));
+                tokio::join!(of_store, self.interrupt.or(self.preflight(machine, driver, voice(&notify))));
             let (plan, provider) = prepared?;
             of_store?;
-            self.prepare(record, plan)?;
+            self.prepare(machine, plan)?;
             provider
         } else {
             of_store.await?;
-            self.interrupt.or(self.provider(record)).await?
+            self.interrupt.or(self.provider(machine)).await?
         };
-        let authority = self.load_authority(record, false).await?;
+        let authority = self.load_authority(machine, false).await?;
         self.interrupt.check()?;
-        if record.phase == Phase::Reserved {
-            self.enter(record, Phase::Creating)?;
+        if machine.phase == Phase::Reserved {
+            machine.enter(Phase::Creating)?;
         }
-        if record.phase == Phase::Creating {
-            let instance = self.make_instance(record, provider.as_ref(), &notify).await?;
-            record.instance = Some(instance);
-            self.enter(record, Phase::Booting)?;
+        if machine.phase == Phase::Creating {
+            let instance = self.make_instance(machine, provider.as_ref(), &notify).await?;
+            machine.instance = Some(instance);
+            machine.enter(Phase::Booting)?;
         }
         self.interrupt.check()?;
         if driver.info().capabilities.ssh {
-            self.interrupt.or(Box::pin(self.first_session(record, &authority, &notify))).await?;
+            self.interrupt.or(Box::pin(self.first_session(machine, &authority, &notify))).await?;
         }
-        self.finish_provision(record, authority).await
+        self.finish_provision(machine, authority).await
     }
 
-    /// Connects to the provider and has the request checked; nothing is made.
+    /// Connects to the provider and has the request checked; nothing of the machine is made.
     async fn preflight(
         &self,
         record: &Record,
@@ -240,17 +239,17 @@ impl Core {
     /// Makes the instance: as planned, or where the cloud has no room for that, as the alternatives say.
     async fn make_instance(
         &self,
-        record: &mut Record,
+        machine: &mut Machine<'_>,
         provider: &dyn Provider,
         notify: &Arc<dyn Notify>,
     ) -> Result<api::Instance> {
-        let name = record.name.clone();
+        let name = machine.name.clone();
         loop {
-            let Some(request) = self.saved_request(record)? else {
+            let Some(request) = self.saved_request(machine)? else {
                 return Err(Error::new(Kind::Store, format!("the saved request of machine \"{name}\" is missing"))
                     .hint(format!("remove what its create left with `rmachine rm -y {name}`")));
             };
-            let journal = RecordJournal::new(self, record, notify.clone());
+            let journal = RecordJournal::new(machine);
             let error = match provider.create(&request, &journal).await {
                 Ok(instance) => return Ok(instance),
                 Err(error) => error,
@@ -258,10 +257,10 @@ impl Core {
             drop(journal);
             let nothing_lost = *error.left_behind() != LeftBehind::Unknown;
             let elsewhere = error.retryable() == Retry::Elsewhere && nothing_lost && !self.interrupt.is_raised();
-            if elsewhere && let Some(label) = next_attempt(record) {
+            if elsewhere && let Some(label) = next_attempt(machine) {
                 let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
                 notify.warn(&format!("{error}{cause}; trying {label}"));
-                self.save(record)?;
+                machine.save()?;
                 continue;
             }
             return Err(Error::from(error).context(format!("cannot make the instance of machine \"{name}\"")));
@@ -269,10 +268,11 @@ impl Core {
     }
 
     /// Removes what a failed create made, and says what is left when that fails too.
-    async fn undo(&self, record: &mut Record, error: Error, keep: bool) -> Error {
-        let name = record.name.clone();
+    async fn undo(&self, machine: &mut Machine<'_>, error: Error, keep: bool) -> Error {
+        let name = machine.name.clone();
         let notify = self.talk.about(&name);
-        if !record.phase.may_hold_resources() {
+        if !machine.phase.may_hold_resources() {
+            self.sweep(machine);
             return match self.store.remove(&name) {
                 Ok(()) => error,
                 Err(e) => error.hint(format!("its directory could not be removed: {e}")),
@@ -284,7 +284,7 @@ impl Core {
             ));
         }
         notify.progress("removing what was made");
-        match self.destroy(record, voice(&notify)).await {
+        match self.destroy(machine, voice(&notify)).await {
             Ok(()) => {
                 notify.warn("the create failed; all that it made was removed");
                 error

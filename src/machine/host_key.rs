@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rmachine_provider_api::Silent;
 
-use super::{Core, open::Need};
+use super::{
+    Core,
+    open::{Machine, Need},
+};
 use crate::{
     audit::{Event, Key},
     bootstrap::{self, HostFacts},
@@ -17,10 +20,10 @@ use crate::{
 const RELOAD: Duration = Duration::from_secs(60);
 
 impl Core {
-    /// The host of `record` is known by `key` from here on, for which `by` vouches; the caller saves the record.
-    pub(super) fn pin(&self, record: &mut Record, key: &str, by: &str) -> Result<()> {
-        self.audit(&record.name, &[Event::pinned(key, by)?])?;
-        record.ssh.host_keys = vec![key.to_owned()];
+    /// The host of `machine` is known by `key` from here on, for which `by` vouches; the caller saves that.
+    pub(super) fn pin(&self, machine: &mut Machine<'_>, key: &str, by: &str) -> Result<()> {
+        self.audit(&machine.name, &[Event::pinned(key, by)?])?;
+        machine.ssh.host_keys = vec![key.to_owned()];
         Ok(())
     }
 
@@ -28,36 +31,36 @@ impl Core {
     /// us out: both are pinned until [`Core::settle_on`].
     pub(super) async fn replace_seed(
         &self,
-        record: &mut Record,
+        machine: &mut Machine<'_>,
         session: &Session,
         facts: &HostFacts,
     ) -> Result<Option<String>> {
-        if !record.ssh.seed_key.as_deref().is_some_and(|seed| same_key(seed, session.host_key())) {
-            self.save(record)?;
+        if !machine.ssh.seed_key.as_deref().is_some_and(|seed| same_key(seed, session.host_key())) {
+            machine.save()?;
             return Ok(None);
         }
-        self.replace_host_key(record, session, facts, "the host, over a session with its seed key").await.map(Some)
+        self.replace_host_key(machine, session, facts, "the host, over a session with its seed key").await.map(Some)
     }
 
     /// Gives the host another key, and answers that; both are pinned until [`Core::settle_on`].
     pub(super) async fn replace_host_key(
         &self,
-        record: &mut Record,
+        machine: &mut Machine<'_>,
         session: &Session,
         facts: &HostFacts,
         by: &str,
     ) -> Result<String> {
         let new = bootstrap::generate_host_key(session, facts).await?;
-        self.audit(&record.name, &[Event::key_made(Key::Host, &new)?, Event::pinned(&new, by)?])?;
+        self.audit(&machine.name, &[Event::key_made(Key::Host, &new)?, Event::pinned(&new, by)?])?;
         let shown = session.host_key();
         // What a known_hosts file or a fingerprint has vouched for until now.
-        if !record.ssh.host_keys.iter().any(|known| same_key(known, shown)) {
-            record.ssh.host_keys.push(shown.to_owned());
+        if !machine.ssh.host_keys.iter().any(|known| same_key(known, shown)) {
+            machine.ssh.host_keys.push(shown.to_owned());
         }
-        record.ssh.host_keys.retain(|known| !same_key(known, &new));
+        machine.ssh.host_keys.retain(|known| !same_key(known, &new));
         // The newest is the last one.
-        record.ssh.host_keys.push(new.clone());
-        self.save(record)?;
+        machine.ssh.host_keys.push(new.clone());
+        machine.save()?;
         bootstrap::install_host_key(session, facts).await?;
         Ok(new)
     }
@@ -79,21 +82,21 @@ impl Core {
     }
 
     /// The key `new` was proved: no other one is trusted from here on.
-    pub(super) fn settle_on(&self, record: &mut Record, new: String) -> Result<()> {
-        let dropped = record.ssh.host_keys.iter().filter(|known| !same_key(known, &new));
+    pub(super) fn settle_on(&self, machine: &mut Machine<'_>, new: String) -> Result<()> {
+        let dropped = machine.ssh.host_keys.iter().filter(|known| !same_key(known, &new));
         let events: Vec<Event> = dropped
             .map(|known| Ok(Event::HostKeyDropped { fingerprint: fingerprint(known)? }))
             .collect::<Result<_>>()?;
-        self.audit(&record.name, &events)?;
-        record.ssh.host_keys = vec![new];
-        record.ssh.seed_key = None;
-        self.save(record)?;
-        self.follow_known_hosts(record)
+        self.audit(&machine.name, &events)?;
+        machine.ssh.host_keys = vec![new];
+        machine.ssh.seed_key = None;
+        machine.save()?;
+        self.follow_known_hosts(machine)
     }
 
     /// After a login that showed the newest of several pinned keys, the others are not trusted any more.
-    pub(super) fn settle_host_key(&self, record: &mut Record, session: &Session) -> Result<()> {
-        if is_proof(record, session) { self.settle_on(record, session.host_key().to_owned()) } else { Ok(()) }
+    pub(super) fn settle_host_key(&self, machine: &mut Machine<'_>, session: &Session) -> Result<()> {
+        if is_proof(machine, session) { self.settle_on(machine, session.host_key().to_owned()) } else { Ok(()) }
     }
 
     /// The same for a session whose command does not hold the machine's lock: where another one works on the machine,
@@ -106,7 +109,7 @@ impl Core {
             Err(error) if error.kind() == Kind::Conflict => return Ok(()),
             opened => opened?,
         };
-        self.settle_host_key(&mut machine.record, session)
+        self.settle_host_key(&mut machine, session)
     }
 }
 

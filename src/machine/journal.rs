@@ -4,30 +4,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rmachine_provider_api::{self as api, Journal, Notify, Resource, ResourceKind};
 
-use super::Core;
+use super::open::Machine;
 use crate::store::Record;
 
 /// Saves the record before and after each side effect of a provider.
-pub(super) struct RecordJournal<'a> {
-    core: &'a Core,
-    record: Mutex<&'a mut Record>,
+pub(super) struct RecordJournal<'a, 'core> {
+    machine: Mutex<&'a mut Machine<'core>>,
     notify: Arc<dyn Notify>,
 }
 
-impl<'a> RecordJournal<'a> {
-    pub(super) fn new(core: &'a Core, record: &'a mut Record, notify: Arc<dyn Notify>) -> Self {
-        Self { core, record: Mutex::new(record), notify }
+impl<'a, 'core> RecordJournal<'a, 'core> {
+    pub(super) fn new(machine: &'a mut Machine<'core>) -> Self {
+        let notify = machine.notify.clone();
+        Self { machine: Mutex::new(machine), notify }
     }
 
     fn change(&self, failed: &str, change: impl FnOnce(&mut Record)) -> api::Result<()> {
-        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut record);
+        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
         // The core's own error is the source, and gives the kind and the hints back (`impl From<api::Error>`).
-        self.core.save(&record).map_err(|e| api::Error::new(api::Kind::Other, failed).source(e))
+        machine.commit(change).map_err(|e| api::Error::new(api::Kind::Other, failed).source(e))
     }
 }
 
-impl Notify for RecordJournal<'_> {
+impl Notify for RecordJournal<'_, '_> {
     fn progress(&self, message: &str) {
         self.notify.progress(message);
     }
@@ -37,7 +36,7 @@ impl Notify for RecordJournal<'_> {
     }
 }
 
-impl Journal for RecordJournal<'_> {
+impl Journal for RecordJournal<'_, '_> {
     fn intend(&self, what: &str) -> api::Result<()> {
         let failed = "cannot write down what is about to happen, so it was not done";
         self.change(failed, |record| record.intents.push(what.to_owned()))

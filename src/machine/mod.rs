@@ -1,7 +1,7 @@
 //! The life of machines: the only caller of store, providers, SSH, bootstrap, certificates and engine.
 //!
-//! Every operation follows one pattern: take the machine's lock, read the record, do one thing,
-//! save the record before and after each side effect.
+//! Every operation follows one pattern: open the machine (`open.rs`: its lock, its record, what was checked of it), do one
+//! thing, save it before and after each side effect. Nothing but an opened machine saves a record.
 
 mod access;
 mod adopt;
@@ -15,6 +15,7 @@ mod contact;
 mod copy;
 mod create;
 mod doctor;
+mod events;
 mod expiry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -65,6 +66,7 @@ pub use self::{
     copy::{Copied, CopyOptions, amount},
     create::{CreateOptions, Created},
     doctor::{Area, Checked},
+    events::{Follower, MachineEvent},
     expiry::Expiry,
     gc::{Forgotten, GcOptions, GcReport, Orphan, Standing},
     import::{Consent, ImportOptions, ImportReport, Outcome, Taken, TakenAuthority},
@@ -110,6 +112,8 @@ pub struct Core {
     pub client_life: time::Duration,
     /// What hosts may take of us; tests shrink it.
     pub budgets: Budgets,
+    /// Who is told what becomes of machines.
+    pub followers: Vec<Arc<dyn Follower>>,
     /// Held while somebody is asked.
     asking: tokio::sync::Mutex<()>,
     keyring: Arc<Keyring>,
@@ -132,6 +136,7 @@ impl Core {
             state_words: StateWords::default(),
             client_life: CLIENT_LIFE,
             budgets: Budgets::default(),
+            followers: Vec::new(),
             asking: tokio::sync::Mutex::default(),
             keyring,
             providers: Mutex::default(),
@@ -194,28 +199,11 @@ impl Core {
         self.store.try_lock_machine(name)
     }
 
-    /// Saves `record` with the fields that docker-machine's driver of that name has.
-    fn save(&self, record: &Record) -> Result<()> {
-        self.store.save(record, self.legacy_fields(record))
-    }
-
     fn legacy_fields(&self, record: &Record) -> serde_json::Map<String, serde_json::Value> {
         let driver = self.drivers.get(&record.driver);
         driver
             .map(|d| d.legacy_fields(&record.config, record.plan.as_ref(), record.instance.as_ref()))
             .unwrap_or_default()
-    }
-
-    /// Moves `record` to `phase` and saves it.
-    fn enter(&self, record: &mut Record, phase: Phase) -> Result<()> {
-        if !record.phase.may_become(phase) {
-            return Err(Error::new(
-                Kind::Conflict,
-                format!("machine \"{}\" is {} and cannot become {}", record.name, record.phase.word(), phase.word()),
-            ));
-        }
-        record.phase = phase;
-        self.save(record)
     }
 
     /// Refuses a machine whose create or rm did not end.

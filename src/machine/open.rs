@@ -1,20 +1,32 @@
 //! One opened machine: its lock, its record, and the one way to its host.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use rmachine_provider_api::Notify;
 
-use super::{Core, access::require_running, voice};
+use super::{Core, MachineEvent, access::require_running, events::Seen};
 use crate::{
-    error::{Kind, Result},
+    error::{Error, Kind, Result},
     ssh::Session,
     store::{Lock, Phase, Record},
 };
 
+/// How long a host that is up may take to answer.
+pub(super) const CONNECT: Duration = Duration::from_secs(15);
+/// The same for a command that takes minutes anyhow.
+pub(super) const CONNECT_PATIENTLY: Duration = Duration::from_secs(30);
+
+/// How long the provider may take to say where a machine is, where its record has an answer as well.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// What an operation needs of a machine; it is checked before anything is done.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Need {
-    /// What is done, where only a machine will do whose engine rmachine manages, as a verb ("upgrade").
+    /// The verb for the refusal ("upgrade"), where rmachine has to manage the engine.
     managed: Option<&'static str>,
     ready: bool,
     unfinished: bool,
@@ -42,19 +54,31 @@ impl Need {
     }
 }
 
-/// How long a host that is up may take to answer.
-pub(super) const CONNECT: Duration = Duration::from_secs(15);
-/// The same for a command that takes minutes anyhow.
-pub(super) const CONNECT_PATIENTLY: Duration = Duration::from_secs(30);
-
-/// A machine that this process alone works on, until it is dropped.
+/// A machine that this process alone works on, until it is dropped. It is the record that was read when it was locked;
+/// nothing else saves one, so that nobody saves what another process has changed.
 pub(super) struct Machine<'core> {
     core: &'core Core,
-    /// What is known of it.
-    pub record: Record,
+    record: Record,
+    /// What was saved last, as events see it.
+    saved: Seen,
     /// Where its progress and warnings go.
     pub notify: Arc<dyn Notify>,
     _lock: Lock,
+}
+
+impl Deref for Machine<'_> {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+/// A change is saved by [`Machine::save`].
+impl DerefMut for Machine<'_> {
+    fn deref_mut(&mut self) -> &mut Record {
+        &mut self.record
+    }
 }
 
 impl Core {
@@ -84,43 +108,61 @@ impl Core {
         if need.ready && !(need.unfinished && is_unfinished) {
             self.require_ready(&record)?;
         }
-        Ok(Machine { core: self, record, notify: self.talk.about(name), _lock: lock })
+        Ok(self.hold(record, lock))
     }
 
-    /// A session with the host of `record`, for a command that holds the machine's lock: where it is now is asked for, its
-    /// key is vouched for before anything is sent, and of several pinned keys the one that is proved stays. One that is
-    /// stopped is refused.
-    pub(super) async fn log_in(&self, record: &mut Record, within: Duration) -> Result<Session> {
-        self.look(record).await?;
-        require_running(record)?;
-        self.meet(record, Duration::ZERO).await?;
-        let target = self.target(record)?;
-        let session = self.connect(record, &target, within).await?;
-        self.settle_host_key(record, &session)?;
+    /// The machine of `record`, whose lock is `lock`: one that is made, or that was read under it.
+    pub(super) fn hold(&self, record: Record, lock: Lock) -> Machine<'_> {
+        let notify = self.talk.about(&record.name);
+        Machine { core: self, saved: Seen::of(&record), record, notify, _lock: lock }
+    }
+
+    /// A session with the host of `machine`, which answers `within` that time: where it is now is asked for, its key is
+    /// vouched for before anything is sent, and of several pinned keys the one that is proved stays. One that is stopped is
+    /// refused.
+    pub(super) async fn log_in(&self, machine: &mut Machine<'_>, within: Duration) -> Result<Session> {
+        self.look(machine).await?;
+        require_running(machine)?;
+        self.meet(machine, Duration::ZERO).await?;
+        let target = self.target(machine)?;
+        let session = self.connect(machine, &target, within).await?;
+        self.settle_host_key(machine, &session)?;
         Ok(session)
     }
 
-    /// Asks the provider where a machine is now. Where nobody can be asked, the record counts.
-    pub(super) async fn look(&self, record: &mut Record) -> Result<()> {
-        match self.follow(record).await {
-            Err(error) if error.kind() == Kind::Store => Err(error),
-            Err(error) => {
-                tracing::debug!(machine = record.name, "where it is: {error}");
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+    /// Asks the provider where a machine is now, and whether it runs. Where nobody can be asked, that is said, and the
+    /// record counts.
+    pub(super) async fn look(&self, machine: &mut Machine<'_>) -> Result<()> {
+        let asked = tokio::time::timeout(LOOK, self.follow(machine)).await;
+        let why = match asked {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if error.kind() == Kind::Store => return Err(error),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} seconds", LOOK.as_secs()),
+        };
+        machine.notify.warn(&format!("where it is now could not be asked ({why}); what its record says is taken"));
+        Ok(())
     }
 }
 
 impl Machine<'_> {
-    /// A session with its host, which answers `within` that time.
+    /// Saves the record with the fields that docker-machine's driver of that name has, and tells followers what of it is new.
     ///
     /// # Errors
     ///
-    /// [`Kind::Ssh`] when it does not answer or nobody vouches for its key.
-    pub(super) async fn host(&mut self, within: Duration) -> Result<Session> {
-        self.core.log_in(&mut self.record, within).await
+    /// [`Kind::Store`]; nobody is told anything then.
+    pub(super) fn save(&mut self) -> Result<()> {
+        self.core.store.save(&self.record, self.core.legacy_fields(&self.record))?;
+        let now = Seen::of(&self.record);
+        let events = self.saved.until(&now);
+        self.saved = now;
+        events.iter().for_each(|event| self.tell(event));
+        Ok(())
+    }
+
+    /// Tells followers what became of it besides its record.
+    pub(super) fn tell(&self, event: &MachineEvent) {
+        self.core.followers.iter().for_each(|follower| follower.follow(&self.record.name, event));
     }
 
     /// Changes the record, and saves it.
@@ -130,11 +172,26 @@ impl Machine<'_> {
     /// [`Kind::Store`]; the record in memory is changed all the same.
     pub(super) fn commit(&mut self, change: impl FnOnce(&mut Record)) -> Result<()> {
         change(&mut self.record);
-        self.core.save(&self.record)
+        self.save()
     }
 
-    /// Its voice.
-    pub(super) fn notify(&self) -> &dyn Notify {
-        voice(&self.notify)
+    /// Moves it to `phase`, and saves that.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Conflict`] where the phase does not follow on the present one; [`Kind::Store`].
+    pub(super) fn enter(&mut self, phase: Phase) -> Result<()> {
+        if !self.phase.may_become(phase) {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("machine \"{}\" is {} and cannot become {}", self.name, self.phase.word(), phase.word()),
+            ));
+        }
+        self.commit(|record| record.phase = phase)
+    }
+
+    /// The record, when the work is done; the lock is given back.
+    pub(super) fn into_record(self) -> Record {
+        self.record
     }
 }

@@ -28,18 +28,22 @@ impl Core {
     /// [`Kind::Provider`] when it does not start, [`Kind::Ssh`] and [`Kind::Engine`] when it does not answer.
     pub async fn start(&self, name: &str) -> Result<()> {
         let mut machine = self.open(name, Need::ready()).await?;
-        let id = instance_id(&machine.record)?;
-        let provider = self.provider(&machine.record).await?;
+        self.start_opened(&mut machine).await
+    }
+
+    async fn start_opened(&self, machine: &mut Machine<'_>) -> Result<()> {
+        let id = instance_id(machine)?;
+        let provider = self.provider(machine).await?;
         machine.notify.progress("starting");
-        let observed = provider.start(&id, machine.notify()).await?;
+        let observed = provider.start(&id, machine.notify.as_ref()).await?;
         machine.commit(|record| {
             record.power = Power::Running;
             if let Some(instance) = &mut record.instance {
                 instance.addresses = observed.addresses;
             }
         })?;
-        let Machine { record, notify, .. } = &mut machine;
-        self.come_back(record, None, voice(notify)).await
+        let notify = machine.notify.clone();
+        self.come_back(machine, None, voice(&notify)).await
     }
 
     /// Stops machine `name`. Stopped already is success.
@@ -49,11 +53,11 @@ impl Core {
     /// [`Kind::Provider`] when it cannot or does not stop.
     pub async fn stop(&self, name: &str, mode: StopMode) -> Result<()> {
         let mut machine = self.open(name, Need::any()).await?;
-        let id = instance_id(&machine.record)?;
-        let provider = self.provider(&machine.record).await?;
+        let id = instance_id(&machine)?;
+        let provider = self.provider(&machine).await?;
         machine.notify.progress(if mode == StopMode::Force { "killing" } else { "stopping" });
         self.end_tunnel(name).await?;
-        provider.stop(&id, mode, machine.notify()).await?;
+        provider.stop(&id, mode, machine.notify.as_ref()).await?;
         machine.commit(|record| record.power = Power::Stopped)
     }
 
@@ -63,51 +67,50 @@ impl Core {
     ///
     /// As [`Core::start`].
     pub async fn restart(&self, name: &str) -> Result<()> {
-        let record = self.store.load(name)?;
-        self.require_ready(&record)?;
-        // It may have been stopped elsewhere.
-        if record.power == Power::Stopped || self.is_in_state(name, MachineState::Stopped).await {
-            return self.start(name).await;
-        }
         let mut machine = self.open(name, Need::ready()).await?;
-        let id = instance_id(&machine.record)?;
-        let capabilities = self.driver(&machine.record)?.info().capabilities;
-        if !capabilities.ssh {
-            let provider = self.provider(&machine.record).await?;
-            return provider.reboot(&id, machine.notify()).await.map_err(Error::from);
+        // It may have been stopped or started elsewhere.
+        self.look(&mut machine).await?;
+        if machine.power == Power::Stopped {
+            return self.start_opened(&mut machine).await;
         }
-        let session = machine.host(CONNECT).await?;
-        let Machine { record, notify, .. } = &mut machine;
+        let id = instance_id(&machine)?;
+        let capabilities = self.driver(&machine)?.info().capabilities;
+        if !capabilities.ssh {
+            let provider = self.provider(&machine).await?;
+            return provider.reboot(&id, machine.notify.as_ref()).await.map_err(Error::from);
+        }
+        let session = self.log_in(&mut machine, CONNECT).await?;
+        let notify = machine.notify.clone();
         let before = bootstrap::probe(&session).await?.boot_id;
         notify.progress("restarting");
         if capabilities.power {
-            self.provider(record).await?.reboot(&id, voice(notify)).await?;
+            self.provider(&machine).await?.reboot(&id, voice(&notify)).await?;
         } else {
             bootstrap::reboot(&session).await?;
         }
         session.close().await;
-        self.come_back(record, Some(&before), voice(notify)).await
+        self.come_back(&mut machine, Some(&before), voice(&notify)).await
     }
 
     /// Waits for a host that boots, renews its certificate when it has moved, and waits for its engine.
-    async fn come_back(&self, record: &mut Record, old_boot: Option<&str>, notify: &dyn Notify) -> Result<()> {
-        if !self.driver(record)?.info().capabilities.ssh {
+    async fn come_back(&self, machine: &mut Machine<'_>, old_boot: Option<&str>, notify: &dyn Notify) -> Result<()> {
+        if !self.driver(machine)?.info().capabilities.ssh {
             return Ok(());
         }
         notify.progress("waiting for SSH");
-        self.meet(record, BOOT).await?;
-        let session = self.session_after_boot(record, old_boot, notify).await?;
-        self.settle_host_key(record, &session)?;
-        if !wants_engine(record) {
+        self.meet(machine, BOOT).await?;
+        let session = self.session_after_boot(machine, old_boot, notify).await?;
+        self.settle_host_key(machine, &session)?;
+        if !wants_engine(machine) {
             session.close().await;
             return Ok(());
         }
-        let authority = self.load_authority(record, false).await?;
-        self.renew_if_needed(record, &session, &authority, false, notify).await?;
+        let authority = self.load_authority(machine, false).await?;
+        self.renew_if_needed(machine, &session, &authority, false, notify).await?;
         session.close().await;
         notify.progress("waiting for the engine");
-        self.await_engine(record, &authority).await?;
-        self.finish_provision(record, authority).await
+        self.await_engine(machine, &authority).await?;
+        self.finish_provision(machine, authority).await
     }
 
     async fn session_after_boot(
@@ -134,23 +137,23 @@ impl Core {
     }
 
     /// Records what an observation tells: state and addresses.
-    pub(super) fn note(&self, record: &mut Record, observed: &Observed) -> Result<bool> {
+    pub(super) fn note(&self, machine: &mut Machine<'_>, observed: &Observed) -> Result<bool> {
         let power = match observed.state {
             MachineState::Running => Power::Running,
             MachineState::Stopped | MachineState::Stopping => Power::Stopped,
-            _ => record.power,
+            _ => machine.power,
         };
         let moved = observed.state == MachineState::Running
             && observed.addresses != Addresses::default()
-            && record.instance.as_ref().is_some_and(|i| i.addresses != observed.addresses);
-        if power == record.power && !moved {
+            && machine.instance.as_ref().is_some_and(|i| i.addresses != observed.addresses);
+        if power == machine.power && !moved {
             return Ok(false);
         }
-        record.power = power;
-        if let (true, Some(instance)) = (moved, &mut record.instance) {
+        machine.power = power;
+        if let (true, Some(instance)) = (moved, &mut machine.instance) {
             instance.addresses = observed.addresses.clone();
         }
-        self.save(record)?;
+        machine.save()?;
         Ok(true)
     }
 }

@@ -14,7 +14,7 @@ impl Core {
             return self.store.load(name).map(|_| ());
         }
         let mut machine = self.open(name, Need::ready()).await?;
-        if machine.record.protected == on {
+        if machine.protected == on {
             return Ok(());
         }
         machine.commit(|record| record.protected = on)

@@ -10,7 +10,7 @@ use rmachine_provider_api::{HostTrust, Notify, Plan};
 use time::OffsetDateTime;
 
 use super::{
-    Core, Others, RotateKeys,
+    Core, MachineEvent, Others, RotateKeys,
     authority::Authority,
     blocking,
     contact::Vouch,
@@ -42,28 +42,28 @@ impl Core {
     /// The first session to a new host: host keys, engine, certificates, proof.
     pub(super) async fn first_session(
         &self,
-        record: &mut Record,
+        machine: &mut Machine<'_>,
         authority: &Authority,
         notify: &Arc<dyn Notify>,
     ) -> Result<()> {
         notify.progress("waiting for SSH");
-        let flag = format!("--{}-ssh-host-key", record.driver);
-        self.trust_host(record, Vouch::Flag(&flag), Duration::ZERO).await?;
-        let target = self.target(record)?;
-        let seeded = record.plan.as_ref().is_some_and(|p| matches!(p.host_trust, HostTrust::Seeded));
-        let boots = record.plan.as_ref().is_some_and(|p| p.boot_data.is_some());
+        let flag = format!("--{}-ssh-host-key", machine.driver);
+        self.trust_host(machine, Vouch::Flag(&flag), Duration::ZERO).await?;
+        let target = self.target(machine)?;
+        let seeded = machine.plan.as_ref().is_some_and(|p| matches!(p.host_trust, HostTrust::Seeded));
+        let boots = machine.plan.as_ref().is_some_and(|p| p.boot_data.is_some());
         let session = if boots {
-            self.wait_for_ssh(record, &target, BOOT, seeded, voice(notify)).await?
+            self.wait_for_ssh(machine, &target, BOOT, seeded, voice(notify)).await?
         } else {
-            self.connect(record, &target, Duration::from_secs(30)).await?
+            self.connect(machine, &target, CONNECT_PATIENTLY).await?
         };
-        if record.ssh.host_keys.is_empty() {
-            self.pin(record, session.host_key(), "a known_hosts file or a flag")?;
+        if machine.ssh.host_keys.is_empty() {
+            self.pin(machine, session.host_key(), "a known_hosts file or a flag")?;
         }
         // Only a create that goes on finds two keys pinned.
-        self.settle_host_key(record, &session)?;
-        self.enter(record, Phase::Provisioning)?;
-        let result = self.provision_over(record, &session, authority, notify).await;
+        self.settle_host_key(machine, &session)?;
+        machine.enter(Phase::Provisioning)?;
+        let result = self.provision_over(machine, &session, authority, notify).await;
         session.close().await;
         result
     }
@@ -76,40 +76,44 @@ impl Core {
     pub async fn provision(&self, name: &str) -> Result<()> {
         // A create that got as far as the host is finished by it.
         let mut machine = self.open(name, Need::managed("provision").or_unfinished()).await?;
-        let session = machine.host(CONNECT_PATIENTLY).await?;
-        let Machine { record, notify, .. } = &mut machine;
         // Otherwise the engine is there, and nothing is fetched.
-        if record.phase.is_unfinished() || record.engine.source == EngineSource::Url {
-            self.warn_of_engine(name, &record.engine)?;
+        if machine.phase.is_unfinished() || machine.engine.source == EngineSource::Url {
+            self.warn_of_engine(name, &machine.engine)?;
         }
-        let authority = self.load_authority(record, false).await?;
-        if record.phase.is_unfinished() {
-            self.enter(record, Phase::Provisioning)?;
+        let notify = machine.notify.clone();
+        notify.progress("connecting");
+        let session = self.log_in(&mut machine, CONNECT_PATIENTLY).await?;
+        let authority = self.load_authority(&mut machine, false).await?;
+        if machine.phase.is_unfinished() {
+            machine.enter(Phase::Provisioning)?;
         }
-        self.provision_over(record, &session, &authority, notify).await?;
+        self.provision_over(&mut machine, &session, &authority, &notify).await?;
         session.close().await;
-        self.finish_provision(record, authority).await?;
-        if record.ssh.inherited {
+        self.finish_provision(&mut machine, authority).await?;
+        if machine.ssh.inherited {
             // As after an `adopt` that was killed.
             let keep = RotateKeys { others: Others::Keep, ..RotateKeys::default() };
-            let done = Box::pin(self.lock_others_out(record, &keep)).await?;
+            let done = Box::pin(self.lock_others_out(&mut machine, &keep)).await?;
             done.lines().iter().for_each(|line| notify.warn(line));
         }
         Ok(())
     }
 
     /// Writes down what is true once the host has its certificates and its trust.
-    pub(super) async fn finish_provision(&self, record: &mut Record, authority: Authority) -> Result<()> {
-        self.follow_engine(record, authority).await?;
-        self.forget_ended_shares(&record.name)?;
-        self.enter(record, Phase::Ready)
+    pub(super) async fn finish_provision(&self, machine: &mut Machine<'_>, authority: Authority) -> Result<()> {
+        self.follow_engine(machine, authority).await?;
+        self.forget_ended_shares(&machine.name)?;
+        machine.enter(Phase::Ready)
     }
 
-    /// Gives clients what the engine of `record` goes by now. The caller saves the record.
-    pub(super) async fn follow_engine(&self, record: &mut Record, authority: Authority) -> Result<()> {
-        let (store, copy) = (self.store.clone(), record.clone());
-        blocking(move || Self::copy_client_files(&store, &copy, &authority)).await?;
-        self.settle_trust(record)
+    /// Gives clients what the engine of `machine` goes by now. The caller saves what that changes.
+    pub(super) async fn follow_engine(&self, machine: &mut Machine<'_>, authority: Authority) -> Result<()> {
+        let (store, copy) = (self.store.clone(), machine.clone());
+        if blocking(move || Self::copy_client_files(&store, &copy, &authority)).await? && machine.phase == Phase::Ready
+        {
+            machine.tell(&MachineEvent::Certificates);
+        }
+        self.settle_trust(machine)
     }
 
     pub(super) async fn load_store_authority(&self, renew_client: bool) -> Result<Authority> {
@@ -136,53 +140,53 @@ impl Core {
 
     pub(super) async fn provision_over(
         &self,
-        record: &mut Record,
+        machine: &mut Machine<'_>,
         session: &Session,
         authority: &Authority,
         notify: &Arc<dyn Notify>,
     ) -> Result<()> {
         notify.progress("looking at the host");
         let facts = bootstrap::probe(session).await?;
-        record.host = Some(host_record(&facts, ""));
+        machine.host = Some(host_record(&facts, ""));
         // The seed stood in the user-data: whatever command comes first gives the host a key of its own.
-        let new_key = self.replace_seed(record, session, &facts).await?;
-        if !wants_engine(record) {
+        let new_key = self.replace_seed(machine, session, &facts).await?;
+        if !wants_engine(machine) {
             if let Some(new) = new_key {
-                self.prove_host_key(record, &new).await?;
-                self.settle_on(record, new)?;
+                self.prove_host_key(machine, &new).await?;
+                self.settle_on(machine, new)?;
             }
             return Ok(());
         }
         // A good certificate stays: nothing is restarted when nothing differs.
-        let server = match self.good_server(record, authority)? {
+        let server = match self.good_server(machine, authority)? {
             Some(server) => server,
-            None => self.issue_server(record, authority)?,
+            None => self.issue_server(machine, authority)?,
         };
-        self.tell_before_move(record, authority)?;
-        self.stage_ca(record, authority)?;
-        let trust = self.engine_trust(record, authority)?;
+        self.tell_before_move(machine, authority)?;
+        self.stage_ca(machine, authority)?;
+        let trust = self.engine_trust(machine, authority)?;
         let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
-        let at_boot = record.plan.as_ref().is_some_and(Plan::installs_at_boot);
-        let provision = bootstrap::provision(session, &facts, &record.engine, &tls, at_boot, voice(notify));
+        let at_boot = machine.plan.as_ref().is_some_and(Plan::installs_at_boot);
+        let provision = bootstrap::provision(session, &facts, &machine.engine, &tls, at_boot, voice(notify));
         // The login that proves the new key costs no time beside the engine's install and start.
         let proof = async {
             match &new_key {
-                Some(new) => self.prove_host_key(record, new).await,
+                Some(new) => self.prove_host_key(machine, new).await,
                 None => Ok(()),
             }
         };
         let (done, proved) = tokio::join!(provision, proof);
         if let (Ok(()), Some(new)) = (&proved, new_key) {
-            self.settle_on(record, new)?;
+            self.settle_on(machine, new)?;
         }
         let done = done?;
         proved?;
         for warning in &done.warnings {
             notify.warn(warning);
         }
-        self.save_server(record, &server)?;
+        self.save_server(machine, &server)?;
         notify.progress("checking the engine over TLS");
-        let version = self.await_engine(record, authority).await?;
+        let version = self.await_engine(machine, authority).await?;
         if too_old(&version.api_version) {
             notify.warn(&format!(
                 "the engine {} speaks API {}, which current docker clients refuse (they want {}.{}); \
@@ -190,7 +194,7 @@ impl Core {
                 version.version, version.api_version, OLDEST_API.0, OLDEST_API.1
             ));
         }
-        record.host = Some(host_record(&facts, &version.version));
+        machine.host = Some(host_record(&facts, &version.version));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use rmachine_provider_api::Notify;
 
-use super::{Core, audit::instance_of, machine_ref, voice};
+use super::{Core, MachineEvent, audit::instance_of, machine_ref, open::Machine, voice};
 use crate::{
     audit::Event,
     error::{Error, Kind, Result},
@@ -32,9 +32,9 @@ impl Core {
                 .err()
                 .unwrap_or_else(|| Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"))));
         }
-        let _lock = self.lock(name).await?;
+        let lock = self.lock(name).await?;
         let notify = self.talk.about(name);
-        let mut record = match self.store.load(name) {
+        let record = match self.store.load(name) {
             Ok(record) => record,
             Err(error) if mode == RemoveMode::Force => {
                 return self.forget_unreadable(name, error, voice(&notify)).await;
@@ -44,7 +44,8 @@ impl Core {
                 return Err(error);
             }
         };
-        if record.protected {
+        let mut machine = self.hold(record, lock);
+        if machine.protected {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is protected against removal"))
                 .hint(format!("`rmachine protect --off {name}` ends that")));
         }
@@ -52,24 +53,24 @@ impl Core {
         if let Err(error) = self.end_tunnel(name).await {
             notify.warn(&format!("{error}; removing all the same"));
         }
-        match self.destroy(&mut record, voice(&notify)).await {
+        match self.destroy(&mut machine, voice(&notify)).await {
             Ok(()) => Ok(()),
-            Err(error) if mode == RemoveMode::Force => self.forget_with_remains(&record, error),
+            Err(error) if mode == RemoveMode::Force => self.forget_with_remains(&machine, error),
             Err(error) => Err(error
                 .context(format!("machine \"{name}\" is not removed completely"))
                 .hint(format!("repeat `rmachine rm -y {name}`; the record stays until nothing is left"))),
         }
     }
 
-    /// Deletes everything and then the record; the caller holds the lock.
-    pub(super) async fn destroy(&self, record: &mut Record, notify: &dyn Notify) -> Result<()> {
+    /// Deletes everything and then the record.
+    pub(super) async fn destroy(&self, machine: &mut Machine<'_>, notify: &dyn Notify) -> Result<()> {
         // What costs money goes, also where the disk is full.
-        self.audit_or_warn(&record.name, &[Event::RemovalBegun { instance: instance_of(record) }]);
+        self.audit_or_warn(&machine.name, &[Event::RemovalBegun { instance: instance_of(machine) }]);
         // Nothing was asked for, or it was refused: the provider has nothing to be asked.
-        if record.phase.may_hold_resources() && !record.made_nothing() {
-            self.driver(record)?;
-            if record.phase != Phase::Removing {
-                match self.enter(record, Phase::Removing) {
+        if machine.phase.may_hold_resources() && !machine.made_nothing() {
+            self.driver(machine)?;
+            if machine.phase != Phase::Removing {
+                match machine.enter(Phase::Removing) {
                     // A full disk must not keep what costs money, and removing makes room.
                     Err(error) if error.kind() == Kind::Store => {
                         notify.warn(&format!("{error}; removing all the same"));
@@ -77,17 +78,25 @@ impl Core {
                     entered => entered?,
                 }
             }
-            let provider = self.provider(record).await?;
-            let unanswered = self.unanswered_in(record, &self.store.machine_directory(&record.name))?;
-            provider.destroy(&machine_ref(record, unanswered.as_ref()), notify).await?;
-        } else if let Ok(driver) = self.driver(record)
-            && let Err(error) = driver.sweep(&record.config)
-        {
-            notify.warn(&error.to_string());
+            let provider = self.provider(machine).await?;
+            let unanswered = self.unanswered_in(machine, &self.store.machine_directory(&machine.name))?;
+            provider.destroy(&machine_ref(machine, unanswered.as_ref()), notify).await?;
+        } else {
+            self.sweep(machine);
         }
-        self.store.remove(&record.name)?;
-        self.audit_or_warn(&record.name, &[Event::Removed]);
+        self.store.remove(&machine.name)?;
+        self.audit_or_warn(&machine.name, &[Event::Removed]);
+        machine.tell(&MachineEvent::Removed);
         Ok(())
+    }
+
+    /// Removes what a killed preflight has left on this computer.
+    pub(super) fn sweep(&self, machine: &Machine<'_>) {
+        if let Ok(driver) = self.driver(machine)
+            && let Err(error) = driver.sweep(&machine.config)
+        {
+            machine.notify.warn(&error.to_string());
+        }
     }
 
     /// Deletes what carries the tags of a machine whose record does not read, wherever machines of this store were made.
@@ -113,9 +122,10 @@ impl Core {
         }
     }
 
-    fn forget_with_remains(&self, record: &Record, error: Error) -> Result<()> {
-        let name = &record.name;
+    fn forget_with_remains(&self, machine: &Machine<'_>, error: Error) -> Result<()> {
+        let (record, name): (&Record, _) = (machine, &machine.name);
         self.keep_remains(name)?;
+        machine.tell(&MachineEvent::Removed);
         let (error, forgotten) = match record.lacks_driver() {
             true => (error.without_hints(), format!("its files are kept in {}", self.store.tombstones().display())),
             false if record.imported => (error, "`rmachine gc` finishes the removal".to_owned()),

@@ -2,11 +2,11 @@
 
 use rmachine_provider_api::Kind as ApiKind;
 
-use super::{Core, Regenerate, create::wants_engine, machine_ref};
+use super::{Core, Regenerate, create::wants_engine, machine_ref, open::Machine};
 use crate::{
     audit::Event,
     error::{Error, Kind, Result},
-    store::{Record, check_name, file},
+    store::{check_name, file},
 };
 
 impl Core {
@@ -30,9 +30,11 @@ impl Core {
         }
         // In one order, so that two renames never wait for each other.
         let (first, second) = if old < new { (old, new) } else { (new, old) };
-        let (_first, _second) = (self.lock(first).await?, self.lock(second).await?);
-        let mut record = self.store.load(old)?;
+        let (first, second) = (self.lock(first).await?, self.lock(second).await?);
+        let (of_old, _of_new) = if old < new { (first, second) } else { (second, first) };
+        let record = self.store.load(old)?;
         self.require_ready(&record)?;
+        let mut machine = self.hold(record, of_old);
         self.store.require_free(new)?;
         let notify = self.talk.about(old);
         self.end_tunnel(old).await?;
@@ -40,12 +42,11 @@ impl Core {
         self.audit(new, &[Event::Renamed { from: old.to_owned() }]).map_err(keeps)?;
         // First, so that a disk that takes no more is found before the cloud shows another name. Nobody heeds it until
         // the directory has that name.
-        record.renamed = Some(new.to_owned());
-        self.save(&record).map_err(keeps)?;
+        machine.commit(|record| record.renamed = Some(new.to_owned())).map_err(keeps)?;
         let mut shown = false;
-        if !record.lacks_driver() {
+        if !machine.lacks_driver() {
             notify.progress("changing its name where it runs");
-            match self.provider(&record).await?.rename(&machine_ref(&record, None), new).await {
+            match self.provider(&machine).await?.rename(&machine_ref(&machine, None), new).await {
                 Err(error) if error.kind() == ApiKind::Unsupported => {}
                 renamed => shown = renamed.map(|()| true).map_err(|e| keeps(Error::from(e)))?,
             }
@@ -59,7 +60,7 @@ impl Core {
             }
             false => keeps(error),
         })?;
-        self.take_name(record, old, new)
+        self.take_name(machine, old, new)
     }
 
     /// A rename again whose directory has its new name already; `missing`: the error that there is no machine `old`.
@@ -67,9 +68,9 @@ impl Core {
         if old == new || !self.store.exists(new) {
             return Err(missing);
         }
-        let _lock = self.lock(new).await?;
+        let lock = self.lock(new).await?;
         if self.store.is_half_renamed(old, new) {
-            return self.take_name(self.store.load(new)?, old, new);
+            return self.take_name(self.hold(self.store.load(new)?, lock), old, new);
         }
         Err(missing.hint(format!(
             "machine \"{new}\" is there: if it was \"{old}\", it is renamed, and `rmachine regenerate-certs {new}` gives its \
@@ -78,13 +79,13 @@ impl Core {
     }
 
     /// Writes down that the machine whose directory is that of `new` has this name.
-    fn take_name(&self, mut record: Record, old: &str, new: &str) -> Result<()> {
-        record.renamed = None;
-        new.clone_into(&mut record.name);
-        record.resources.iter_mut().for_each(|resource| resource.machine = Some(new.to_owned()));
+    fn take_name(&self, mut machine: Machine<'_>, old: &str, new: &str) -> Result<()> {
+        machine.renamed = None;
+        new.clone_into(&mut machine.name);
+        machine.resources.iter_mut().for_each(|resource| resource.machine = Some(new.to_owned()));
         // Its host keys stand there under the old name; `ssh-config` writes it anew.
         let forgotten = self.store.remove_file(&self.store.machine_file(new, file::KNOWN_HOSTS));
-        forgotten.and_then(|()| self.save(&record)).map_err(|error| {
+        forgotten.and_then(|()| machine.save()).map_err(|error| {
             let what = format!("machine \"{old}\" is called \"{new}\" now, though not in all of its files");
             let again = format!("when that can be done, `rmachine rename {old} {new}` again finishes it");
             Error::new(Kind::Store, what).source(error).hint(again)

@@ -93,24 +93,23 @@ impl Core {
     /// The same for one machine's own CA; answers whether it has to follow.
     async fn rotate_own(&self, name: &str, how: Rotate) -> Result<bool> {
         let mut machine = self.open(name, Need::ready()).await?;
-        let record = &mut machine.record;
         let changed = match how {
-            Rotate::Begin => self.begin_rotation(record).map(|()| true)?,
-            Rotate::Finish => self.end_old_trust(record)?,
+            Rotate::Begin => self.begin_rotation(&mut machine).map(|()| true)?,
+            Rotate::Finish => self.end_old_trust(&mut machine)?,
             Rotate::Now => {
                 // The present one may have leaked, also where one was begun.
-                self.another_ca(record)?;
-                self.end_old_trust(record).map(|_| true)?
+                self.another_ca(&mut machine)?;
+                self.end_old_trust(&mut machine).map(|_| true)?
             }
         };
-        if record.trust != Trust::Own {
+        if machine.trust != Trust::Own {
             return Ok(changed);
         }
-        let authority = self.load_authority(record, false).await?;
-        if !changed && !self.is_behind(record, &authority)? {
+        let authority = self.load_authority(&mut machine, false).await?;
+        if !changed && !self.is_behind(&machine, &authority)? {
             return Ok(false);
         }
-        self.tell_of_recipients(record, &authority, how)?;
+        self.tell_of_recipients(&machine, &authority, how)?;
         Ok(true)
     }
 

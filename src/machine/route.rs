@@ -64,7 +64,7 @@ impl Core {
     /// [`crate::error::Kind::Usage`] when it cannot be a way, [`crate::error::Kind::Store`].
     pub async fn reroute(&self, name: &str, route: &SshRoute) -> Result<()> {
         let mut machine = self.open(name, Need::any()).await?;
-        route.validate(self.driver(&machine.record)?.as_ref())?;
+        route.validate(self.driver(&machine)?.as_ref())?;
         machine.commit(|record| {
             record.ssh.proxy_jump.clone_from(&route.jump);
             record.ssh.proxy_command.clone_from(&route.command);

@@ -125,9 +125,8 @@ impl Core {
                 .hint("give another time with --ttl, such as 8h"));
         }
         let mut machine = self.open_shareable(name).await?;
-        let record = &mut machine.record;
-        require_running(record)?;
-        let authority = self.load_authority(record, false).await?;
+        require_running(&machine)?;
+        let authority = self.load_authority(&mut machine, false).await?;
         let id = random_id()[..8].to_owned();
         let shared = certs::share(to, &id, OffsetDateTime::now_utc(), life)?;
         let share = Share {
@@ -149,14 +148,14 @@ impl Core {
         }
         with.push(share.clone());
         self.save_shares(name, &with)?;
-        if let Err(error) = self.apply_shares(record, &authority, false).await {
+        if let Err(error) = self.apply_shares(&mut machine, &authority, false).await {
             // The certificate was given to nobody; the next change of the certificates takes its CA off the host.
             self.save_shares(name, &before)?;
             return Err(error.context(format!("machine \"{name}\" is not shared")));
         }
         let share = Share { unfinished: false, ..share };
         let ca_pem = authority.ca.cert_pem.clone();
-        let url = record.url().unwrap_or_default();
+        let url = machine.url().unwrap_or_default();
         let given = Given { share: share.clone(), cert_pem: shared.cert_pem, ca_pem, url };
         let finish = |()| {
             with.retain(|known| known.id != id);
@@ -178,7 +177,6 @@ impl Core {
     /// [`Kind::Ssh`], [`Kind::Engine`]: a repeat ends them.
     pub async fn unshare(&self, name: &str, ids: Option<&[String]>) -> Result<Vec<Share>> {
         let mut machine = self.open_shareable(name).await?;
-        let record = &mut machine.record;
         let mut shares = self.shares(name)?;
         if let Some(unknown) = ids.into_iter().flatten().find(|id| !shares.iter().any(|share| share.id == **id)) {
             let known: Vec<&str> = shares.iter().map(|share| share.id.as_str()).collect();
@@ -197,7 +195,7 @@ impl Core {
         }
         self.audit(name, &events)?;
         self.save_shares(name, &shares)?;
-        if record.power == Power::Stopped {
+        if machine.power == Power::Stopped {
             if shares.is_empty() {
                 return Ok(shares);
             }
@@ -209,8 +207,8 @@ impl Core {
                 "`rmachine start {name}` starts it and ends them; started otherwise, its engine lets them in"
             )));
         }
-        let authority = self.load_authority(record, false).await?;
-        self.apply_shares(record, &authority, true).await.map_err(|e| {
+        let authority = self.load_authority(&mut machine, false).await?;
+        self.apply_shares(&mut machine, &authority, true).await.map_err(|e| {
             e.context(format!("the shares of machine \"{name}\" are not ended yet"))
                 .hint("repeat it: until it has reached the host, the engine lets them in")
         })?;
@@ -312,11 +310,13 @@ impl Core {
     }
 
     async fn open_shareable(&self, name: &str) -> Result<Machine<'_>> {
-        let machine = self.open(name, Need::managed("share")).await?;
-        if !wants_engine(&machine.record) {
+        let mut machine = self.open(name, Need::managed("share")).await?;
+        // It may have been started elsewhere since it was stopped here.
+        self.look(&mut machine).await?;
+        if !wants_engine(&machine) {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" was made without an engine")));
         }
-        if machine.record.tunnel_port.is_some() {
+        if machine.tunnel_port.is_some() {
             return Err(Error::new(
                 Kind::Conflict,
                 format!("the engine of machine \"{name}\" is reached through SSH only"),
@@ -328,17 +328,17 @@ impl Core {
 
     /// Brings the host's trust to what the shares say, and waits until the engine answers. With `new_key` the engine gets
     /// another key: who was root there may have read the old one.
-    async fn apply_shares(&self, record: &mut Record, authority: &Authority, new_key: bool) -> Result<()> {
-        let notify = self.talk.about(&record.name);
+    async fn apply_shares(&self, machine: &mut Machine<'_>, authority: &Authority, new_key: bool) -> Result<()> {
+        let notify = self.talk.about(&machine.name);
         notify.progress("connecting");
-        let session = self.log_in(record, CONNECT).await?;
-        let renewed = self.renew_if_needed(record, &session, authority, new_key, voice(&notify)).await;
+        let session = self.log_in(machine, CONNECT).await?;
+        let renewed = self.renew_if_needed(machine, &session, authority, new_key, voice(&notify)).await;
         session.close().await;
         renewed?;
         notify.progress("checking the engine over TLS");
-        self.await_engine(record, authority).await?;
-        self.follow_engine(record, authority.clone()).await?;
-        self.save(record)
+        self.await_engine(machine, authority).await?;
+        self.follow_engine(machine, authority.clone()).await?;
+        machine.save()
     }
 }
 

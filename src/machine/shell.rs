@@ -40,8 +40,8 @@ impl Core {
         }
         if self.is_unmet(&record) {
             let mut machine = self.open(name, Need::any()).await?;
-            self.meet(&mut machine.record, Duration::ZERO).await?;
-            record = machine.record;
+            self.meet(&mut machine, Duration::ZERO).await?;
+            record = machine.into_record();
         }
         self.look_at_stopped(&mut record).await?;
         let mut target = self.target(&record)?;
@@ -73,8 +73,8 @@ impl Core {
             return Ok(());
         }
         let mut machine = self.open(&record.name, Need::any()).await?;
-        self.look(&mut machine.record).await?;
-        *record = machine.record;
+        self.look(&mut machine).await?;
+        *record = machine.into_record();
         require_running(record).map_err(|error| {
             let known_as = format!("Error: Cannot run SSH command: Host \"{}\" is not running", record.name);
             error.known_as(known_as)

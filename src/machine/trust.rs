@@ -7,7 +7,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::{Core, audit, authority::Authority, blocking, create::wants_engine};
+use super::{Core, audit, authority::Authority, blocking, create::wants_engine, open::Machine};
 use crate::{
     audit::{Event, Role},
     certs::{self, Health, Identity},
@@ -83,30 +83,30 @@ impl Core {
         }
     }
 
-    /// The CA and the client's certificate of `record`'s machine: its own, which is made where it is missing, or the
-    /// store's. Nothing that a client reads is changed; the caller holds the machine's lock.
-    pub(super) async fn load_authority(&self, record: &mut Record, renew_client: bool) -> Result<Authority> {
-        let wanted = self.wanted_trust(record);
+    /// The CA and the client's certificate of `machine`: its own, which is made where it is missing, or the
+    /// store's. Nothing that a client reads is changed.
+    pub(super) async fn load_authority(&self, machine: &mut Machine<'_>, renew_client: bool) -> Result<Authority> {
+        let wanted = self.wanted_trust(machine);
         if wanted != Trust::Own {
-            record.trust = wanted;
+            machine.trust = wanted;
             return self.load_store_authority(renew_client).await;
         }
-        self.begin_own(record)?;
-        let (store, copy, life) = (self.store.clone(), record.clone(), self.client_life);
+        self.begin_own(machine)?;
+        let (store, copy, life) = (self.store.clone(), machine.clone(), self.client_life);
         let authority = blocking(move || own_authority(&store, &copy, renew_client, life)).await?;
         if authority.replaced {
-            self.talk.about(&record.name).warn("its CA had expired, and it gets a new one");
+            self.talk.about(&machine.name).warn("its CA had expired, and it gets a new one");
         }
         Ok(authority)
     }
 
-    /// Gives the machine of `record` a CA of its own where it has none. The engine gets it in the next session, and lets
+    /// Gives `machine` a CA of its own where it has none. The engine gets it in the next session, and lets
     /// those in until the end whom it let in before.
-    pub(super) fn begin_own(&self, record: &mut Record) -> Result<()> {
-        let (store, name) = (&self.store, record.name.as_str());
+    pub(super) fn begin_own(&self, machine: &mut Machine<'_>) -> Result<()> {
+        let (store, name) = (&self.store, machine.name.as_str());
         let path = |file: &str| store.machine_file(name, file);
         let known = present(store, name)?;
-        if record.trust == Trust::Own && known.is_some() {
+        if machine.trust == Trust::Own && known.is_some() {
             return Ok(());
         }
         if store.read_bytes(&path(file::OLD_AUTHORITY))?.is_none()
@@ -118,18 +118,18 @@ impl Core {
         if known.is_none() {
             write_new(store, name, OffsetDateTime::now_utc())?;
         }
-        record.trust = Trust::Own;
-        record.ends_old_trust = false;
-        self.save(record)
+        machine.trust = Trust::Own;
+        machine.ends_old_trust = false;
+        machine.save()
     }
 
-    /// Begins another CA for the machine of `record`, or goes on with one that was begun; the caller holds its lock.
-    pub(super) fn begin_rotation(&self, record: &mut Record) -> Result<()> {
+    /// Begins another CA for `machine`, or goes on with one that was begun.
+    pub(super) fn begin_rotation(&self, machine: &mut Machine<'_>) -> Result<()> {
         let (store, now) = (&self.store, OffsetDateTime::now_utc());
-        if let Some(before) = before(store, &record.name)?
-            && record.trust == Trust::Own
-            && !record.ends_old_trust
-            && let Some(ca) = present(store, &record.name)?
+        if let Some(before) = before(store, &machine.name)?
+            && machine.trust == Trust::Own
+            && !machine.ends_old_trust
+            && let Some(ca) = present(store, &machine.name)?
         {
             let certs_pem = before.certs_pem();
             let over = certs::health(&certs::inspect(&certs_pem)?, now) == Health::Expired;
@@ -137,48 +137,49 @@ impl Core {
                 return Ok(());
             }
         }
-        self.another_ca(record)
+        self.another_ca(machine)
     }
 
-    /// Gives the machine of `record` another CA, whatever there is.
-    pub(super) fn another_ca(&self, record: &mut Record) -> Result<()> {
-        let (store, name) = (&self.store, record.name.clone());
-        let known = if record.trust == Trust::Own { present(store, &name)? } else { None };
-        let Some(ca) = known else { return self.begin_own(record) };
+    /// Gives `machine` another CA, whatever there is.
+    pub(super) fn another_ca(&self, machine: &mut Machine<'_>) -> Result<()> {
+        let (store, name) = (&self.store, machine.name.clone());
+        let known = if machine.trust == Trust::Own { present(store, &name)? } else { None };
+        let Some(ca) = known else { return self.begin_own(machine) };
         store.write(&store.machine_file(&name, file::OLD_AUTHORITY), certs::join(&ca).as_bytes())?;
-        if record.ends_old_trust {
-            record.ends_old_trust = false;
-            self.save(record)?;
+        if machine.ends_old_trust {
+            machine.ends_old_trust = false;
+            machine.save()?;
         }
         write_new(store, &name, OffsetDateTime::now_utc()).map(drop)
     }
 
     /// Ends the trust in the CA before the present one, from the next session on; answers whether there is one.
-    pub(super) fn end_old_trust(&self, record: &mut Record) -> Result<bool> {
-        if record.trust != Trust::Own || record.ends_old_trust {
-            return Ok(record.ends_old_trust);
+    pub(super) fn end_old_trust(&self, machine: &mut Machine<'_>) -> Result<bool> {
+        if machine.trust != Trust::Own || machine.ends_old_trust {
+            return Ok(machine.ends_old_trust);
         }
-        let (Some(ca), Some(before)) = (present(&self.store, &record.name)?, before(&self.store, &record.name)?) else {
+        let (Some(ca), Some(before)) = (present(&self.store, &machine.name)?, before(&self.store, &machine.name)?)
+        else {
             return Ok(false);
         };
         if certs::same(&before.certs_pem(), &ca.cert_pem) {
             return Ok(false);
         }
         let serial = certs::inspect(&before.certs_pem())?.serial;
-        self.audit(&record.name, &[Event::AuthorityDropped { serial }])?;
-        record.ends_old_trust = true;
-        self.save(record).map(|()| true)
+        self.audit(&machine.name, &[Event::AuthorityDropped { serial }])?;
+        machine.ends_old_trust = true;
+        machine.save().map(|()| true)
     }
 
-    /// Forgets what the engine trusts no more, once it has followed. The caller saves the record.
-    pub(super) fn settle_trust(&self, record: &mut Record) -> Result<()> {
-        let path = |file: &str| self.store.machine_file(&record.name, file);
-        if record.trust != Trust::Own {
+    /// Forgets what the engine trusts no more, once it has followed. The caller saves what that changes.
+    pub(super) fn settle_trust(&self, machine: &mut Machine<'_>) -> Result<()> {
+        let path = |file: &str| self.store.machine_file(&machine.name, file);
+        if machine.trust != Trust::Own {
             self.store.remove_file(&path(file::AUTHORITY))?;
             self.store.remove_file(&path(file::OLD_AUTHORITY))?;
-        } else if record.ends_old_trust {
+        } else if machine.ends_old_trust {
             self.store.remove_file(&path(file::OLD_AUTHORITY))?;
-            record.ends_old_trust = false;
+            machine.ends_old_trust = false;
         }
         Ok(())
     }

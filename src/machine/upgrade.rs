@@ -2,7 +2,7 @@
 
 use super::{
     Core,
-    open::{CONNECT_PATIENTLY, Machine, Need},
+    open::{CONNECT_PATIENTLY, Need},
     voice,
 };
 use crate::{
@@ -34,18 +34,24 @@ impl Core {
     /// [`Kind::Ssh`], [`Kind::Engine`].
     pub async fn upgrade(&self, name: &str) -> Result<Upgraded> {
         let mut machine = self.open(name, Need::managed("upgrade")).await?;
-        require_own(&machine.record)?;
-        let authority = self.load_authority(&mut machine.record, false).await?;
-        let session = machine.host(CONNECT_PATIENTLY).await?;
-        let Machine { record, notify, .. } = &mut machine;
+        require_own(&machine)?;
+        let session = self.log_in(&mut machine, CONNECT_PATIENTLY).await?;
+        let authority = self.load_authority(&mut machine, false).await?;
+        let notify = machine.notify.clone();
         let facts = bootstrap::probe(&session).await?;
-        let found = bootstrap::find_upgrade(&session, &facts, &record.engine, voice(notify))
+        let found = bootstrap::find_upgrade(&session, &facts, &machine.engine, voice(&notify))
             .await
             .map_err(|e| about(e, name))?;
-        let by_script = record.engine.source == EngineSource::Url;
+        let by_script = machine.engine.source == EngineSource::Url;
         let changed = by_script || !found.changes.is_empty();
-        let recorded = record.host.as_ref().map(|host| host.engine_version.as_str());
+        let recorded = machine.host.as_ref().map(|host| host.engine_version.as_str());
         if !changed && !is_unfinished(&found, recorded) {
+            // It may have been found at another address.
+            if self.good_server(&machine, &authority)?.is_none() {
+                self.renew_if_needed(&mut machine, &session, &authority, false, voice(&notify)).await?;
+                self.await_engine(&machine, &authority).await?;
+                self.finish_provision(&mut machine, authority).await?;
+            }
             session.close().await;
             return Ok(Upgraded { to: found.version.clone(), from: found.version, changed, finished: false });
         }
@@ -54,16 +60,16 @@ impl Core {
             notify.warn(&what_restarts(&found, facts.swarm));
         }
         let done = if changed {
-            bootstrap::upgrade(&session, &facts, &record.engine, voice(notify)).await
+            bootstrap::upgrade(&session, &facts, &machine.engine, voice(&notify)).await
         } else {
-            bootstrap::renew(&session, &facts, &record.engine).await
+            bootstrap::renew(&session, &facts, &machine.engine).await
         };
         done.map_err(|e| about(e, name))?;
         // The new unit may start dockerd in another way; this fits our settings to it, and asks over TLS.
-        self.provision_over(record, &session, &authority, notify).await?;
+        self.provision_over(&mut machine, &session, &authority, &notify).await?;
         session.close().await;
-        self.finish_provision(record, authority).await?;
-        let to = record.host.as_ref().map(|host| host.engine_version.clone()).unwrap_or_default();
+        self.finish_provision(&mut machine, authority).await?;
+        let to = machine.host.as_ref().map(|host| host.engine_version.clone()).unwrap_or_default();
         Ok(Upgraded { changed, from: found.version, to, finished: !changed })
     }
 }

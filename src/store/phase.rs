@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// The name is taken; nothing was asked of the provider but questions.
+    /// The name is taken; nothing was asked of the provider but questions, and what machines share (an image).
     Reserved,
     /// The request is saved; the provider may have made things.
     Creating,

@@ -164,6 +164,7 @@ async fn an_interrupt_ends_questions_that_get_no_answer() {
         let error = core.create(options("m")).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Interrupted);
         world.assert_empty("nothing was made");
+        assert_eq!(world.account.swept(), 1, "what a preflight fetched in part goes as well");
     }
 }
 
@@ -200,6 +201,7 @@ async fn a_create_killed_at_any_request_is_finished_by_rm() {
             assert_eq!(unfinished.to_string(), "the create of machine \"m\" did not end", "{what}");
             world.core().remove("m", RemoveMode::Normal).await.unwrap();
             world.assert_empty(&what);
+            assert_eq!(world.account.swept(), u32::from(record.phase == Phase::Reserved), "{what}");
         }
     }
 }

@@ -8,7 +8,7 @@ use rmachine::{
 use crate::{rotate_keys::Hosted, support::text};
 
 #[tokio::test]
-async fn every_command_asks_for_the_key_before_it_logs_in() {
+async fn every_command_asks_who_vouches_for_the_key() {
     let hosted = Hosted::with_machine().await;
     // As docker-machine's machines are once they are taken over: no key is pinned, and no plan says where one comes from.
     let mut record = hosted.world.record("m");
@@ -23,6 +23,7 @@ async fn every_command_asks_for_the_key_before_it_logs_in() {
         ("provision", core.provision("m").await),
         ("regenerate-certs", core.regenerate_certificates("m", Regenerate::default()).await.map(|_| ())),
         ("share", core.share("m", &to, life, |_| Ok(())).await.map(|_| ())),
+        ("unshare", core.unshare("m", None).await.map(|_| ())),
         ("upgrade", core.upgrade("m").await.map(|_| ())),
         ("rotate-keys", core.rotate_keys("m", &RotateKeys::default()).await.map(|_| ())),
         ("restart", core.restart("m").await),

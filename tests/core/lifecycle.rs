@@ -1,11 +1,14 @@
 //! A machine's whole life.
 
+use std::sync::{Arc, Mutex};
+
 use rmachine::{
     error::Kind,
-    machine::{Filter, RemoveMode, Status},
+    machine::{Filter, Follower, MachineEvent, RemoveMode, Status},
     store::{Phase, Power},
 };
-use rmachine_provider_api::{ResourceKind, StopMode, Value};
+use rmachine_provider_api::{Kind as CloudKind, ResourceKind, StopMode, Value};
+use rmachine_provider_fake::{Effect, Operation, When};
 
 use crate::support::{World, none, options, text, with};
 
@@ -51,6 +54,48 @@ async fn create_stop_start_rm() {
     world.assert_empty("after rm");
     let gone = core.remove("m", RemoveMode::Normal).await.unwrap_err();
     assert_eq!(gone.kind(), Kind::NoSuchMachine);
+}
+
+/// Notes what it is told.
+#[derive(Default)]
+struct Told(Mutex<Vec<(String, MachineEvent)>>);
+
+impl Told {
+    fn take(&self) -> Vec<(String, MachineEvent)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Follower for Told {
+    fn follow(&self, machine: &str, event: &MachineEvent) {
+        self.0.lock().unwrap().push((machine.to_owned(), event.clone()));
+    }
+}
+
+#[tokio::test]
+async fn followers_are_told_what_becomes_of_a_machine() {
+    let world = World::new();
+    let told = Arc::new(Told::default());
+    let mut core = world.core();
+    core.followers.push(told.clone());
+    let m = |event: MachineEvent| ("m".to_owned(), event);
+    core.create(options("m")).await.unwrap();
+    assert_eq!(told.take(), [m(MachineEvent::Created)]);
+    core.stop("m", StopMode::Graceful).await.unwrap();
+    core.stop("m", StopMode::Graceful).await.unwrap();
+    assert_eq!(told.take(), [m(MachineEvent::Power(Power::Stopped))], "once");
+    core.start("m").await.unwrap();
+    let url = Some(core.access("m").unwrap().url);
+    assert_eq!(told.take(), [m(MachineEvent::Power(Power::Running)), m(MachineEvent::Moved { url })]);
+    core.rename("m", "n").await.unwrap();
+    assert_eq!(told.take(), [("n".to_owned(), MachineEvent::Renamed { from: "m".to_owned() })]);
+    core.remove("n", RemoveMode::Normal).await.unwrap();
+    assert_eq!(told.take(), [("n".to_owned(), MachineEvent::Removed)]);
+    // Of a create that failed nobody has heard.
+    world.account.calm();
+    world.account.script(Operation::RunInstance, 1, When::Before, Effect::fail(CloudKind::Denied));
+    core.create(options("o")).await.unwrap_err();
+    assert_eq!(told.take(), []);
 }
 
 #[tokio::test]

@@ -88,3 +88,12 @@ fn rand_byte() -> u8 {
     File::open("/dev/urandom").unwrap().read_exact(&mut byte).unwrap();
     byte[0]
 }
+
+/// This binary has an allocator of its own, as each program: the program has to have the same.
+#[test]
+fn the_program_wipes_what_it_frees() {
+    let declaration = "#[global_allocator]\nstatic ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System>";
+    for source in [include_str!("../../src/main.rs"), include_str!("main.rs")] {
+        assert!(source.contains(declaration), "{source}");
+    }
+}

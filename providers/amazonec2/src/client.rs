@@ -183,7 +183,7 @@ impl Aws {
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
         if !clients.fell_back {
             *clients = Clients::of(chain, &self.config, true);
-            self.notify.warn("the access keys stored for this machine have expired; using those of the environment");
+            self.notify.warn("the stored access keys have expired; using those of the environment");
         }
         true
     }

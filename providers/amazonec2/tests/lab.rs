@@ -323,7 +323,7 @@ async fn expired_stored_keys_give_way_to_the_chain_and_that_is_said() {
     let ec2 = connect(&keys, 2, heard.clone(), true).await;
     ec2.provider.find(Some(&ec2.owner())).await.unwrap();
     let said = heard.0.lock().unwrap().clone();
-    assert_eq!(said, ["the access keys stored for this machine have expired; using those of the environment"]);
+    assert_eq!(said, ["the stored access keys have expired; using those of the environment"]);
 }
 
 #[tokio::test]

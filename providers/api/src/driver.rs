@@ -121,7 +121,8 @@ pub trait Driver: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Makes a client. Cheap: the first request may come later.
+    /// Makes a client. Cheap: the first request may come later. `notify` is for what is about the account; whatever is about
+    /// a machine goes to the one that a call is given.
     ///
     /// # Errors
     ///

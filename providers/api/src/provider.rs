@@ -38,13 +38,13 @@ pub trait Journal: Notify {
 /// All methods may be called from several tasks at once.
 #[async_trait]
 pub trait Provider: Debug + Send + Sync + 'static {
-    /// Checks the request read-only and resolves defaults (image, zone, type). Creates nothing;
-    /// repeating it may answer differently, as the world does. What many machines share and none owns (an image) may be
-    /// fetched and kept here: the caller may drop the future, which ends it.
+    /// Checks the request and resolves defaults (image, zone, type). Makes nothing of the machine; repeating it may answer
+    /// differently, as the world does. What machines share and none owns (an image) may be fetched and kept: the caller may
+    /// drop the future, which ends that, and [`crate::Driver::sweep`] removes what is left where the process was killed.
     ///
     /// # Errors
     ///
-    /// `Credentials`, `Denied`, `NotFound` (image, subnet, …), `InvalidInput`; never leaves anything.
+    /// `Credentials`, `Denied`, `NotFound` (image, subnet, …), `InvalidInput`; never leaves anything of the machine.
     async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan>;
 
     /// Makes the instance and returns when it runs and has its addresses.

@@ -57,6 +57,11 @@ impl Account {
         self.change(|cloud| cloud.held.iter().filter(|h| h.state != MachineState::Terminated).cloned().collect())
     }
 
+    /// How often what a killed preflight may have left was swept.
+    pub fn swept(&self) -> u32 {
+        self.change(|cloud| cloud.swept)
+    }
+
     /// The requests that it had from this process, in order.
     pub fn calls(&self) -> Vec<Operation> {
         self.scripted().calls.clone()

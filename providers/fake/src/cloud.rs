@@ -54,6 +54,9 @@ pub(crate) struct Cloud {
     /// What the console of every instance has, and when it was read, in seconds since 1970.
     #[serde(default)]
     pub(crate) console: Option<(String, Option<i64>)>,
+    /// How often what a killed preflight may have left was swept.
+    #[serde(default)]
+    pub(crate) swept: u32,
 }
 
 /// Whether `text` fits `pattern`, in which `*` is any characters and `?` is one, as in the filters of EC2.

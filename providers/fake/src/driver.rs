@@ -76,6 +76,11 @@ impl Driver for FakeDriver {
         config["region"].as_str().unwrap_or_default().to_owned()
     }
 
+    fn sweep(&self, _: &Value) -> Result<()> {
+        self.account.change(|cloud| cloud.swept += 1);
+        Ok(())
+    }
+
     fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
         let there = |region: &String| {
             let mut config = config.clone();

@@ -176,23 +176,44 @@ pub(crate) async fn ensure(root: &Path, source: &Source, tools: &Tools, notify: 
     }
 }
 
-/// Gets it beside its place and moves it there; what fails or is dropped leaves nothing.
+/// Gets it beside its place and moves it there; what fails or is dropped leaves nothing. The caller holds the image's lock.
 async fn get_whole(source: &Source, directory: &Path, place: &Path, tools: &Tools, notify: &dyn Notify) -> Result<()> {
-    let part = Part(directory.join(format!("{}.part", source.key())));
-    files::remove(&part.0)?;
-    get(source, &part.0, tools, notify).await?;
-    files::rename(&part.0, place)
+    remove_parts(directory, &source.key())?;
+    // A name of its own: a build that was dropped a moment ago may still clean up in its own.
+    let part = Part(directory.join(format!("{}.{:x}.part", source.key(), nonce())));
+    let got = get(source, &part.0, tools, notify).await;
+    let Err(error) = got.and_then(|()| files::rename(&part.0, place)) else { return Ok(()) };
+    match files::remove(&part.0) {
+        Ok(()) => Err(error),
+        Err(left) => Err(left.source(error)),
+    }
 }
 
-/// A part of an image, which goes with this.
+/// A number that no other process has here at the same time.
+fn nonce() -> u128 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_nanos() << 32 | u128::from(std::process::id())
+}
+
+/// A part of an image; where whoever gets it is dropped, it goes as well.
 struct Part(PathBuf);
 
 impl Drop for Part {
     fn drop(&mut self) {
         if let Err(error) = files::remove(&self.0) {
-            tracing::warn!("{error}: what is left of the image is removed with the next machine");
+            tracing::warn!("{error}");
         }
     }
+}
+
+/// Removes the parts of the image `key`, whose lock the caller holds.
+fn remove_parts(directory: &Path, key: &str) -> Result<()> {
+    let entries = std::fs::read_dir(directory).map_err(|e| files::failed("read", directory, e))?;
+    let of_it = |name: &str| name.ends_with(".part") && name.starts_with(&format!("{key}."));
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(of_it)) {
+        files::remove(&entry.path())?;
+    }
+    Ok(())
 }
 
 async fn get(source: &Source, part: &Path, tools: &Tools, notify: &dyn Notify) -> Result<()> {
@@ -233,12 +254,19 @@ pub(crate) fn sweep(root: &Path) -> Result<()> {
     let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(()) };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(key) = name.to_str().and_then(|n| n.strip_suffix(".part").or_else(|| n.strip_suffix(".lock"))) else {
-            continue;
+        let name = name.to_str().unwrap_or_default();
+        // KEY.lock, KEY.NUMBER.part, and KEY.part of earlier versions.
+        let of_part = |name: &str| {
+            let stem = name.strip_suffix(".part")?;
+            Some(stem.rsplit_once('.').map_or(stem, |(key, _)| key).to_owned())
         };
+        let Some(key) = name.strip_suffix(".lock").map(str::to_owned).or_else(|| of_part(name)) else { continue };
         let lock_file = directory.join(format!("{key}.lock"));
-        if let Some(lock) = files::try_lock(&lock_file)? {
-            files::remove(&directory.join(format!("{key}.part")))?;
+        // One that is not at its place any more is not the one that others take.
+        if let Some(lock) = files::try_lock(&lock_file)?
+            && lock.is_at(&lock_file)
+        {
+            remove_parts(&directory, &key)?;
             files::remove(&lock_file)?;
             drop(lock);
         }
@@ -288,17 +316,18 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let directory = images(base.path());
         files::make_directory(&directory.join("built.part")).unwrap();
-        for file in ["dead.part", "live.part", "sha256-00", "old.lock"] {
+        for file in ["dead.part", "live.part", "live.7.part", "gone.7.part", "sha256-00", "old.lock"] {
             files::write(&directory.join(file), b"x").unwrap();
         }
         let held = files::try_lock(&directory.join("live.lock")).unwrap().unwrap();
         sweep(base.path()).unwrap();
         let mut left: Vec<_> = std::fs::read_dir(&directory).unwrap().flatten().map(|e| e.file_name()).collect();
         left.sort();
-        assert_eq!(left, ["live.lock", "live.part", "sha256-00"]);
+        assert_eq!(left, ["live.7.part", "live.lock", "live.part", "sha256-00"]);
         drop(held);
         sweep(base.path()).unwrap();
-        assert!(!directory.join("live.part").exists() && directory.join("sha256-00").exists());
+        let left: Vec<_> = std::fs::read_dir(&directory).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert_eq!(left, ["sha256-00"]);
     }
 
     #[test]

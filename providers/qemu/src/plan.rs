@@ -1,4 +1,4 @@
-//! `preflight`: what was asked against what is here; nothing is made.
+//! `preflight`: what was asked against what is here, and the image, which machines share; nothing of a machine is made.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -77,12 +77,14 @@ pub(crate) async fn preflight(spec: &MachineSpec, notify: &dyn Notify) -> Result
         .transpose()?;
     files::make_directory(root)?;
     files::require_room(root, ROOM)?;
-    let (address, ssh_port, engine_port) = ports(&config, spec.engine_port)?;
+    // What cannot be had is said before an image is fetched, which takes minutes.
+    ports(&config, spec.engine_port)?;
     let source = image::resolve(&config, &tools, notify).await?;
     let firmware = firmware::choose(&config.firmware, config.arch, source.has_kernel())?;
     let accel = accel::choose(config.accel, config.arch, &tools, root, notify).await?;
     // Here, where nothing of the machine is there yet and Ctrl-C ends it at once; it is kept for other machines.
     image::ensure(root, &source, &tools, notify).await?;
+    let (address, ssh_port, engine_port) = ports(&config, spec.engine_port)?;
     let resolved = Resolved {
         directory: root.clone(),
         is_default: config.image == crate::config::ImageChoice::Default,

@@ -14,7 +14,9 @@ use crate::{
     certs,
     error::{Error, Kind, Result},
     machine::{
-        Consent, Core, ImportReport, Outcome, RotateKeys, Taken, TakenAuthority, import::files::is_key_name, open::Need,
+        Consent, Core, ImportReport, Outcome, RotateKeys, Taken, TakenAuthority,
+        import::files::is_key_name,
+        open::{Machine, Need},
     },
     ssh,
     store::{Record, Trust, file, refused},
@@ -115,10 +117,10 @@ impl Core {
         if let Some(here) = self.by_token(&record)? {
             if !options.dry_run && !options.keep_owner {
                 let mut known = self.open(&here, Need::any()).await?;
-                let from = known.record.owner.clone();
-                self.own(&mut known.record, &mut notes).await?;
+                let from = known.owner.clone();
+                self.own(&mut known, &mut notes).await?;
                 // It was the other store's until now, which has its keys still.
-                if known.record.owner != from && self.has_host(&known.record) {
+                if known.owner != from && self.has_host(&known) {
                     known.commit(|record| record.ssh.inherited = true)?;
                     notes.push(inherited_until(&here));
                 }
@@ -135,7 +137,7 @@ impl Core {
             return Ok((driver, Outcome::WouldImport, notes));
         }
         self.store.prepare()?;
-        let _lock = self.lock(name).await?;
+        let lock = self.lock(name).await?;
         // Another process may have taken it meanwhile.
         if self.by_token(&record)?.is_some() {
             return Ok((driver, Outcome::Present, notes));
@@ -163,8 +165,9 @@ impl Core {
         self.audit(name, &shares.events)?;
         // It is the other store's until the cloud has answered: who is killed before that repeats it.
         self.store.reserve_with(&record, self.legacy_fields(&record), &secrets, &others)?;
+        let mut machine = self.hold(record, lock);
         if !options.keep_owner
-            && let Err(error) = self.own(&mut record, &mut notes).await
+            && let Err(error) = self.own(&mut machine, &mut notes).await
         {
             self.store.remove(name)?;
             return Err(error
@@ -174,15 +177,15 @@ impl Core {
         notes.push(format!(
             "the store that it comes from has it as well, and an rm there deletes it; when it is used here only, delete the directory machines/{name} there"
         ));
-        if record.ssh.inherited {
-            notes.extend(self.replace_inherited(&mut record, options.offline).await);
+        if machine.ssh.inherited {
+            notes.extend(self.replace_inherited(&mut machine, options.offline).await);
         }
-        if record.trust == Trust::Own && (record.ssh.inherited || options.keep_owner) {
+        if machine.trust == Trust::Own && (machine.ssh.inherited || options.keep_owner) {
             notes.push(format!(
                 "the store that it comes from has the key of its CA, too; `rmachine rotate-ca --now {name}` gives it another one"
             ));
-        } else if self.has_other_ca(&record) {
-            notes.push(match self.has_host(&record) {
+        } else if self.has_other_ca(&machine) {
+            notes.push(match self.has_host(&machine) {
                 true => format!(
                     "it has the certificates of the store that it comes from until `rmachine rotate-ca --now {name}` gives it a CA of its own"
                 ),
@@ -193,12 +196,12 @@ impl Core {
     }
 
     /// The keys of an archive are the other store's as well: they are replaced now, or at the first session.
-    async fn replace_inherited(&self, record: &mut Record, offline: bool) -> Vec<String> {
-        let name = record.name.clone();
+    async fn replace_inherited(&self, machine: &mut Machine<'_>, offline: bool) -> Vec<String> {
+        let name = machine.name.clone();
         if offline {
             return vec![inherited_until(&name)];
         }
-        match Box::pin(self.lock_others_out(record, &RotateKeys::default())).await {
+        match Box::pin(self.lock_others_out(machine, &RotateKeys::default())).await {
             Ok(done) => done.lines(),
             Err(error) => {
                 let causes = error.causes().join(": ");
@@ -250,14 +253,14 @@ impl Core {
         ))
     }
 
-    /// Makes this store the owner of what was made for `record`: in the cloud, then in the record.
-    async fn own(&self, record: &mut Record, notes: &mut Vec<String>) -> Result<()> {
+    /// Makes this store the owner of what was made for `machine`: in the cloud, then in the record.
+    async fn own(&self, machine: &mut Machine<'_>, notes: &mut Vec<String>) -> Result<()> {
         let own: Owner = self.store.prepare()?;
-        if !record.lacks_driver() && self.driver(record)?.places(&record.config, &[]).is_ok() {
-            let provider = self.provider(record).await?;
-            self.check_token(provider.as_ref(), record).await?;
-            self.audit(&record.name, &[Event::Claimed { from: record.owner.to_string() }])?;
-            match provider.claim(&record.token, &own, &record.name).await {
+        if !machine.lacks_driver() && self.driver(machine)?.places(&machine.config, &[]).is_ok() {
+            let provider = self.provider(machine).await?;
+            self.check_token(provider.as_ref(), machine).await?;
+            self.audit(&machine.name, &[Event::Claimed { from: machine.owner.to_string() }])?;
+            match provider.claim(&machine.token, &own, &machine.name).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ApiKind::Unsupported => {
                     notes.push("its tags cannot be changed, so they name the store that it comes from".to_owned());
@@ -266,9 +269,9 @@ impl Core {
                 Err(error) => return Err(error.into()),
             }
         }
-        if record.owner != own {
-            record.owner = own;
-            self.save(record)?;
+        if machine.owner != own {
+            machine.owner = own;
+            machine.save()?;
         }
         Ok(())
     }

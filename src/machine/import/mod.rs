@@ -325,10 +325,10 @@ impl Core {
             (true, false) => {
                 let mut machine = self.open(&record.name, Need::any()).await?;
                 let from = "docker-machine, in this store".to_owned();
-                let imported = Event::Imported { from, token: machine.record.token.to_string() };
+                let imported = Event::Imported { from, token: machine.token.to_string() };
                 self.audit(&record.name, &[imported])?;
-                machine.commit(|_| {})?;
-                Ok((machine.record, Outcome::Imported, notes))
+                machine.save()?;
+                Ok((machine.into_record(), Outcome::Imported, notes))
             }
         }
     }
@@ -362,8 +362,8 @@ impl Core {
 
     async fn meet_now(&self, name: &str) -> Result<String> {
         let mut machine = self.open(name, Need::any()).await?;
-        self.meet(&mut machine.record, std::time::Duration::ZERO).await?;
-        Ok(match machine.record.ssh.host_keys.first() {
+        self.meet(&mut machine, std::time::Duration::ZERO).await?;
+        Ok(match machine.ssh.host_keys.first() {
             Some(key) => format!("its host key is pinned: {}", ssh::fingerprint(key)?),
             None => "its host key is the one of known_hosts".to_owned(),
         })

@@ -7,7 +7,7 @@ use crate::{
     audit::{Event, Key},
     bootstrap::{self, AuthorizedLine},
     error::Result,
-    machine::{Core, blocking},
+    machine::{Core, blocking, open::Machine},
     ssh::{self, KeyPair, Session, Target, authorized_key, same_key},
     store::{Record, file},
 };
@@ -66,12 +66,12 @@ impl Core {
     /// Lets a new login key in, proves it, and takes the old one out; answers a session that was opened with the new one.
     pub(super) async fn rotate_login_key(
         &self,
-        record: &mut Record,
+        machine: &mut Machine<'_>,
         session: Session,
         others: Others,
         done: &mut RotatedKeys,
     ) -> Result<Session> {
-        let name = record.name.clone();
+        let name = machine.name.clone();
         let notify = self.talk.about(&name);
         let path = |file: &str| self.store.machine_file(&name, file);
         let next = self.next_login_key(&name)?;
@@ -80,16 +80,16 @@ impl Core {
         notify.progress("letting the new login key in");
         self.audit(&name, &[Event::LoginKeyAllowed { fingerprint: fingerprint.clone() }])?;
         bootstrap::authorize_key(&session, &public).await?;
-        let with_new = Target { keys: vec![next.clone()], offer_agent: false, ..self.target(record)? };
-        let fresh = self.connect(record, &with_new, CONNECT).await?;
+        let with_new = Target { keys: vec![next.clone()], offer_agent: false, ..self.target(machine)? };
+        let fresh = self.connect(machine, &with_new, CONNECT).await?;
         session.close().await;
         // From here on the old one is not needed.
-        self.take_the_place(record, &public)?;
-        self.take_keys_out(record, &fresh, &public, None, others, done).await?;
+        self.take_the_place(machine, &public)?;
+        self.take_keys_out(machine, &fresh, &public, None, others, done).await?;
         let old = path(file::OLD_LOGIN_KEY);
         if self.store.read_text(&old)?.is_some() {
             notify.progress("trying the old login key");
-            let with_old = Target { keys: vec![old.clone()], offer_agent: false, ..self.target(record)? };
+            let with_old = Target { keys: vec![old.clone()], offer_agent: false, ..self.target(machine)? };
             match Session::connect(&with_old, CONNECT).await {
                 Err(ssh::Error::AuthRefused { .. }) => {}
                 Ok(session) => {
@@ -120,11 +120,11 @@ impl Core {
     }
 
     /// Has the record log in with the new key. What was the machine's own is kept, to be taken out and tried once more.
-    fn take_the_place(&self, record: &mut Record, public: &str) -> Result<()> {
-        let name = record.name.clone();
+    fn take_the_place(&self, machine: &mut Machine<'_>, public: &str) -> Result<()> {
+        let name = machine.name.clone();
         let path = |file: &str| self.store.machine_file(&name, file);
-        let own = self.is_own_key(record);
-        let file = if own { record.ssh.key_file.clone() } else { file::LOGIN_KEY.to_owned() };
+        let own = self.is_own_key(machine);
+        let file = if own { machine.ssh.key_file.clone() } else { file::LOGIN_KEY.to_owned() };
         let before = if own { self.store.read_text(&path(&file))? } else { None };
         if let Some(private) = before
             && ssh::public_half(&path(&file)).is_ok_and(|replaced| !same_key(&replaced, public))
@@ -141,9 +141,9 @@ impl Core {
         let new = self.store.read_text(&path(file::NEXT_LOGIN_KEY))?.unwrap_or_default();
         self.store.write(&path(&file), new.as_bytes())?;
         self.store.write(&path(&format!("{file}.pub")), format!("{}\n", public.trim()).as_bytes())?;
-        if record.ssh.key_file != file {
-            record.ssh.key_file = file;
-            self.save(record)?;
+        if machine.ssh.key_file != file {
+            machine.ssh.key_file = file;
+            machine.save()?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ mod login;
 use super::{
     Core, Regenerated,
     create::wants_engine,
-    open::{CONNECT, Need},
+    open::{CONNECT, Machine, Need},
     voice,
 };
 use crate::{
@@ -81,46 +81,45 @@ impl Core {
     /// as before then, and a repeat goes on.
     pub async fn rotate_keys(&self, name: &str, what: &RotateKeys) -> Result<RotatedKeys> {
         let mut machine = self.open(name, Need::any()).await?;
-        let record = &mut machine.record;
-        if record.ssh.inherited {
+        if machine.ssh.inherited {
             // Whoever has some of the keys has all of them.
-            return self.lock_others_out(record, what).await;
+            return self.lock_others_out(&mut machine, what).await;
         }
-        self.rotate_keys_of(record, what, false).await
+        self.rotate_keys_of(&mut machine, what, false).await
     }
 
-    /// The same for a command that holds the machine's lock; with `new_ca` the engine lets nobody in whom it let in before.
-    async fn rotate_keys_of(&self, record: &mut Record, what: &RotateKeys, new_ca: bool) -> Result<RotatedKeys> {
-        self.require_ssh(record)?;
-        self.require_ready(record)?;
-        let notify = self.talk.about(&record.name);
+    /// The same for an opened machine; with `new_ca` the engine lets nobody in whom it let in before.
+    async fn rotate_keys_of(&self, machine: &mut Machine<'_>, what: &RotateKeys, new_ca: bool) -> Result<RotatedKeys> {
+        self.require_ssh(machine)?;
+        self.require_ready(machine)?;
+        let notify = self.talk.about(&machine.name);
         notify.progress("connecting");
-        let session = self.log_in(record, CONNECT).await?;
+        let session = self.log_in(machine, CONNECT).await?;
         let mut done = RotatedKeys::default();
         // The login key first: who has it would see the others.
-        let session = match self.replaces_login_key(record, what.login, &mut done) {
-            true => Box::pin(self.rotate_login_key(record, session, what.others, &mut done)).await?,
+        let session = match self.replaces_login_key(machine, what.login, &mut done) {
+            true => Box::pin(self.rotate_login_key(machine, session, what.others, &mut done)).await?,
             false => session,
         };
-        if self.replaces_host_key(record, what.host, &mut done)? {
+        if self.replaces_host_key(machine, what.host, &mut done)? {
             notify.progress("replacing the host key");
-            done.host = Some(self.rotate_host_key(record, &session).await?);
+            done.host = Some(self.rotate_host_key(machine, &session).await?);
         }
-        if what.server != Part::Never && wants_engine(record) && self.driver(record)?.info().capabilities.engine {
-            if new_ca && self.wanted_trust(record) == Trust::Own {
-                self.another_ca(record)?;
-                self.end_old_trust(record)?;
+        if what.server != Part::Never && wants_engine(machine) && self.driver(machine)?.info().capabilities.engine {
+            if new_ca && self.wanted_trust(machine) == Trust::Own {
+                self.another_ca(machine)?;
+                self.end_old_trust(machine)?;
             }
-            let authority = self.load_authority(record, false).await?;
-            let renewed = self.renew_if_needed(record, &session, &authority, true, voice(&notify)).await?;
-            self.await_engine(record, &authority).await?;
-            self.finish_provision(record, authority).await?;
+            let authority = self.load_authority(machine, false).await?;
+            let renewed = self.renew_if_needed(machine, &session, &authority, true, voice(&notify)).await?;
+            self.await_engine(machine, &authority).await?;
+            self.finish_provision(machine, authority).await?;
             done.server = Some(renewed);
         }
         session.close().await;
-        if record.ssh.inherited && new_ca {
-            record.ssh.inherited = false;
-            self.save(record)?;
+        if machine.ssh.inherited && new_ca {
+            machine.ssh.inherited = false;
+            machine.save()?;
         }
         Ok(done)
     }
@@ -138,12 +137,12 @@ impl Core {
     }
 
     /// Gives the host another key, and answers its fingerprint.
-    pub(super) async fn rotate_host_key(&self, record: &mut Record, session: &Session) -> Result<String> {
+    pub(super) async fn rotate_host_key(&self, machine: &mut Machine<'_>, session: &Session) -> Result<String> {
         let facts = bootstrap::probe(session).await?;
-        let new = self.replace_host_key(record, session, &facts, "the host, over a session with its old key").await?;
-        self.prove_host_key(record, &new).await?;
+        let new = self.replace_host_key(machine, session, &facts, "the host, over a session with its old key").await?;
+        self.prove_host_key(machine, &new).await?;
         let fingerprint = crate::ssh::fingerprint(&new)?;
-        self.settle_on(record, new)?;
+        self.settle_on(machine, new)?;
         Ok(fingerprint)
     }
 
@@ -157,9 +156,8 @@ impl Core {
         };
         let replaced = async {
             let mut machine = opened?;
-            if machine.record.ssh.inherited {
-                self.lock_others_out(&mut machine.record, &RotateKeys { others: Others::Keep, ..RotateKeys::default() })
-                    .await
+            if machine.ssh.inherited {
+                self.lock_others_out(&mut machine, &RotateKeys { others: Others::Keep, ..RotateKeys::default() }).await
             } else {
                 Ok(RotatedKeys::default())
             }
@@ -175,26 +173,26 @@ impl Core {
     }
 
     /// After `adopt`, which has let a new login key in and issued certificates: the other keys that it found end.
-    pub(super) async fn end_old_keys(&self, record: &mut Record, earlier: Option<&str>) -> Result<RotatedKeys> {
-        let session = self.connect(record, &self.target(record)?, CONNECT).await?;
+    pub(super) async fn end_old_keys(&self, machine: &mut Machine<'_>, earlier: Option<&str>) -> Result<RotatedKeys> {
+        let session = self.connect(machine, &self.target(machine)?, CONNECT).await?;
         let mut done = RotatedKeys::default();
-        let public = self.store.machine_file(&record.name, file::LOGIN_KEY_PUBLIC);
+        let public = self.store.machine_file(&machine.name, file::LOGIN_KEY_PUBLIC);
         let public = self.store.read_text(&public)?.unwrap_or_default();
-        self.take_keys_out(record, &session, &public, earlier, Others::Ask, &mut done).await?;
-        done.host = Some(self.rotate_host_key(record, &session).await?);
+        self.take_keys_out(machine, &session, &public, earlier, Others::Ask, &mut done).await?;
+        done.host = Some(self.rotate_host_key(machine, &session).await?);
         session.close().await;
-        record.ssh.inherited = false;
-        self.save(record)?;
+        machine.ssh.inherited = false;
+        machine.save()?;
         Ok(done)
     }
 
     /// The keys of a machine that another store had before: all are replaced. What does not work now is an error that
     /// names the command which does it later.
-    pub(super) async fn lock_others_out(&self, record: &mut Record, asked: &RotateKeys) -> Result<RotatedKeys> {
+    pub(super) async fn lock_others_out(&self, machine: &mut Machine<'_>, asked: &RotateKeys) -> Result<RotatedKeys> {
         let host = if asked.host == Part::Always { Part::Always } else { Part::Ours };
         let what = RotateKeys { login: Part::Always, host, server: Part::Ours, others: asked.others };
-        let name = record.name.clone();
-        self.rotate_keys_of(record, &what, true).await.map_err(|e| {
+        let name = machine.name.clone();
+        self.rotate_keys_of(machine, &what, true).await.map_err(|e| {
             let error =
                 Error::new(e.kind(), format!("the store that machine \"{name}\" comes from has its keys still"));
             let hints = e.hints().to_vec();
