@@ -23,7 +23,7 @@ pub enum MachineEvent {
         /// The name before.
         from: String,
     },
-    /// It is gone, or forgotten.
+    /// It is gone, or forgotten; also one that never could be used.
     Removed,
 }
 
