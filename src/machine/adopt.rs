@@ -80,6 +80,7 @@ impl Core {
         let instance = stray.instance.clone();
         record.instance = Some(running(provider.as_ref(), &stray, instance, voice(&notify)).await?);
         let mut machine = self.hold(record, lock);
+        machine.notify = notify.clone();
         let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
         let session = self.first_login(options, &mut machine, provider.as_ref(), &pair, voice(&notify)).await?;
         let from = stray.resource.owner.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -108,7 +109,7 @@ impl Core {
         machine.enter(Phase::Provisioning)?;
         let authority = self.load_authority(&mut machine, false).await?;
         if let Some(session) = session {
-            let result = self.provision_over(&mut machine, &session, &authority, &notify).await;
+            let result = self.provision_over(&mut machine, &session, &authority).await;
             session.close().await;
             result.map_err(|e| e.hint(format!("it is in the store now: go on with `rmachine provision {name}`")))?;
         }

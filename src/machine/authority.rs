@@ -68,9 +68,7 @@ impl Core {
     /// Brings what clients need into the machine's directory, which is their `DOCKER_CERT_PATH`; the engine knows it. Whether
     /// that changed anything.
     pub(super) fn copy_client_files(store: &Store, record: &Record, authority: &Authority) -> Result<bool> {
-        let cert = store.read_text(&store.machine_file(&record.name, file::CLIENT_CERT))?;
-        let is_new = cert.as_deref() != Some(authority.client.cert_pem.as_str());
-        trust::write_client(store, record, &authority.client)?;
+        let is_new = trust::write_client(store, record, &authority.client)?;
         let path = store.machine_file(&record.name, file::CA_CERT);
         match store.read_text(&path)? {
             Some(known) if known == authority.ca.cert_pem => Ok(is_new),

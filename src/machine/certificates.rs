@@ -1,6 +1,5 @@
 //! Server certificates: issued anew when needed, swapped while containers run on.
 
-use rmachine_provider_api::Notify;
 use time::OffsetDateTime;
 
 use super::{
@@ -54,9 +53,8 @@ impl Core {
         }
         machine.notify.progress("connecting");
         let session = self.log_in(&mut machine, CONNECT).await?;
-        let notify = machine.notify.clone();
         let authority = self.load_authority(&mut machine, what.client).await?;
-        let done = self.renew_if_needed(&mut machine, &session, &authority, what.force, voice(&notify)).await?;
+        let done = self.renew_if_needed(&mut machine, &session, &authority, what.force).await?;
         session.close().await;
         self.await_engine(&machine, &authority).await?;
         self.finish_provision(&mut machine, authority).await?;
@@ -70,10 +68,7 @@ impl Core {
         let notify = self.talk.about(name);
         let renewed = async {
             // Another command that works on it does this as well.
-            let mut machine = match self.open_at_once(name, Need::any()) {
-                Err(error) if error.kind() == Kind::Conflict => return Ok(()),
-                opened => opened?,
-            };
+            let Some(mut machine) = self.open_if_free(name)? else { return Ok(()) };
             let moves = self.is_to_move(&machine);
             let what = if moves { "it is to get a CA of its own" } else { "its certificates are due" };
             if bootstrap::probe(session).await?.swarm {
@@ -89,7 +84,7 @@ impl Core {
                 return Ok(());
             }
             let authority = self.load_authority(&mut machine, false).await?;
-            self.renew_if_needed(&mut machine, session, &authority, false, voice(&notify)).await?;
+            self.renew_if_needed(&mut machine, session, &authority, false).await?;
             self.finish_provision(&mut machine, authority).await
         };
         let renewed: Result<()> = renewed.await;
@@ -135,8 +130,8 @@ impl Core {
         session: &Session,
         authority: &Authority,
         force: bool,
-        notify: &dyn Notify,
     ) -> Result<Regenerated> {
+        let notify = machine.notify.clone();
         let facts = bootstrap::probe(session).await?;
         let version = machine.host.as_ref().map(|h| h.engine_version.clone()).unwrap_or_default();
         machine.host = Some(host_record(&facts, &version));
@@ -153,7 +148,7 @@ impl Core {
         self.stage_ca(machine, authority)?;
         let trust = self.engine_trust(machine, authority)?;
         let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
-        let renewed = bootstrap::replace_certificates(session, &facts, &tls, force, notify).await?;
+        let renewed = bootstrap::replace_certificates(session, &facts, &tls, force, voice(&notify)).await?;
         self.save_server(machine, &server)?;
         if renewed.swarm && renewed.restarted {
             notify.warn("the engine was restarted: a swarm node cannot keep its containers running meanwhile");

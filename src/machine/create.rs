@@ -182,7 +182,7 @@ impl Core {
 
     /// Carries on from the phase that `machine` is in.
     async fn make(&self, machine: &mut Machine<'_>, driver: &dyn Driver) -> Result<()> {
-        let notify = self.talk.about(&machine.name);
+        let notify = machine.notify.clone();
         notify.progress("checking the request");
         // Scripts look for the store's own as well.
         let of_store = self.load_store_authority(false);
@@ -203,13 +203,13 @@ impl Core {
             machine.enter(Phase::Creating)?;
         }
         if machine.phase == Phase::Creating {
-            let instance = self.make_instance(machine, provider.as_ref(), &notify).await?;
+            let instance = self.make_instance(machine, provider.as_ref()).await?;
             machine.instance = Some(instance);
             machine.enter(Phase::Booting)?;
         }
         self.interrupt.check()?;
         if driver.info().capabilities.ssh {
-            self.interrupt.or(Box::pin(self.first_session(machine, &authority, &notify))).await?;
+            self.interrupt.or(Box::pin(self.first_session(machine, &authority))).await?;
         }
         self.finish_provision(machine, authority).await
     }
@@ -237,12 +237,7 @@ impl Core {
     }
 
     /// Makes the instance: as planned, or where the cloud has no room for that, as the alternatives say.
-    async fn make_instance(
-        &self,
-        machine: &mut Machine<'_>,
-        provider: &dyn Provider,
-        notify: &Arc<dyn Notify>,
-    ) -> Result<api::Instance> {
+    async fn make_instance(&self, machine: &mut Machine<'_>, provider: &dyn Provider) -> Result<api::Instance> {
         let name = machine.name.clone();
         loop {
             let Some(request) = self.saved_request(machine)? else {
@@ -259,7 +254,7 @@ impl Core {
             let elsewhere = error.retryable() == Retry::Elsewhere && nothing_lost && !self.interrupt.is_raised();
             if elsewhere && let Some(label) = next_attempt(machine) {
                 let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-                notify.warn(&format!("{error}{cause}; trying {label}"));
+                machine.notify.warn(&format!("{error}{cause}; trying {label}"));
                 machine.save()?;
                 continue;
             }
@@ -270,7 +265,6 @@ impl Core {
     /// Removes what a failed create made, and says what is left when that fails too.
     async fn undo(&self, machine: &mut Machine<'_>, error: Error, keep: bool) -> Error {
         let name = machine.name.clone();
-        let notify = self.talk.about(&name);
         if !machine.phase.may_hold_resources() {
             self.sweep(machine);
             return match self.store.remove(&name) {
@@ -283,10 +277,10 @@ impl Core {
                 "everything was kept; look with `rmachine ssh {name}`, remove it with `rmachine rm -y {name}`"
             ));
         }
-        notify.progress("removing what was made");
-        match self.destroy(machine, voice(&notify)).await {
+        machine.notify.progress("removing what was made");
+        match self.destroy(machine).await {
             Ok(()) => {
-                notify.warn("the create failed; all that it made was removed");
+                machine.notify.warn("the create failed; all that it made was removed");
                 error
             }
             Err(left) => {

@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use rmachine_provider_api::Silent;
 
-use super::{
-    Core,
-    open::{Machine, Need},
-};
+use super::{Core, open::Machine};
 use crate::{
     audit::{Event, Key},
     bootstrap::{self, HostFacts},
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     ssh::{HostKeys, Session, Target, WaitPolicy, fingerprint, same_key},
     store::Record,
 };
@@ -105,10 +102,7 @@ impl Core {
         if !is_proof(record, session) {
             return Ok(());
         }
-        let mut machine = match self.open_at_once(&record.name, Need::any()) {
-            Err(error) if error.kind() == Kind::Conflict => return Ok(()),
-            opened => opened?,
-        };
+        let Some(mut machine) = self.open_if_free(&record.name)? else { return Ok(()) };
         self.settle_host_key(&mut machine, session)
     }
 }

@@ -1,4 +1,4 @@
-//! One opened machine: its lock, its record, and the one way to its host.
+//! One opened machine: its lock, its record, and the way to a host that is up.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -90,16 +90,6 @@ impl Core {
     /// process does not let go of it.
     pub(super) async fn open(&self, name: &str, need: Need) -> Result<Machine<'_>> {
         let lock = self.lock(name).await?;
-        self.opened(name, need, lock)
-    }
-
-    /// The same where nobody waits: another process that works on it is a [`Kind::Conflict`].
-    pub(super) fn open_at_once(&self, name: &str, need: Need) -> Result<Machine<'_>> {
-        let lock = self.lock_at_once(name)?;
-        self.opened(name, need, lock)
-    }
-
-    fn opened(&self, name: &str, need: Need, lock: Lock) -> Result<Machine<'_>> {
         let record = self.store.load(name)?;
         if let Some(what) = need.managed {
             self.require_managed(&record, what)?;
@@ -109,6 +99,18 @@ impl Core {
             self.require_ready(&record)?;
         }
         Ok(self.hold(record, lock))
+    }
+
+    /// Opens machine `name` for what is done by the way; `None`: another process works on it, and nobody waits for that.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NoSuchMachine`], [`Kind::Store`].
+    pub(super) fn open_if_free(&self, name: &str) -> Result<Option<Machine<'_>>> {
+        match self.lock_at_once(name) {
+            Err(error) if error.kind() == Kind::Conflict => Ok(None),
+            lock => lock.and_then(|lock| Ok(Some(self.hold(self.store.load(name)?, lock)))),
+        }
     }
 
     /// The machine of `record`, whose lock is `lock`: one that is made, or that was read under it.
@@ -122,6 +124,11 @@ impl Core {
     /// refused.
     pub(super) async fn log_in(&self, machine: &mut Machine<'_>, within: Duration) -> Result<Session> {
         self.look(machine).await?;
+        self.log_in_there(machine, within).await
+    }
+
+    /// [`Core::log_in`] where the provider was asked just now.
+    pub(super) async fn log_in_there(&self, machine: &mut Machine<'_>, within: Duration) -> Result<Session> {
         require_running(machine)?;
         self.meet(machine, Duration::ZERO).await?;
         let target = self.target(machine)?;

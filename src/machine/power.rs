@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rmachine_provider_api::{Addresses, MachineState, Notify, Observed, StopMode};
+use rmachine_provider_api::{Addresses, MachineState, Observed, StopMode};
 
 use super::{
     Core,
@@ -35,15 +35,14 @@ impl Core {
         let id = instance_id(machine)?;
         let provider = self.provider(machine).await?;
         machine.notify.progress("starting");
-        let observed = provider.start(&id, machine.notify.as_ref()).await?;
+        let observed = provider.start(&id, voice(&machine.notify)).await?;
         machine.commit(|record| {
             record.power = Power::Running;
             if let Some(instance) = &mut record.instance {
                 instance.addresses = observed.addresses;
             }
         })?;
-        let notify = machine.notify.clone();
-        self.come_back(machine, None, voice(&notify)).await
+        self.come_back(machine, None).await
     }
 
     /// Stops machine `name`. Stopped already is success.
@@ -57,7 +56,7 @@ impl Core {
         let provider = self.provider(&machine).await?;
         machine.notify.progress(if mode == StopMode::Force { "killing" } else { "stopping" });
         self.end_tunnel(name).await?;
-        provider.stop(&id, mode, machine.notify.as_ref()).await?;
+        provider.stop(&id, mode, voice(&machine.notify)).await?;
         machine.commit(|record| record.power = Power::Stopped)
     }
 
@@ -77,59 +76,53 @@ impl Core {
         let capabilities = self.driver(&machine)?.info().capabilities;
         if !capabilities.ssh {
             let provider = self.provider(&machine).await?;
-            return provider.reboot(&id, machine.notify.as_ref()).await.map_err(Error::from);
+            return provider.reboot(&id, voice(&machine.notify)).await.map_err(Error::from);
         }
-        let session = self.log_in(&mut machine, CONNECT).await?;
-        let notify = machine.notify.clone();
+        let session = self.log_in_there(&mut machine, CONNECT).await?;
         let before = bootstrap::probe(&session).await?.boot_id;
-        notify.progress("restarting");
+        machine.notify.progress("restarting");
         if capabilities.power {
-            self.provider(&machine).await?.reboot(&id, voice(&notify)).await?;
+            self.provider(&machine).await?.reboot(&id, voice(&machine.notify)).await?;
         } else {
             bootstrap::reboot(&session).await?;
         }
         session.close().await;
-        self.come_back(&mut machine, Some(&before), voice(&notify)).await
+        self.come_back(&mut machine, Some(&before)).await
     }
 
     /// Waits for a host that boots, renews its certificate when it has moved, and waits for its engine.
-    async fn come_back(&self, machine: &mut Machine<'_>, old_boot: Option<&str>, notify: &dyn Notify) -> Result<()> {
+    async fn come_back(&self, machine: &mut Machine<'_>, old_boot: Option<&str>) -> Result<()> {
         if !self.driver(machine)?.info().capabilities.ssh {
             return Ok(());
         }
-        notify.progress("waiting for SSH");
+        machine.notify.progress("waiting for SSH");
         self.meet(machine, BOOT).await?;
-        let session = self.session_after_boot(machine, old_boot, notify).await?;
+        let session = self.session_after_boot(machine, old_boot).await?;
         self.settle_host_key(machine, &session)?;
         if !wants_engine(machine) {
             session.close().await;
             return Ok(());
         }
         let authority = self.load_authority(machine, false).await?;
-        self.renew_if_needed(machine, &session, &authority, false, notify).await?;
+        self.renew_if_needed(machine, &session, &authority, false).await?;
         session.close().await;
-        notify.progress("waiting for the engine");
+        machine.notify.progress("waiting for the engine");
         self.await_engine(machine, &authority).await?;
         self.finish_provision(machine, authority).await
     }
 
-    async fn session_after_boot(
-        &self,
-        record: &Record,
-        old_boot: Option<&str>,
-        notify: &dyn Notify,
-    ) -> Result<Session> {
-        let target = self.target(record)?;
+    async fn session_after_boot(&self, machine: &Machine<'_>, old_boot: Option<&str>) -> Result<Session> {
+        let target = self.target(machine)?;
         let deadline = Instant::now() + BOOT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let session = self.wait_for_ssh(record, &target, left, false, notify).await?;
+            let session = self.wait_for_ssh(machine, &target, left, false, voice(&machine.notify)).await?;
             let Some(old) = old_boot else { return Ok(session) };
             match bootstrap::boot_id(&session).await {
                 Ok(now) if now != old => return Ok(session),
                 Ok(_) | Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(300)).await,
                 Ok(_) => {
-                    return Err(Error::new(Kind::Ssh, format!("machine \"{}\" did not reboot in time", record.name)));
+                    return Err(Error::new(Kind::Ssh, format!("machine \"{}\" did not reboot in time", machine.name)));
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -2,11 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use rmachine_provider_api::{HostTrust, Notify, Plan};
+use rmachine_provider_api::{HostTrust, Plan};
 use time::OffsetDateTime;
 
 use super::{
@@ -40,20 +39,15 @@ const OLDEST_API: (u32, u32) = (1, 44);
 
 impl Core {
     /// The first session to a new host: host keys, engine, certificates, proof.
-    pub(super) async fn first_session(
-        &self,
-        machine: &mut Machine<'_>,
-        authority: &Authority,
-        notify: &Arc<dyn Notify>,
-    ) -> Result<()> {
-        notify.progress("waiting for SSH");
+    pub(super) async fn first_session(&self, machine: &mut Machine<'_>, authority: &Authority) -> Result<()> {
+        machine.notify.progress("waiting for SSH");
         let flag = format!("--{}-ssh-host-key", machine.driver);
         self.trust_host(machine, Vouch::Flag(&flag), Duration::ZERO).await?;
         let target = self.target(machine)?;
         let seeded = machine.plan.as_ref().is_some_and(|p| matches!(p.host_trust, HostTrust::Seeded));
         let boots = machine.plan.as_ref().is_some_and(|p| p.boot_data.is_some());
         let session = if boots {
-            self.wait_for_ssh(machine, &target, BOOT, seeded, voice(notify)).await?
+            self.wait_for_ssh(machine, &target, BOOT, seeded, voice(&machine.notify)).await?
         } else {
             self.connect(machine, &target, CONNECT_PATIENTLY).await?
         };
@@ -63,7 +57,7 @@ impl Core {
         // Only a create that goes on finds two keys pinned.
         self.settle_host_key(machine, &session)?;
         machine.enter(Phase::Provisioning)?;
-        let result = self.provision_over(machine, &session, authority, notify).await;
+        let result = self.provision_over(machine, &session, authority).await;
         session.close().await;
         result
     }
@@ -80,21 +74,20 @@ impl Core {
         if machine.phase.is_unfinished() || machine.engine.source == EngineSource::Url {
             self.warn_of_engine(name, &machine.engine)?;
         }
-        let notify = machine.notify.clone();
-        notify.progress("connecting");
+        machine.notify.progress("connecting");
         let session = self.log_in(&mut machine, CONNECT_PATIENTLY).await?;
         let authority = self.load_authority(&mut machine, false).await?;
         if machine.phase.is_unfinished() {
             machine.enter(Phase::Provisioning)?;
         }
-        self.provision_over(&mut machine, &session, &authority, &notify).await?;
+        self.provision_over(&mut machine, &session, &authority).await?;
         session.close().await;
         self.finish_provision(&mut machine, authority).await?;
         if machine.ssh.inherited {
             // As after an `adopt` that was killed.
             let keep = RotateKeys { others: Others::Keep, ..RotateKeys::default() };
             let done = Box::pin(self.lock_others_out(&mut machine, &keep)).await?;
-            done.lines().iter().for_each(|line| notify.warn(line));
+            done.lines().iter().for_each(|line| machine.notify.warn(line));
         }
         Ok(())
     }
@@ -143,8 +136,8 @@ impl Core {
         machine: &mut Machine<'_>,
         session: &Session,
         authority: &Authority,
-        notify: &Arc<dyn Notify>,
     ) -> Result<()> {
+        let notify = machine.notify.clone();
         notify.progress("looking at the host");
         let facts = bootstrap::probe(session).await?;
         machine.host = Some(host_record(&facts, ""));
@@ -167,7 +160,7 @@ impl Core {
         let trust = self.engine_trust(machine, authority)?;
         let tls = ServerTls { ca_pem: &trust, cert_pem: &server.cert_pem, key_pem: &server.key_pem };
         let at_boot = machine.plan.as_ref().is_some_and(Plan::installs_at_boot);
-        let provision = bootstrap::provision(session, &facts, &machine.engine, &tls, at_boot, voice(notify));
+        let provision = bootstrap::provision(session, &facts, &machine.engine, &tls, at_boot, voice(&notify));
         // The login that proves the new key costs no time beside the engine's install and start.
         let proof = async {
             match &new_key {

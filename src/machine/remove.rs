@@ -1,7 +1,5 @@
 //! `rm`: ends with nothing, or says what is left and stays repeatable.
 
-use rmachine_provider_api::Notify;
-
 use super::{Core, MachineEvent, audit::instance_of, machine_ref, open::Machine, voice};
 use crate::{
     audit::Event,
@@ -33,11 +31,10 @@ impl Core {
                 .unwrap_or_else(|| Error::new(Kind::NoSuchMachine, format!("machine \"{name}\" does not exist"))));
         }
         let lock = self.lock(name).await?;
-        let notify = self.talk.about(name);
         let record = match self.store.load(name) {
             Ok(record) => record,
             Err(error) if mode == RemoveMode::Force => {
-                return self.forget_unreadable(name, error, voice(&notify)).await;
+                return self.forget_unreadable(name, error).await;
             }
             Err(error) if error.kind() == Kind::NoSuchMachine => return Ok(()),
             Err(error) => {
@@ -49,11 +46,11 @@ impl Core {
             return Err(Error::new(Kind::Conflict, format!("machine \"{name}\" is protected against removal"))
                 .hint(format!("`rmachine protect --off {name}` ends that")));
         }
-        notify.progress("removing");
+        machine.notify.progress("removing");
         if let Err(error) = self.end_tunnel(name).await {
-            notify.warn(&format!("{error}; removing all the same"));
+            machine.notify.warn(&format!("{error}; removing all the same"));
         }
-        match self.destroy(&mut machine, voice(&notify)).await {
+        match self.destroy(&mut machine).await {
             Ok(()) => Ok(()),
             Err(error) if mode == RemoveMode::Force => self.forget_with_remains(&machine, error),
             Err(error) => Err(error
@@ -63,7 +60,7 @@ impl Core {
     }
 
     /// Deletes everything and then the record.
-    pub(super) async fn destroy(&self, machine: &mut Machine<'_>, notify: &dyn Notify) -> Result<()> {
+    pub(super) async fn destroy(&self, machine: &mut Machine<'_>) -> Result<()> {
         // What costs money goes, also where the disk is full.
         self.audit_or_warn(&machine.name, &[Event::RemovalBegun { instance: instance_of(machine) }]);
         // Nothing was asked for, or it was refused: the provider has nothing to be asked.
@@ -73,14 +70,14 @@ impl Core {
                 match machine.enter(Phase::Removing) {
                     // A full disk must not keep what costs money, and removing makes room.
                     Err(error) if error.kind() == Kind::Store => {
-                        notify.warn(&format!("{error}; removing all the same"));
+                        machine.notify.warn(&format!("{error}; removing all the same"));
                     }
                     entered => entered?,
                 }
             }
             let provider = self.provider(machine).await?;
             let unanswered = self.unanswered_in(machine, &self.store.machine_directory(&machine.name))?;
-            provider.destroy(&machine_ref(machine, unanswered.as_ref()), notify).await?;
+            provider.destroy(&machine_ref(machine, unanswered.as_ref()), voice(&machine.notify)).await?;
         } else {
             self.sweep(machine);
         }
@@ -100,8 +97,8 @@ impl Core {
     }
 
     /// Deletes what carries the tags of a machine whose record does not read, wherever machines of this store were made.
-    async fn forget_unreadable(&self, name: &str, error: Error, notify: &dyn Notify) -> Result<()> {
-        notify.warn("its record does not read; looking for what carries its tags");
+    async fn forget_unreadable(&self, name: &str, error: Error) -> Result<()> {
+        self.talk.about(name).warn("its record does not read; looking for what carries its tags");
         match self.destroy_by_name(name).await {
             // Its directory stays for whoever wants to look: what it made may carry the name of nobody.
             Ok(0) => {

@@ -13,7 +13,6 @@ use super::{
     create::wants_engine,
     open::{CONNECT, Machine, Need},
     trust::Own,
-    voice,
 };
 use crate::{
     audit::{Event, Role},
@@ -329,10 +328,10 @@ impl Core {
     /// Brings the host's trust to what the shares say, and waits until the engine answers. With `new_key` the engine gets
     /// another key: who was root there may have read the old one.
     async fn apply_shares(&self, machine: &mut Machine<'_>, authority: &Authority, new_key: bool) -> Result<()> {
-        let notify = self.talk.about(&machine.name);
+        let notify = machine.notify.clone();
         notify.progress("connecting");
-        let session = self.log_in(machine, CONNECT).await?;
-        let renewed = self.renew_if_needed(machine, &session, authority, new_key, voice(&notify)).await;
+        let session = self.log_in_there(machine, CONNECT).await?;
+        let renewed = self.renew_if_needed(machine, &session, authority, new_key).await;
         session.close().await;
         renewed?;
         notify.progress("checking the engine over TLS");

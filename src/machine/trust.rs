@@ -221,8 +221,8 @@ impl Core {
         if record.trust != Trust::Own || is_client_good(&self.store, &record.name).unwrap_or(true) {
             return;
         }
-        let renewed = self.lock_at_once(&record.name).and_then(|_lock| {
-            let record = self.store.load(&record.name)?;
+        let renewed = self.open_if_free(&record.name).and_then(|opened| {
+            let Some(record) = opened else { return Ok(()) };
             let now = OffsetDateTime::now_utc();
             let Some(own) = Own::read(&self.store, &record, now)? else { return Ok(()) };
             let read = |name| self.store.read_text(&self.store.machine_file(&record.name, name));
@@ -232,7 +232,7 @@ impl Core {
                 return Ok(());
             }
             let client = own_client(&self.store, &record.name, &own.ca, false, now, self.client_life)?;
-            write_client(&self.store, &record, &client)
+            write_client(&self.store, &record, &client).map(drop)
         });
         if let Err(error) = renewed {
             tracing::debug!(machine = record.name, "the client's certificate is not renewed now: {error}");
@@ -301,10 +301,12 @@ fn own_client(
 }
 
 /// Writes what differs; the certificate first, so that a crash in between shows by the certificate of the machine's CA.
-pub(super) fn write_client(store: &Store, record: &Record, client: &Identity) -> Result<()> {
+/// Returns whether the certificate did.
+pub(super) fn write_client(store: &Store, record: &Record, client: &Identity) -> Result<bool> {
     let name = &record.name;
     let cert_path = store.machine_file(name, file::CLIENT_CERT);
-    if store.read_text(&cert_path)?.is_none_or(|old| old != client.cert_pem) {
+    let is_new = store.read_text(&cert_path)?.is_none_or(|old| old != client.cert_pem);
+    if is_new {
         // The store's own is in the log already.
         if record.trust == Trust::Own {
             audit::write(store, Some(name), &[Event::certificate(Role::Client, &client.cert_pem)?])?;
@@ -315,5 +317,5 @@ pub(super) fn write_client(store: &Store, record: &Record, client: &Identity) ->
     if store.read_secret(&key_path)?.is_none_or(|old| *old != *client.key_pem) {
         store.write(&key_path, client.key_pem.as_bytes())?;
     }
-    Ok(())
+    Ok(is_new)
 }

@@ -48,7 +48,7 @@ impl Core {
         if !changed && !is_unfinished(&found, recorded) {
             // It may have been found at another address.
             if self.good_server(&machine, &authority)?.is_none() {
-                self.renew_if_needed(&mut machine, &session, &authority, false, voice(&notify)).await?;
+                self.renew_if_needed(&mut machine, &session, &authority, false).await?;
                 self.await_engine(&machine, &authority).await?;
                 self.finish_provision(&mut machine, authority).await?;
             }
@@ -66,7 +66,7 @@ impl Core {
         };
         done.map_err(|e| about(e, name))?;
         // The new unit may start dockerd in another way; this fits our settings to it, and asks over TLS.
-        self.provision_over(&mut machine, &session, &authority, &notify).await?;
+        self.provision_over(&mut machine, &session, &authority).await?;
         session.close().await;
         self.finish_provision(&mut machine, authority).await?;
         let to = machine.host.as_ref().map(|host| host.engine_version.clone()).unwrap_or_default();

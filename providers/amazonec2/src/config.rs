@@ -98,16 +98,6 @@ impl Reach {
     pub(crate) fn is_private(self) -> bool {
         matches!(self, Self::Private | Self::PrivateOnly)
     }
-
-    /// Its word in a scope. Stores keep scopes in their `places.json`, so that these words stay.
-    fn scope_word(self) -> &'static str {
-        match self {
-            Self::Public => "Public",
-            Self::Private => "Private",
-            Self::PrivateOnly => "PrivateOnly",
-            Self::Ipv6 => "Ipv6",
-        }
-    }
 }
 
 /// A port range that is open to all.
@@ -178,8 +168,15 @@ impl Config {
     /// Machines of one scope are asked for by one client.
     pub(crate) fn scope(&self) -> String {
         let part = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
-        let reach = self.reach.scope_word().to_owned();
-        [self.region.clone(), part(&self.endpoint), part(&self.profile), part(&self.key_digest), reach].join(" ")
+        // Stores keep scopes in their `places.json`, so that these words stay.
+        let reach = match self.reach {
+            Reach::Public => "Public",
+            Reach::Private => "Private",
+            Reach::PrivateOnly => "PrivateOnly",
+            Reach::Ipv6 => "Ipv6",
+        };
+        [self.region.clone(), part(&self.endpoint), part(&self.profile), part(&self.key_digest), reach.to_owned()]
+            .join(" ")
     }
 }
 

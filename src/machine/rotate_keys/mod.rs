@@ -9,11 +9,10 @@ use super::{
     Core, Regenerated,
     create::wants_engine,
     open::{CONNECT, Machine, Need},
-    voice,
 };
 use crate::{
     bootstrap,
-    error::{Error, Kind, Result},
+    error::{Error, Result},
     ssh::Session,
     store::{Record, Trust, file},
 };
@@ -92,7 +91,7 @@ impl Core {
     async fn rotate_keys_of(&self, machine: &mut Machine<'_>, what: &RotateKeys, new_ca: bool) -> Result<RotatedKeys> {
         self.require_ssh(machine)?;
         self.require_ready(machine)?;
-        let notify = self.talk.about(&machine.name);
+        let notify = machine.notify.clone();
         notify.progress("connecting");
         let session = self.log_in(machine, CONNECT).await?;
         let mut done = RotatedKeys::default();
@@ -111,15 +110,14 @@ impl Core {
                 self.end_old_trust(machine)?;
             }
             let authority = self.load_authority(machine, false).await?;
-            let renewed = self.renew_if_needed(machine, &session, &authority, true, voice(&notify)).await?;
+            let renewed = self.renew_if_needed(machine, &session, &authority, true).await?;
             self.await_engine(machine, &authority).await?;
             self.finish_provision(machine, authority).await?;
             done.server = Some(renewed);
         }
         session.close().await;
         if machine.ssh.inherited && new_ca {
-            machine.ssh.inherited = false;
-            machine.save()?;
+            machine.commit(|record| record.ssh.inherited = false)?;
         }
         Ok(done)
     }
@@ -150,16 +148,13 @@ impl Core {
     pub(super) async fn replace_inherited_by_the_way(&self, name: &str) {
         let notify = self.talk.about(name);
         // Another command that works on it does this as well.
-        let opened = match self.open_at_once(name, Need::any()) {
-            Err(error) if error.kind() == Kind::Conflict => return,
-            opened => opened,
-        };
         let replaced = async {
-            let mut machine = opened?;
-            if machine.ssh.inherited {
-                self.lock_others_out(&mut machine, &RotateKeys { others: Others::Keep, ..RotateKeys::default() }).await
-            } else {
-                Ok(RotatedKeys::default())
+            match self.open_if_free(name)? {
+                Some(mut machine) if machine.ssh.inherited => {
+                    let keep = RotateKeys { others: Others::Keep, ..RotateKeys::default() };
+                    self.lock_others_out(&mut machine, &keep).await
+                }
+                _ => Ok(RotatedKeys::default()),
             }
         };
         let replaced: Result<RotatedKeys> = Box::pin(replaced).await;
@@ -181,8 +176,7 @@ impl Core {
         self.take_keys_out(machine, &session, &public, earlier, Others::Ask, &mut done).await?;
         done.host = Some(self.rotate_host_key(machine, &session).await?);
         session.close().await;
-        machine.ssh.inherited = false;
-        machine.save()?;
+        machine.commit(|record| record.ssh.inherited = false)?;
         Ok(done)
     }
 
