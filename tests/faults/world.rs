@@ -72,6 +72,19 @@ impl Ran {
     }
 }
 
+/// The arguments of a process, `/proc/ID`. Where it is one of this program's that has just begun, exec(2) may not have
+/// put them there yet.
+fn arguments(process: &Path) -> Option<String> {
+    let program = std::env::current_exe().unwrap();
+    loop {
+        let line = std::fs::read_to_string(process.join("cmdline")).ok()?;
+        if !line.is_empty() || std::fs::read_link(process.join("exe")).ok()? != program {
+            return Some(line);
+        }
+        std::thread::yield_now();
+    }
+}
+
 impl World {
     /// Machines without SSH and engine: all is in the cloud's API.
     pub fn of_api() -> Self {
@@ -152,9 +165,7 @@ impl World {
     pub fn processes(&self) -> Vec<Pid> {
         let root = self.store().root().to_str().unwrap().to_owned();
         let all = std::fs::read_dir("/proc").unwrap().flatten();
-        let ours = all.filter(|entry| {
-            std::fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains(&root))
-        });
+        let ours = all.filter(|entry| arguments(&entry.path()).is_some_and(|line| line.contains(&root)));
         ours.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect()
     }
 

@@ -48,8 +48,8 @@ class Processes:
         while not ended():
             started = time.monotonic()
             self.look()
-            # Never more than a third of one core.
-            time.sleep(max(OFTEN, 2 * (time.monotonic() - started)))
+            # Never more than a tenth of one core: what begins a program is told of, where the kernel does that (`listen`).
+            time.sleep(max(OFTEN, 9 * (time.monotonic() - started)))
         self.look()
 
     def listen(self, ended: Callable[[], bool]) -> None:

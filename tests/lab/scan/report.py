@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,11 +13,15 @@ from ahocorasick_rs import BytesAhoCorasick
 
 from .kept import ARGV, FILE, OUTPUT, Place, Store
 from .rules import looked_at, may_hold
-from .secrets_of import harvest, views
+from .secrets_of import Secrets, harvest, views
 
 SHOWN = 100
+SHARE = 1 << 20  # bytes that a process takes at a time, at least
 # A test that does to a store what rmachine would not puts this file beside it.
 SPOILED = "/spoiled-on-purpose"
+
+
+of_this_process: Search
 
 
 @dataclass
@@ -76,22 +82,67 @@ def scan(kept: Store, declared: dict[str, list[str]], hosts: int = 0, failed: li
     report.blind += [f"no {what} were seen" for what in ("stores", "secrets", "files", *wanted) if not report.counts[what]]
     if not secrets.needles:
         return report
-    finder = BytesAhoCorasick(list(secrets.needles))
-    needles = [frozenset(kinds) for kinds in secrets.needles.values()]
-    for content, all_places in kept.contents.items():
+    search = Search(kept, secrets, spoilt)
+    with multiprocessing.get_context("fork").Pool(initializer=begin_search, initargs=(search,)) as pool:
+        for allowed, violations in pool.imap_unordered(search_in, search.shares()):
+            report.counts["allowed"] += allowed
+            report.violations |= violations
+    return report
+
+
+class Search:
+    """What the processes of a scan share: forked, so that no content is copied."""
+
+    def __init__(self, kept: Store, secrets: Secrets, spoilt: set[str]) -> None:
+        self.contents = list(kept.contents.items())
+        self.finder = BytesAhoCorasick(list(secrets.needles))
+        self.needles = [frozenset(kinds) for kinds in secrets.needles.values()]
+        self.spoilt = spoilt
+
+    def shares(self) -> Iterator[list[int]]:
+        """What a process takes at a time: a large content by itself, the largest first, many small ones together."""
+        share, size = [], 0
+        for at in sorted(range(len(self.contents)), key=lambda at: -len(self.contents[at][0])):
+            share.append(at)
+            size += len(self.contents[at][0])
+            if size >= SHARE:
+                yield share
+                share, size = [], 0
+        if share:
+            yield share
+
+    def look(self, content: bytes, all_places: set[Place]) -> tuple[int, set[str]]:
+        """How many secrets of a content are where they belong, and the violations."""
+        allowed, violations = 0, set()
         by_view: dict[bytes, list[Place]] = {}
         for place in all_places:
             by_view.setdefault(looked_at(place, content), []).append(place)
         for view, its_places in by_view.items():
-            for kinds in found_in(finder, needles, view):
+            for kinds in found_in(self.finder, self.needles, view):
                 for place in its_places:
-                    if spoiled(place, spoilt):
+                    if spoiled(place, self.spoilt):
                         continue
                     if all(may_hold(place, kind, kinds, content) for kind in kinds):
-                        report.counts["allowed"] += 1
+                        allowed += 1
                     else:
-                        report.violations.add(f"{' or '.join(sorted(kinds))}: {place}{hint(place, content)}")
-    return report
+                        violations.add(f"{' or '.join(sorted(kinds))}: {place}{hint(place, content)}")
+        return allowed, violations
+
+
+def begin_search(search: Search) -> None:
+    """Keeps the search in a forked process of its own."""
+    global of_this_process  # noqa: PLW0603 - what a pool's initializer is for
+    of_this_process = search
+
+
+def search_in(share: list[int]) -> tuple[int, set[str]]:
+    """Looks through some of the contents."""
+    allowed, violations = 0, set()
+    for at in share:
+        belong, wrong = of_this_process.look(*of_this_process.contents[at])
+        allowed += belong
+        violations |= wrong
+    return allowed, violations
 
 
 def found_in(finder: BytesAhoCorasick, needles: list[frozenset[str]], content: bytes) -> set[frozenset[str]]:
