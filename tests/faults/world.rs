@@ -81,7 +81,7 @@ fn arguments(process: &Path) -> Option<String> {
         if !line.is_empty() || std::fs::read_link(process.join("exe")).ok()? != program {
             return Some(line);
         }
-        std::thread::yield_now();
+        thread::yield_now();
     }
 }
 
