@@ -174,6 +174,7 @@ impl From<api::Error> for Error {
     fn from(error: api::Error) -> Self {
         let kind = match error.kind() {
             api::Kind::InvalidInput => Kind::Usage,
+            api::Kind::Cancelled => Kind::Interrupted,
             api::Kind::Conflict => Kind::Conflict,
             api::Kind::Credentials
             | api::Kind::Denied

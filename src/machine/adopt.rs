@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rmachine_provider_api::{
-    self as api, HostTrust, InstanceId, MachineState, MachineToken, Notify, Owner, Provider, Stray, Values,
+    self as api, Cx, HostTrust, InstanceId, MachineState, MachineToken, Notify, Owner, Provider, Stray, Values,
 };
 
 use super::{
@@ -78,7 +78,7 @@ impl Core {
         record.engine.on_loopback = options.ssh_tunnel;
         record.tunnel_port = options.ssh_tunnel.then(|| self.free_port()).transpose()?;
         let instance = stray.instance.clone();
-        record.instance = Some(running(provider.as_ref(), &stray, instance, voice(&notify)).await?);
+        record.instance = Some(running(provider.as_ref(), &stray, instance, &self.cx(voice(&notify))).await?);
         let mut machine = self.hold(record, lock);
         machine.notify = notify.clone();
         let pair = KeyPair::generate_ed25519(&format!("rmachine {name}"))?;
@@ -91,7 +91,7 @@ impl Core {
                 Event::Adopted { instance: options.id.clone(), from },
             ],
         )?;
-        provider.claim(&machine.token, &machine.owner, &name).await.map_err(|e| {
+        provider.claim(&machine.token, &machine.owner, &name, &self.cx(voice(&notify))).await.map_err(|e| {
             Error::from(e).context(format!("the instance {id} stays with the store that it belongs to"))
         })?;
         // From here on it is this store's machine, and the record stays whatever comes.
@@ -195,16 +195,17 @@ impl Core {
         let Some(instance) = &record.instance else { return Err(super::shell::no_address(record)) };
         notify.progress("asking the provider to let the new key in");
         let by_hand = "give a key that the host knows with --ssh-key PATH";
-        let error = match provider.let_in(&instance.id, &record.ssh.user, &pair.public_openssh()).await {
-            Ok(()) => match self.connect(record, &ours, CONNECT_PATIENTLY).await {
-                Ok(session) => return Ok(session),
-                Err(error) => {
-                    error.hint("the instance may have no EC2 Instance Connect (package ec2-instance-connect)")
-                }
-            },
-            Err(error) if error.kind() == api::Kind::Unsupported => Error::from(error).with_kind(Kind::Ssh),
-            Err(error) => return Err(Error::from(error).hint(by_hand)),
-        };
+        let error =
+            match provider.let_in(&instance.id, &record.ssh.user, &pair.public_openssh(), &self.cx(notify)).await {
+                Ok(()) => match self.connect(record, &ours, CONNECT_PATIENTLY).await {
+                    Ok(session) => return Ok(session),
+                    Err(error) => {
+                        error.hint("the instance may have no EC2 Instance Connect (package ec2-instance-connect)")
+                    }
+                },
+                Err(error) if error.kind() == api::Kind::Unsupported => Error::from(error).with_kind(Kind::Ssh),
+                Err(error) => return Err(Error::from(error).hint(by_hand)),
+            };
         let keys = super::shell::default_keys();
         match Session::connect(&Target { keys, offer_agent: true, ..ours }, CONNECT_PATIENTLY).await {
             Ok(session) => Ok(session),
@@ -268,13 +269,13 @@ async fn running(
     provider: &dyn Provider,
     stray: &Stray,
     mut instance: api::Instance,
-    notify: &dyn Notify,
+    cx: &Cx<'_>,
 ) -> Result<api::Instance> {
     match stray.state {
         MachineState::Running => Ok(instance),
         MachineState::Stopped | MachineState::Stopping | MachineState::Starting => {
-            notify.progress("starting");
-            instance.addresses = provider.start(&instance.id, notify).await?.addresses;
+            cx.progress("starting");
+            instance.addresses = provider.start(&instance.id, cx).await?.addresses;
             Ok(instance)
         }
         state => {

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{Core, machine_ref, open::Need};
+use super::{Core, machine_ref, open::Need, voice};
 use crate::error::{Error, Kind, Result};
 
 impl Core {
@@ -22,6 +22,6 @@ impl Core {
         }
         let provider = self.provider(&machine).await?;
         let sources = (!sources.is_empty()).then_some(sources);
-        Ok(provider.allow(&machine_ref(&machine, None), sources).await?)
+        Ok(provider.allow(&machine_ref(&machine, None), sources, &self.cx(voice(&machine.notify))).await?)
     }
 }

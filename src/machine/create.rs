@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rmachine_provider_api::{
-    self as api, AttemptToken, Driver, LeftBehind, MachineSpec, MachineToken, Notify, Plan, Provider, Retry, Values,
+    self as api, AttemptToken, Cx, Driver, LeftBehind, MachineSpec, MachineToken, Notify, Plan, Provider, Retry, Values,
 };
 use time::OffsetDateTime;
 
@@ -228,7 +228,7 @@ impl Core {
                 config: record.config.clone(),
                 engine_port: record.engine_port,
             };
-            Ok((provider.preflight(&spec, notify).await?, provider))
+            Ok((provider.preflight(&spec, &self.cx(notify)).await?, provider))
         };
         checked.await.map_err(|e: Error| {
             let kind = if e.kind() == Kind::Interrupted { Kind::Interrupted } else { Kind::PreCreate };
@@ -244,8 +244,9 @@ impl Core {
                 return Err(Error::new(Kind::Store, format!("the saved request of machine \"{name}\" is missing"))
                     .hint(format!("remove what its create left with `rmachine rm -y {name}`")));
             };
+            let notify = machine.notify.clone();
             let journal = RecordJournal::new(machine);
-            let error = match provider.create(&request, &journal).await {
+            let error = match provider.create(&request, &self.cx(voice(&notify)).journal(&journal)).await {
                 Ok(instance) => return Ok(instance),
                 Err(error) => error,
             };
@@ -257,6 +258,9 @@ impl Core {
                 machine.notify.warn(&format!("{error}{cause}; trying {label}"));
                 machine.save()?;
                 continue;
+            }
+            if error.kind() == api::Kind::Cancelled {
+                return Err(error.into());
             }
             return Err(Error::from(error).context(format!("cannot make the instance of machine \"{name}\"")));
         }
@@ -278,7 +282,9 @@ impl Core {
             ));
         }
         machine.notify.progress("removing what was made");
-        match self.destroy(machine).await {
+        // Whoever has interrupted the create does not mean this.
+        let notify = machine.notify.clone();
+        match self.destroy(machine, &Cx::new(voice(&notify))).await {
             Ok(()) => {
                 machine.notify.warn("the create failed; all that it made was removed");
                 error

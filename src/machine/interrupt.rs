@@ -1,32 +1,33 @@
 //! Ctrl-C: the first one asks the work to stop and roll back, the second one ends the process.
+//!
+//! A provider is given its [`token`](Interrupt::token), and returns before its next effect (`rmachine_provider_api::Cx`).
 
 use std::future::Future;
 
-use tokio::sync::watch;
+use rmachine_provider_api::CancellationToken;
 
 use crate::error::{Error, Kind, Result};
 
 /// Tells running work that the user wants it to stop.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Interrupt {
-    sender: watch::Sender<bool>,
-}
-
-impl Default for Interrupt {
-    fn default() -> Self {
-        Self { sender: watch::Sender::new(false) }
-    }
+    token: CancellationToken,
 }
 
 impl Interrupt {
     /// Asks the work to stop.
     pub fn raise(&self) {
-        self.sender.send_replace(true);
+        self.token.cancel();
     }
 
     /// Whether the work was asked to stop.
     pub fn is_raised(&self) -> bool {
-        *self.sender.borrow()
+        self.token.is_cancelled()
+    }
+
+    /// The same as calls of a provider take it.
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
     }
 
     /// An error when the work was asked to stop; between two steps.
@@ -44,10 +45,9 @@ impl Interrupt {
     ///
     /// [`Kind::Interrupted`], or that of `work`.
     pub async fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut receiver = self.sender.subscribe();
         tokio::select! {
             biased;
-            _ = receiver.wait_for(|raised| *raised) => Err(interrupted()),
+            () = self.token.cancelled() => Err(interrupted()),
             result = work => result,
         }
     }

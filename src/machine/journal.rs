@@ -1,8 +1,8 @@
 //! The record as a journal of side effects.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use rmachine_provider_api::{self as api, Journal, Notify, Resource, ResourceKind};
+use rmachine_provider_api::{self as api, Journal, Resource, ResourceKind};
 
 use super::open::Machine;
 use crate::store::Record;
@@ -10,29 +10,17 @@ use crate::store::Record;
 /// Saves the record before and after each side effect of a provider.
 pub(super) struct RecordJournal<'a, 'core> {
     machine: Mutex<&'a mut Machine<'core>>,
-    notify: Arc<dyn Notify>,
 }
 
 impl<'a, 'core> RecordJournal<'a, 'core> {
     pub(super) fn new(machine: &'a mut Machine<'core>) -> Self {
-        let notify = machine.notify.clone();
-        Self { machine: Mutex::new(machine), notify }
+        Self { machine: Mutex::new(machine) }
     }
 
     fn change(&self, failed: &str, change: impl FnOnce(&mut Record)) -> api::Result<()> {
         let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
         // The core's own error is the source, and gives the kind and the hints back (`impl From<api::Error>`).
         machine.commit(change).map_err(|e| api::Error::new(api::Kind::Other, failed).source(e))
-    }
-}
-
-impl Notify for RecordJournal<'_, '_> {
-    fn progress(&self, message: &str) {
-        self.notify.progress(message);
-    }
-
-    fn warn(&self, message: &str) {
-        self.notify.warn(message);
     }
 }
 

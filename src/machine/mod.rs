@@ -54,7 +54,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rmachine_provider_api::{CreateRequest, Driver, MachineRef, Notify, Provider};
+use rmachine_provider_api::{CreateRequest, Cx, Driver, MachineRef, Notify, Provider};
 
 pub use self::{
     access::Access,
@@ -183,6 +183,11 @@ impl Core {
 
     fn providers(&self) -> std::sync::MutexGuard<'_, Providers> {
         self.providers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a provider's call is given: it speaks by `notify`, and ends when the user interrupts.
+    fn cx<'a>(&'a self, notify: &'a dyn Notify) -> Cx<'a> {
+        Cx::new(notify).cancel(self.interrupt.token())
     }
 
     /// Takes the lock of machine `name` without blocking the runtime.

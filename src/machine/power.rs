@@ -35,7 +35,7 @@ impl Core {
         let id = instance_id(machine)?;
         let provider = self.provider(machine).await?;
         machine.notify.progress("starting");
-        let observed = provider.start(&id, voice(&machine.notify)).await?;
+        let observed = provider.start(&id, &self.cx(voice(&machine.notify))).await?;
         machine.commit(|record| {
             record.power = Power::Running;
             if let Some(instance) = &mut record.instance {
@@ -56,7 +56,7 @@ impl Core {
         let provider = self.provider(&machine).await?;
         machine.notify.progress(if mode == StopMode::Force { "killing" } else { "stopping" });
         self.end_tunnel(name).await?;
-        provider.stop(&id, mode, voice(&machine.notify)).await?;
+        provider.stop(&id, mode, &self.cx(voice(&machine.notify))).await?;
         machine.commit(|record| record.power = Power::Stopped)
     }
 
@@ -76,13 +76,13 @@ impl Core {
         let capabilities = self.driver(&machine)?.info().capabilities;
         if !capabilities.ssh {
             let provider = self.provider(&machine).await?;
-            return provider.reboot(&id, voice(&machine.notify)).await.map_err(Error::from);
+            return provider.reboot(&id, &self.cx(voice(&machine.notify))).await.map_err(Error::from);
         }
         let session = self.log_in_there(&mut machine, CONNECT).await?;
         let before = bootstrap::probe(&session).await?.boot_id;
         machine.notify.progress("restarting");
         if capabilities.power {
-            self.provider(&machine).await?.reboot(&id, voice(&machine.notify)).await?;
+            self.provider(&machine).await?.reboot(&id, &self.cx(voice(&machine.notify))).await?;
         } else {
             bootstrap::reboot(&session).await?;
         }

@@ -1,5 +1,7 @@
 //! `rm`: ends with nothing, or says what is left and stays repeatable.
 
+use rmachine_provider_api::Cx;
+
 use super::{Core, MachineEvent, audit::instance_of, machine_ref, open::Machine, voice};
 use crate::{
     audit::Event,
@@ -50,7 +52,8 @@ impl Core {
         if let Err(error) = self.end_tunnel(name).await {
             machine.notify.warn(&format!("{error}; removing all the same"));
         }
-        match self.destroy(&mut machine).await {
+        let notify = machine.notify.clone();
+        match self.destroy(&mut machine, &self.cx(voice(&notify))).await {
             Ok(()) => Ok(()),
             Err(error) if mode == RemoveMode::Force => self.forget_with_remains(&machine, error),
             Err(error) => Err(error
@@ -60,7 +63,7 @@ impl Core {
     }
 
     /// Deletes everything and then the record.
-    pub(super) async fn destroy(&self, machine: &mut Machine<'_>) -> Result<()> {
+    pub(super) async fn destroy(&self, machine: &mut Machine<'_>, cx: &Cx<'_>) -> Result<()> {
         // What costs money goes, also where the disk is full.
         self.audit_or_warn(&machine.name, &[Event::RemovalBegun { instance: instance_of(machine) }]);
         // Nothing was asked for, or it was refused: the provider has nothing to be asked.
@@ -77,7 +80,7 @@ impl Core {
             }
             let provider = self.provider(machine).await?;
             let unanswered = self.unanswered_in(machine, &self.store.machine_directory(&machine.name))?;
-            provider.destroy(&machine_ref(machine, unanswered.as_ref()), voice(&machine.notify)).await?;
+            provider.destroy(&machine_ref(machine, unanswered.as_ref()), cx).await?;
         } else {
             self.sweep(machine);
         }

@@ -2,7 +2,7 @@
 
 use rmachine_provider_api::Kind as ApiKind;
 
-use super::{Core, Regenerate, create::wants_engine, machine_ref, open::Machine};
+use super::{Core, Regenerate, create::wants_engine, machine_ref, open::Machine, voice};
 use crate::{
     audit::Event,
     error::{Error, Kind, Result},
@@ -46,7 +46,12 @@ impl Core {
         let mut shown = false;
         if !machine.lacks_driver() {
             notify.progress("changing its name where it runs");
-            match self.provider(&machine).await?.rename(&machine_ref(&machine, None), new).await {
+            match self
+                .provider(&machine)
+                .await?
+                .rename(&machine_ref(&machine, None), new, &self.cx(voice(&machine.notify)))
+                .await
+            {
                 Err(error) if error.kind() == ApiKind::Unsupported => {}
                 renamed => shown = renamed.map(|()| true).map_err(|e| keeps(Error::from(e)))?,
             }

@@ -149,6 +149,11 @@ async fn an_interrupt_at_any_request_rolls_back() {
             let error = core.create(options("m")).await.unwrap_err();
             let what = format!("{when:?} {operation:?} {call}: {}", text(&error));
             assert_eq!(error.kind(), Kind::Interrupted, "{what}");
+            // What is under way ends, and nothing more is made.
+            let calls = world.account.calls();
+            let (at, _) = calls.iter().enumerate().filter(|(_, called)| **called == operation).nth(call - 1).unwrap();
+            let makes = [Operation::CreateGroup, Operation::SetRules, Operation::RunInstance];
+            assert!(!calls[at + 1..].iter().any(|called| makes.contains(called)), "{what}: {calls:?}");
             world.assert_empty(&what);
         }
     }

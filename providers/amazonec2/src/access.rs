@@ -2,12 +2,17 @@
 
 use aws_sdk_ec2::types::{IpPermission, SecurityGroup};
 use ipnet::IpNet;
-use rmachine_provider_api::{Error, Kind, MachineRef, MachineState, Result};
+use rmachine_provider_api::{Cx, Error, Kind, MachineRef, MachineState, Result};
 
 use crate::{client::Aws, create::Details, ingress, instance as view, plan::Resolved, tags, watch};
 
 /// Replaces who may connect to SSH and the engine; the new rules come before the old ones go.
-pub(crate) async fn allow(aws: &Aws, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
+pub(crate) async fn allow(
+    aws: &Aws,
+    machine: &MachineRef<'_>,
+    sources: Option<&[IpNet]>,
+    cx: &Cx<'_>,
+) -> Result<Vec<IpNet>> {
     let resolved = resolved(machine)?;
     let groups = own_groups(aws, machine).await?;
     if groups.is_empty() {
@@ -31,6 +36,7 @@ pub(crate) async fn allow(aws: &Aws, machine: &MachineRef<'_>, sources: Option<&
             })
             .collect();
         if !missing.is_empty() {
+            cx.check()?;
             let allowed = aws
                 .call("AuthorizeSecurityGroupIngress", |ec2| {
                     ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(Some(missing.clone())).send()
@@ -44,6 +50,7 @@ pub(crate) async fn allow(aws: &Aws, machine: &MachineRef<'_>, sources: Option<&
             }
         }
         if !stale.is_empty() {
+            cx.check()?;
             let revoked = aws
                 .call("RevokeSecurityGroupIngress", |ec2| {
                     ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(Some(stale.clone())).send()

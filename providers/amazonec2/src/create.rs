@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rmachine_provider_api::{
-    CreateRequest, Error, Instance, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
+    CreateRequest, Cx, Error, Instance, Kind, LeftBehind, MachineState, Notify, Resource, ResourceKind, Result,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,44 +61,41 @@ impl Details {
     }
 }
 
-pub(crate) async fn create(
-    aws: &Aws,
-    watch: &Watch,
-    request: &CreateRequest,
-    journal: &dyn Journal,
-) -> Result<Instance> {
+pub(crate) async fn create(aws: &Aws, watch: &Watch, request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance> {
     let resolved = Resolved::read(&request.plan)?;
     let tags = tags::of(request, &resolved.config.tags);
     let mut own_groups = Vec::new();
     if resolved.makes_group() {
-        journal.progress("making a security group");
+        cx.progress("making a security group");
         for name in group_names(request, &resolved) {
-            let made = make_group(aws, request, &resolved, &name, &tags, journal).await;
+            let made = make_group(aws, request, &resolved, &name, &tags, cx).await;
             own_groups.push(made.map_err(|error| beside(error, &own_groups))?);
         }
     }
     let groups: Vec<String> = resolved.groups.iter().chain(&own_groups).cloned().collect();
-    journal.progress("starting the instance");
+    cx.progress("starting the instance");
     // EC2 remembers a token for a day or so; what an earlier process started is there longer.
-    let known = if request.sent_before { by_attempt(aws, request).await } else { Ok(None) };
+    let known = if request.sent_before { cx.until_cancelled(by_attempt(aws, request)).await } else { Ok(None) };
     let known = known.map_err(|error| beside(error, &own_groups))?;
     let started = match known.as_ref().and_then(Started::of) {
         Some(started) => started,
         None => {
-            journal.intend(RUN)?;
-            run_settled(aws, request, &resolved, &groups, &tags).await.map_err(|failure| {
+            cx.intend(RUN).map_err(|error| beside(error, &own_groups))?;
+            let sent = run_settled(aws, request, &resolved, &groups, &tags, cx).await;
+            sent.map_err(|failure| {
                 if !failure.may_have_worked() {
-                    journal.refused(RUN);
+                    cx.refused(RUN);
                 }
-                beside(failure.error("start the instance"), &own_groups)
+                beside(or_cancelled(failure, "start the instance", cx), &own_groups)
             })?
         }
     };
-    journal.made(&Resource::made(ResourceKind::Instance, &started.id, request, Some(&resolved.zone)))?;
+    cx.made(&Resource::made(ResourceKind::Instance, &started.id, request, Some(&resolved.zone)))?;
     if let Some(id) = &started.spot_request {
-        journal.made(&Resource::made(ResourceKind::SpotRequest, id, request, Some(aws.region())))?;
+        cx.made(&Resource::made(ResourceKind::SpotRequest, id, request, Some(aws.region())))?;
     }
-    let addresses = wait_running(aws, watch, &started.id, resolved.config.reach).await.map_err(|error| {
+    let running = wait_running(aws, watch, &started.id, resolved.config.reach, cx).await;
+    let addresses = running.map_err(|error| {
         error.left(LeftBehind::Present(own_groups.iter().cloned().chain([started.id.clone()]).collect()))
     })?;
     let details = Details {
@@ -143,9 +140,9 @@ async fn make_group(
     resolved: &Resolved,
     name: &str,
     tags: &[Tag],
-    journal: &dyn Journal,
+    cx: &Cx<'_>,
 ) -> Result<String> {
-    journal.intend(MAKE_GROUP)?;
+    cx.intend(MAKE_GROUP)?;
     let made = aws
         .call("CreateSecurityGroup", |ec2| {
             ec2.create_security_group()
@@ -158,18 +155,22 @@ async fn make_group(
         .await;
     let id = match made {
         Ok(answer) => answer.group_id.unwrap_or_default(),
-        Err(failure) if failure.is(&["InvalidGroup.Duplicate"]) => ours(aws, request, resolved, name).await?,
+        Err(failure) if failure.is(&["InvalidGroup.Duplicate"]) => {
+            cx.until_cancelled(ours(aws, request, resolved, name)).await?
+        }
         Err(failure) => {
             if !failure.may_have_worked() {
-                journal.refused(MAKE_GROUP);
+                cx.refused(MAKE_GROUP);
             }
             return Err(failure.error(&format!("make the security group {name}")));
         }
     };
-    journal.made(&Resource::made(ResourceKind::SecurityGroup, &id, request, Some(aws.region())))?;
+    cx.made(&Resource::made(ResourceKind::SecurityGroup, &id, request, Some(aws.region())))?;
     let ports = ingress::ports(resolved.config.ssh_port, request.engine_port, request.engine_through_ssh);
     let rules = ingress::permissions(&ports, &resolved.sources, &resolved.config.open_ports);
-    let allowed = settled(|| {
+    let left = || LeftBehind::Present(vec![id.clone()]);
+    cx.check().map_err(|error| error.left(left()))?;
+    let allowed = settled(cx, || {
         let rules = rules.clone();
         let id = &id;
         async move {
@@ -183,7 +184,7 @@ async fn make_group(
     .await;
     match allowed {
         Err(failure) if !failure.is(&["InvalidPermission.Duplicate"]) => {
-            Err(failure.error("open the ports of SSH and the engine").left(LeftBehind::Present(vec![id])))
+            Err(or_cancelled(failure, "open the ports of SSH and the engine", cx).left(left()))
         }
         _ => Ok(id),
     }
@@ -218,23 +219,38 @@ async fn ours(aws: &Aws, request: &CreateRequest, resolved: &Resolved, name: &st
 
 /// Repeats `work` while EC2 does not know the group yet that was just made: it is eventually consistent
 /// (docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html).
-async fn settled<T, Fut: Future<Output = Result<T, Failure>>>(work: impl Fn() -> Fut) -> Result<T, Failure> {
+async fn settled<T, Fut: Future<Output = Result<T, Failure>>>(
+    cx: &Cx<'_>,
+    work: impl Fn() -> Fut,
+) -> Result<T, Failure> {
     let began = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(200);
     let mut lost = false;
     loop {
         match work().await.map_err(|failure| failure.after(lost)) {
-            Err(failure)
-                if failure.is(&["InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound"])
-                    && began.elapsed() < SETTLING =>
-            {
+            Err(failure) if is_unsettled(&failure) && began.elapsed() < SETTLING => {
                 lost = failure.may_have_worked();
-                tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
+                if cx.pause(pause.mul_f64(rand::random_range(0.75..1.25))).await.is_err() {
+                    return Err(failure);
+                }
                 pause = (pause * 2).min(Duration::from_secs(3));
             }
             other => return other,
         }
     }
+}
+
+/// The error of a call that EC2 refused; the cancel, where that has ended the wait for another answer.
+fn or_cancelled(failure: Failure, what: &str, cx: &Cx<'_>) -> Error {
+    match cx.check() {
+        Err(cancelled) if is_unsettled(&failure) => cancelled.left(LeftBehind::Nothing),
+        _ => failure.error(what),
+    }
+}
+
+/// Whether EC2 does not know a group yet.
+fn is_unsettled(failure: &Failure) -> bool {
+    failure.is(&["InvalidGroup.NotFound", "InvalidSecurityGroupID.NotFound"])
 }
 
 /// What RunInstances answered.
@@ -267,8 +283,9 @@ async fn run_settled(
     resolved: &Resolved,
     groups: &[String],
     tags: &[Tag],
+    cx: &Cx<'_>,
 ) -> Result<Started, Failure> {
-    settled(|| run(aws, request, resolved, groups, tags)).await
+    settled(cx, || run(aws, request, resolved, groups, tags)).await
 }
 
 /// Sends the one call that makes the instance. The same request answers the same instance:
@@ -366,30 +383,29 @@ pub(crate) async fn wait_running(
     watch: &Watch,
     id: &str,
     reach: Reach,
+    cx: &Cx<'_>,
 ) -> Result<rmachine_provider_api::Addresses> {
-    watch
-        .until(aws, id, RUNNING, "running", |instance| {
-            // Not listed yet is no bad sign: a new instance shows a moment later.
-            let Some(instance) = instance else { return Verdict::Wait };
-            match view::state(instance) {
-                MachineState::Running => {
-                    let addresses = view::addresses(instance, reach);
-                    if addresses.dial.is_some() { Verdict::Done(addresses) } else { Verdict::Wait }
-                }
-                MachineState::Terminating | MachineState::Terminated => {
-                    let reason = view::reason(instance).unwrap_or_else(|| "EC2 gives no reason".to_owned());
-                    // docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html
-                    let no_room = ["InsufficientInstanceCapacity", "SpotInstanceTermination", "InsufficientCapacity"];
-                    let kind =
-                        if no_room.iter().any(|code| reason.contains(code)) { Kind::Capacity } else { Kind::Other };
-                    Verdict::Failed(
-                        Error::new(kind, format!("the instance {id} was ended by EC2 while it started"))
-                            .source(reason)
-                            .hint("check quotas and, with encrypted volumes, the permissions on the KMS key"),
-                    )
-                }
-                _ => Verdict::Wait,
+    let running = watch.until(aws, id, RUNNING, "running", |instance| {
+        // Not listed yet is no bad sign: a new instance shows a moment later.
+        let Some(instance) = instance else { return Verdict::Wait };
+        match view::state(instance) {
+            MachineState::Running => {
+                let addresses = view::addresses(instance, reach);
+                if addresses.dial.is_some() { Verdict::Done(addresses) } else { Verdict::Wait }
             }
-        })
-        .await
+            MachineState::Terminating | MachineState::Terminated => {
+                let reason = view::reason(instance).unwrap_or_else(|| "EC2 gives no reason".to_owned());
+                // docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html
+                let no_room = ["InsufficientInstanceCapacity", "SpotInstanceTermination", "InsufficientCapacity"];
+                let kind = if no_room.iter().any(|code| reason.contains(code)) { Kind::Capacity } else { Kind::Other };
+                Verdict::Failed(
+                    Error::new(kind, format!("the instance {id} was ended by EC2 while it started"))
+                        .source(reason)
+                        .hint("check quotas and, with encrypted volumes, the permissions on the KMS key"),
+                )
+            }
+            _ => Verdict::Wait,
+        }
+    });
+    cx.until_cancelled(running).await
 }

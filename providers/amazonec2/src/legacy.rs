@@ -4,7 +4,7 @@
 //! `docker-machine` is shared by all of its machines; like it, we never delete it.
 
 use rmachine_provider_api::{
-    Addresses, Error, HostAddress, Imported, Instance, Kind, LeftBehind, LegacyFields, Login, LoginKey, MachineRef,
+    Addresses, Cx, Error, HostAddress, Imported, Instance, Kind, LeftBehind, LegacyFields, Login, LoginKey, MachineRef,
     Notify, Plan, ResourceKind, Result, Secrets,
 };
 
@@ -204,19 +204,20 @@ pub(crate) async fn delete_key_pairs(
     machine: &MachineRef<'_>,
     names: impl Iterator<Item = String>,
     login_key: Option<String>,
-    notify: &dyn Notify,
+    cx: &Cx<'_>,
 ) -> Result<()> {
     for name in names {
         if login_key.as_ref() != Some(&name) {
-            notify.warn(&format!("nothing shows that the key pair {name:?} is the machine's, so it stays"));
+            cx.warn(&format!("nothing shows that the key pair {name:?} is the machine's, so it stays"));
             continue;
         }
         let own = machine.instance.map(|instance| instance.id.as_str());
         let users = inventory::instances(aws, tags::filter("key-name", [name.as_str()])).await?;
         if let Some(user) = users.iter().find(|user| Some(user.id.as_str()) != own) {
-            notify.warn(&format!("the key pair {name} is that of the instance {} as well, so it stays", user.id));
+            cx.warn(&format!("the key pair {name} is that of the instance {} as well, so it stays", user.id));
             continue;
         }
+        cx.check()?;
         let deleted = aws.call("DeleteKeyPair", |ec2| ec2.delete_key_pair().key_name(&name).send()).await;
         match deleted {
             Err(failure) if !failure.is_not_found() => {

@@ -36,9 +36,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Capabilities, Configured, Console, CreateRequest, Driver, DriverInfo, Elsewhere, Finding, Imported, Instance,
-    InstanceId, Journal, LegacyFields, MachineRef, MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider,
-    Resource, Result, Secrets, StopMode, Stray, Values, Vetted,
+    Capabilities, Configured, Console, CreateRequest, Cx, Driver, DriverInfo, Elsewhere, Finding, Imported, Instance,
+    InstanceId, LegacyFields, MachineRef, MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource,
+    Result, Secrets, StopMode, Stray, Values, Vetted,
 };
 use serde_json::{Map, Value, json};
 
@@ -182,40 +182,40 @@ struct Ec2 {
 
 #[async_trait]
 impl Provider for Ec2 {
-    async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
-        plan::preflight(&self.aws, spec, notify).await
+    async fn preflight(&self, spec: &MachineSpec, cx: &Cx<'_>) -> Result<Plan> {
+        plan::preflight(&self.aws, spec, cx).await
     }
 
-    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
-        create::create(&self.aws, &self.watch, request, journal).await
+    async fn create(&self, request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance> {
+        create::create(&self.aws, &self.watch, request, cx).await
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
         power::observe(&self.aws, ids, self.reach).await
     }
 
-    async fn start(&self, id: &InstanceId, _: &dyn Notify) -> Result<Observed> {
-        power::start(&self.aws, &self.watch, id, self.reach).await
+    async fn start(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<Observed> {
+        power::start(&self.aws, &self.watch, id, self.reach, cx).await
     }
 
-    async fn stop(&self, id: &InstanceId, mode: StopMode, _: &dyn Notify) -> Result<()> {
-        power::stop(&self.aws, &self.watch, id, mode).await
+    async fn stop(&self, id: &InstanceId, mode: StopMode, cx: &Cx<'_>) -> Result<()> {
+        power::stop(&self.aws, &self.watch, id, mode, cx).await
     }
 
-    async fn reboot(&self, id: &InstanceId, _: &dyn Notify) -> Result<()> {
-        power::reboot(&self.aws, id).await
+    async fn reboot(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<()> {
+        power::reboot(&self.aws, id, cx).await
     }
 
     async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
         inventory::find(&self.aws, owner).await
     }
 
-    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
-        remove::destroy(&self.aws, &self.watch, machine, notify).await
+    async fn destroy(&self, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()> {
+        remove::destroy(&self.aws, &self.watch, machine, cx).await
     }
 
-    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
-        access::allow(&self.aws, machine, sources).await
+    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>, cx: &Cx<'_>) -> Result<Vec<IpNet>> {
+        access::allow(&self.aws, machine, sources, cx).await
     }
 
     async fn regions(&self) -> Result<Vec<String>> {
@@ -230,16 +230,17 @@ impl Provider for Ec2 {
         console::output(&self.aws, id).await
     }
 
-    async fn let_in(&self, id: &InstanceId, user: &str, public_key: &str) -> Result<()> {
+    async fn let_in(&self, id: &InstanceId, user: &str, public_key: &str, cx: &Cx<'_>) -> Result<()> {
+        cx.check()?;
         stray::let_in(&self.aws, id, user, public_key).await
     }
 
-    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
-        stray::claim(&self.aws, token, owner, name).await
+    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str, cx: &Cx<'_>) -> Result<()> {
+        stray::claim(&self.aws, token, owner, name, cx).await
     }
 
-    async fn rename(&self, machine: &MachineRef<'_>, to: &str) -> Result<()> {
-        stray::rename(&self.aws, machine, to).await
+    async fn rename(&self, machine: &MachineRef<'_>, to: &str, cx: &Cx<'_>) -> Result<()> {
+        stray::rename(&self.aws, machine, to, cx).await
     }
 
     async fn checkup(&self) -> Vec<Finding> {

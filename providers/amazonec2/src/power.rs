@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use rmachine_provider_api::{Error, InstanceId, Kind, MachineState, Observed, Result, StopMode};
+use rmachine_provider_api::{Cx, Error, InstanceId, Kind, MachineState, Observed, Result, StopMode};
 
 use crate::{
     client::Aws,
@@ -24,44 +24,46 @@ pub(crate) async fn observe(aws: &Aws, ids: &[InstanceId], reach: Reach) -> Resu
     Ok(ids.iter().map(|id| view::observed(id, by_id.get(id.as_str()).copied(), reach)).collect())
 }
 
-pub(crate) async fn start(aws: &Aws, watch: &Watch, id: &InstanceId, reach: Reach) -> Result<Observed> {
+pub(crate) async fn start(aws: &Aws, watch: &Watch, id: &InstanceId, reach: Reach, cx: &Cx<'_>) -> Result<Observed> {
+    cx.check()?;
     let send = || aws.call("StartInstances", |ec2| ec2.start_instances().instance_ids(id.as_str()).send());
     match send().await {
         Ok(_) => {}
         // It is still on its way down.
         Err(failure) if failure.is(&["IncorrectInstanceState"]) => {
-            stopped(aws, watch, id).await?;
+            stopped(aws, watch, id, cx).await?;
             send().await.map_err(|e| e.error(&format!("start the instance {id}")))?;
         }
         Err(failure) => return Err(failure.error(&format!("start the instance {id}"))),
     }
-    let addresses = create::wait_running(aws, watch, id.as_str(), reach).await?;
+    let addresses = create::wait_running(aws, watch, id.as_str(), reach, cx).await?;
     Ok(Observed { id: id.clone(), state: MachineState::Running, addresses, reason: None })
 }
 
-pub(crate) async fn stop(aws: &Aws, watch: &Watch, id: &InstanceId, mode: StopMode) -> Result<()> {
+pub(crate) async fn stop(aws: &Aws, watch: &Watch, id: &InstanceId, mode: StopMode, cx: &Cx<'_>) -> Result<()> {
+    cx.check()?;
     aws.call("StopInstances", |ec2| {
         ec2.stop_instances().instance_ids(id.as_str()).force(mode == StopMode::Force).send()
     })
     .await
     .map_err(|e| e.error(&format!("stop the instance {id}")))?;
-    stopped(aws, watch, id).await
+    stopped(aws, watch, id, cx).await
 }
 
-async fn stopped(aws: &Aws, watch: &Watch, id: &InstanceId) -> Result<()> {
-    watch
-        .until(aws, id.as_str(), STOPPED, "stopped", |instance| match instance.map(view::state) {
-            Some(MachineState::Stopped) => Verdict::Done(()),
-            None | Some(MachineState::Terminating | MachineState::Terminated) => Verdict::Failed(
-                Error::new(Kind::NotFound, format!("the instance {id} is terminated"))
-                    .hint("remove its record with `rmachine rm NAME`"),
-            ),
-            Some(_) => Verdict::Wait,
-        })
-        .await
+async fn stopped(aws: &Aws, watch: &Watch, id: &InstanceId, cx: &Cx<'_>) -> Result<()> {
+    let stopped = watch.until(aws, id.as_str(), STOPPED, "stopped", |instance| match instance.map(view::state) {
+        Some(MachineState::Stopped) => Verdict::Done(()),
+        None | Some(MachineState::Terminating | MachineState::Terminated) => Verdict::Failed(
+            Error::new(Kind::NotFound, format!("the instance {id} is terminated"))
+                .hint("remove its record with `rmachine rm NAME`"),
+        ),
+        Some(_) => Verdict::Wait,
+    });
+    cx.until_cancelled(stopped).await
 }
 
-pub(crate) async fn reboot(aws: &Aws, id: &InstanceId) -> Result<()> {
+pub(crate) async fn reboot(aws: &Aws, id: &InstanceId, cx: &Cx<'_>) -> Result<()> {
+    cx.check()?;
     aws.call("RebootInstances", |ec2| ec2.reboot_instances().instance_ids(id.as_str()).send())
         .await
         .map(|_| ())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rmachine_provider_api::{
-    Error, Kind, LeftBehind, MachineRef, MachineState, Notify, Resource, ResourceKind, Result,
+    Cx, Error, Kind, LeftBehind, MachineRef, MachineState, Notify, Resource, ResourceKind, Result,
 };
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(20);
 const SHOWING: Duration = Duration::from_secs(6);
 
 /// Deletes all that was made for `machine`.
-pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let resolved = machine.plan.map(Resolved::read).transpose()?;
     // A create that ended early, or keys that were exchanged: with those of another account nothing would be found.
@@ -37,6 +37,7 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
         None => None,
     };
     let login_key = legacy::login_key(aws, machine).await?;
+    cx.check()?;
     let started = unanswered(aws, machine, resolved.as_ref()).await?;
     // A persistent request would start another instance in the place of the one that goes.
     if resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot()) {
@@ -45,7 +46,7 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
             Some(known) => Some(known),
             None => legacy::spot_request(aws, machine).await?,
         };
-        cancel_spot_requests(aws, machine, known).await?;
+        cancel_spot_requests(aws, machine, known, cx).await?;
     }
     let by_token = tags::by_token(machine.token);
     let mut ids: Vec<String> = inventory::instances(aws, by_token).await?.into_iter().map(|r| r.id).collect();
@@ -66,13 +67,13 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
             ids.extend(unseen.into_iter().filter(|id| !is_gone(id)));
         }
     }
-    terminate_all(aws, watch, &ids, notify, deadline).await?;
-    notify.progress("removing disks and the security group");
-    let found_more = sweep(aws, watch, machine, notify, deadline).await?;
+    terminate_all(aws, watch, &ids, cx, deadline).await?;
+    cx.progress("removing disks and the security group");
+    let found_more = sweep(aws, watch, machine, cx, deadline).await?;
     if ids.is_empty() && !found_more {
         check_account(aws, machine, resolved.as_ref()).await?;
     }
-    legacy::delete_key_pairs(aws, machine, recorded_ids(machine, ResourceKind::KeyPair), login_key, notify).await
+    legacy::delete_key_pairs(aws, machine, recorded_ids(machine, ResourceKind::KeyPair), login_key, cx).await
 }
 
 /// The instance of an attempt whose answer never came (one that was refused is no intent any more): found by its token, or the same request answers it again, or
@@ -139,7 +140,7 @@ async fn recorded(aws: &Aws, machine: &MachineRef<'_>, id: String) -> Result<Opt
     .hint(format!("`rmachine rm -f {name}` forgets the record")))
 }
 
-async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option<String>) -> Result<()> {
+async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option<String>, cx: &Cx<'_>) -> Result<()> {
     let mut ids: Vec<String> =
         inventory::spot_requests(aws, tags::by_token(machine.token)).await?.into_iter().map(|r| r.id).collect();
     let is_new = known.is_some() || machine.instance.is_none();
@@ -150,13 +151,14 @@ async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option
         }
     }
     // One a call: one that is not known fails the call for all.
-    futures::future::try_join_all(ids.iter().map(|id| cancel(aws, id, is_new))).await.map(|_| ())
+    futures::future::try_join_all(ids.iter().map(|id| cancel(aws, id, is_new, cx))).await.map(|_| ())
 }
 
 /// Cancels one spot request; one that was made just now, `is_new`, may be unknown for a moment.
-async fn cancel(aws: &Aws, id: &str, is_new: bool) -> Result<()> {
+async fn cancel(aws: &Aws, id: &str, is_new: bool, cx: &Cx<'_>) -> Result<()> {
     let began = Instant::now();
     loop {
+        cx.check()?;
         let cancelled = aws
             .call("CancelSpotInstanceRequests", |ec2| {
                 ec2.cancel_spot_instance_requests().spot_instance_request_ids(id).send()
@@ -164,7 +166,7 @@ async fn cancel(aws: &Aws, id: &str, is_new: bool) -> Result<()> {
             .await;
         match cancelled {
             Err(failure) if failure.is_not_found() && is_new && began.elapsed() < GRACE => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                cx.pause(Duration::from_secs(1)).await?;
             }
             Err(failure) if !failure.is_not_found() => return Err(failure.error("cancel the spot request")),
             _ => return Ok(()),
@@ -172,22 +174,23 @@ async fn cancel(aws: &Aws, id: &str, is_new: bool) -> Result<()> {
     }
 }
 
-async fn terminate_all(aws: &Aws, watch: &Watch, ids: &[String], notify: &dyn Notify, deadline: Instant) -> Result<()> {
+async fn terminate_all(aws: &Aws, watch: &Watch, ids: &[String], cx: &Cx<'_>, deadline: Instant) -> Result<()> {
     if !ids.is_empty() {
-        notify.progress("terminating the instance");
+        cx.progress("terminating the instance");
     }
-    futures::future::try_join_all(ids.iter().map(|id| terminate(aws, watch, id, deadline))).await.map(|_| ())
+    futures::future::try_join_all(ids.iter().map(|id| terminate(aws, watch, id, cx, deadline))).await.map(|_| ())
 }
 
 /// Terminates `id` and waits until it is gone.
-async fn terminate(aws: &Aws, watch: &Watch, id: &str, deadline: Instant) -> Result<()> {
+async fn terminate(aws: &Aws, watch: &Watch, id: &str, cx: &Cx<'_>, deadline: Instant) -> Result<()> {
     let began = Instant::now();
     loop {
+        cx.check()?;
         match aws.call("TerminateInstances", |ec2| ec2.terminate_instances().instance_ids(id).send()).await {
             Ok(_) => break,
             // A new instance may be unknown for a moment.
             Err(failure) if failure.is_not_found() && began.elapsed() < GRACE => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                cx.pause(Duration::from_secs(1)).await?;
             }
             Err(failure) if failure.is_not_found() => return Ok(()),
             Err(failure) if failure.is(&["OperationNotPermitted"]) => {
@@ -205,24 +208,16 @@ async fn terminate(aws: &Aws, watch: &Watch, id: &str, deadline: Instant) -> Res
         }
     }
     let left = deadline.saturating_duration_since(Instant::now());
-    watch
-        .until(aws, id, left, "terminated", |instance| match instance.map(view::state) {
-            None | Some(MachineState::Terminated) => Verdict::Done(()),
-            Some(_) => Verdict::Wait,
-        })
-        .await
-        .map_err(|error| error.left(LeftBehind::Present(vec![id.to_owned()])))
+    let gone = watch.until(aws, id, left, "terminated", |instance| match instance.map(view::state) {
+        None | Some(MachineState::Terminated) => Verdict::Done(()),
+        Some(_) => Verdict::Wait,
+    });
+    cx.until_cancelled(gone).await.map_err(|error| error.left(LeftBehind::Present(vec![id.to_owned()])))
 }
 
 /// Deletes what remains besides instances, again and again until nothing does; answers whether
 /// there was anything.
-async fn sweep(
-    aws: &Aws,
-    watch: &Watch,
-    machine: &MachineRef<'_>,
-    notify: &dyn Notify,
-    deadline: Instant,
-) -> Result<bool> {
+async fn sweep(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, cx: &Cx<'_>, deadline: Instant) -> Result<bool> {
     let mut found_any = false;
     let mut shared: Vec<String> = Vec::new();
     let mut gone: Vec<String> = Vec::new();
@@ -252,18 +247,19 @@ async fn sweep(
         .await?;
         let mut left: Vec<Resource> = Vec::new();
         let listed: Vec<String> = groups.iter().map(|group| group.id.clone()).collect();
-        let unlisted = unlisted_groups(aws, machine, &listed, &gone, began).await?;
+        let unlisted = unlisted_groups(aws, machine, &listed, &gone, began, cx).await?;
         for resource in volumes.into_iter().chain(addresses).chain(interfaces).chain(groups).chain(keys) {
             found_any = true;
             if shared.contains(&resource.id) {
                 continue;
             }
+            cx.check()?;
             if delete(aws, &resource).await? {
                 gone.push(resource.id);
             } else {
                 if resource.kind == ResourceKind::SecurityGroup && is_used_by_others(aws, machine, &resource.id).await?
                 {
-                    notify.warn(&format!("the security group {} is used by others as well, so it stays", resource.id));
+                    cx.warn(&format!("the security group {} is used by others as well, so it stays", resource.id));
                     shared.push(resource.id);
                     continue;
                 }
@@ -274,7 +270,7 @@ async fn sweep(
             return Ok(found_any);
         }
         if left.is_empty() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            cx.pause(Duration::from_secs(1)).await?;
             continue;
         }
         let ids: Vec<String> = left.into_iter().map(|resource| resource.id).collect();
@@ -284,9 +280,9 @@ async fn sweep(
         }
         // An instance that nobody has an id of may show only now; it is what uses them.
         let late = inventory::instances(aws, by_token()).await?.into_iter().map(|r| r.id).collect::<Vec<_>>();
-        terminate_all(aws, watch, &late, notify, deadline).await?;
-        notify.progress(&format!("waiting until {} can be deleted", ids.join(", ")));
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
+        terminate_all(aws, watch, &late, cx, deadline).await?;
+        cx.progress(&format!("waiting until {} can be deleted", ids.join(", ")));
+        cx.pause(pause.mul_f64(rand::random_range(0.75..1.25))).await?;
         pause = (pause * 3 / 2).min(Duration::from_secs(5));
     }
 }
@@ -306,6 +302,7 @@ async fn unlisted_groups(
     listed: &[String],
     gone: &[String],
     began: Instant,
+    cx: &Cx<'_>,
 ) -> Result<Unlisted> {
     if machine.instance.is_some() || began.elapsed() >= SHOWING {
         return Ok(Unlisted::None);
@@ -318,6 +315,7 @@ async fn unlisted_groups(
         return Ok(Unlisted::Maybe);
     }
     for id in recorded.iter().filter(|id| !listed.contains(id) && !gone.contains(id)) {
+        cx.check()?;
         let deleted = aws.call("DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send()).await;
         match deleted {
             // In use by what shows late, or not known yet; deleted long ago looks the same.

@@ -1,7 +1,7 @@
 //! An instance of ours whose record was lost: what can be read back, and a way in.
 
 use rmachine_provider_api::{
-    Error, Instance, InstanceId, Kind, LeftBehind, Login, LoginKey, MachineRef, MachineState, MachineToken, Owner,
+    Cx, Error, Instance, InstanceId, Kind, LeftBehind, Login, LoginKey, MachineRef, MachineState, MachineToken, Owner,
     Plan, Resource, Result, Stray,
 };
 
@@ -136,7 +136,7 @@ pub(crate) async fn let_in(aws: &Aws, id: &InstanceId, user: &str, public_key: &
 }
 
 /// Makes `owner` the owner of all that carries `token`, for a machine called `name`.
-pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
+pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner, name: &str, cx: &Cx<'_>) -> Result<()> {
     let found = inventory::of_token(aws, token).await?;
     let stale: Vec<String> = found
         .into_iter()
@@ -148,6 +148,7 @@ pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner, name: 
     }
     let tag = |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
     let tags = vec![tag(tags::OWNER, owner.as_str()), tag(tags::MACHINE, name)];
+    cx.check()?;
     aws.call("CreateTags", |ec2| {
         ec2.create_tags().set_resources(Some(stale.clone())).set_tags(Some(tags.clone())).send()
     })
@@ -157,7 +158,7 @@ pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner, name: 
 }
 
 /// Shows `machine` as `to`: in the tag that names the machine, and in `Name` where that has its old name.
-pub(crate) async fn rename(aws: &Aws, machine: &MachineRef<'_>, to: &str) -> Result<()> {
+pub(crate) async fn rename(aws: &Aws, machine: &MachineRef<'_>, to: &str, cx: &Cx<'_>) -> Result<()> {
     let found = inventory::of_token(aws, machine.token).await?;
     let tagged: Vec<String> = found.into_iter().map(|resource| resource.id).collect();
     // Of others nothing is changed: docker-machine's is known by its id alone.
@@ -170,6 +171,7 @@ pub(crate) async fn rename(aws: &Aws, machine: &MachineRef<'_>, to: &str) -> Res
             continue;
         }
         let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(to).build();
+        cx.check()?;
         aws.call("CreateTags", |ec2| ec2.create_tags().set_resources(Some(ids.clone())).tags(tag.clone()).send())
             .await
             .map_err(|e| e.error("change the name in the tags (ec2:CreateTags)").left(LeftBehind::Nothing))?;

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use client::{lab, resources};
 use rmachine_provider_amazonec2::AmazonEc2;
 use rmachine_provider_api::{
-    CreateRequest, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineSpec, MachineState, MachineToken,
+    CreateRequest, Cx, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineSpec, MachineState, MachineToken,
     Notify, Owner, Provider, ResourceKind, Retry, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
@@ -113,7 +113,7 @@ impl Harness for Ec2 {
             owner: self.owner(),
             token: MachineToken::from_bits((u128::try_from(number).unwrap() << 96) | u128::from(std::process::id())),
             attempt: format!("attempt-{number}-{}", std::process::id()).parse().unwrap(),
-            plan: self.provider.preflight(&self.spec(name), &Silent).await.unwrap(),
+            plan: self.provider.preflight(&self.spec(name), &Cx::silent()).await.unwrap(),
             user_data: Some(b"#!/bin/sh\n".to_vec()),
             public_key: None,
             engine_port: 2376,
@@ -164,12 +164,12 @@ async fn a_create_takes_ten_calls_at_most_besides_polls() {
     let ec2 = plain().await;
     lab("DELETE", "calls", None);
     let request = ec2.request("counted").await;
-    let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     let calls = lab("GET", "calls", None);
     let actions: Vec<&str> = calls.as_array().unwrap().iter().filter_map(|call| call["action"].as_str()).collect();
     let work = actions.iter().filter(|action| **action != "DescribeInstances").count();
     assert!(work <= 10, "{actions:?}");
-    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Silent).await.unwrap();
+    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Cx::silent()).await.unwrap();
 }
 
 #[tokio::test]
@@ -179,12 +179,12 @@ async fn a_lost_answer_makes_one_instance() {
     let ec2 = plain().await;
     let request = ec2.request("lost-once").await;
     let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true, "times": 1 }));
-    let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     drop(faults);
     let instances =
         resources().into_iter().filter(|held| held.starts_with("instances/") && !before.contains(held)).count();
     assert_eq!(instances, 1);
-    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Silent).await.unwrap();
+    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Cx::silent()).await.unwrap();
     assert_eq!(resources(), before);
 }
 
@@ -197,7 +197,7 @@ async fn an_instance_whose_answer_never_came_is_found_and_removed() {
     // Shown at once: one that shows later is looked for by its request, which is another test's.
     lab("POST", "delays", Some(&json!({ "visible": 0 })));
     let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true }));
-    let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    let error = ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     assert_eq!((error.kind(), error.left_behind()), (Kind::Unreachable, &LeftBehind::Unknown), "{error:?}");
     drop(faults);
     assert!(resources().len() > before.len(), "there is an instance that nobody has an id of");
@@ -205,7 +205,7 @@ async fn an_instance_whose_answer_never_came_is_found_and_removed() {
     lab("DELETE", "calls", None);
     // The second one is that of an rm which was killed after it had removed all but the record.
     for _ in 0..2 {
-        ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
+        ec2.provider.destroy(&interrupted(&request, &intents), &Cx::silent()).await.unwrap();
         assert_eq!(resources(), before);
     }
     lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
@@ -221,10 +221,10 @@ async fn an_instance_that_does_not_show_yet_is_found_by_its_request() {
     let request = ec2.request("late").await;
     lab("POST", "delays", Some(&json!({ "visible": 6 })));
     let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true }));
-    ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     drop(faults);
     let intents = ["CreateSecurityGroup".to_owned(), "RunInstances".to_owned()];
-    let destroyed = ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await;
+    let destroyed = ec2.provider.destroy(&interrupted(&request, &intents), &Cx::silent()).await;
     lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
     destroyed.unwrap();
     assert_eq!(resources(), before);
@@ -239,10 +239,10 @@ async fn an_instance_that_shows_late_goes_with_its_group() {
     let request = ec2.request("orphan").await;
     lab("POST", "delays", Some(&json!({ "visible": 4 })));
     let faults = Faults::script(&json!({ "action": "RunInstances", "drop_answer": true }));
-    ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     drop(faults);
     let machine = MachineRef { plan: None, ..machine_ref(&request, None) };
-    let destroyed = ec2.provider.destroy(&machine, &Silent).await;
+    let destroyed = ec2.provider.destroy(&machine, &Cx::silent()).await;
     lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
     destroyed.unwrap();
     assert_eq!(resources(), before);
@@ -256,10 +256,10 @@ async fn no_capacity_is_said_and_leaves_nothing() {
     let request = ec2.request("full").await;
     let fault = json!({ "action": "RunInstances", "error": "InsufficientInstanceCapacity", "status": 400 });
     let faults = Faults::script(&fault);
-    let error = ec2.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    let error = ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Capacity);
     let intents = ["RunInstances".to_owned()];
-    ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
+    ec2.provider.destroy(&interrupted(&request, &intents), &Cx::silent()).await.unwrap();
     drop(faults);
     assert_eq!(resources(), before);
 }
@@ -276,12 +276,12 @@ async fn a_refusal_after_a_lost_answer_is_none() {
     let _refused =
         Faults::script(&json!({ "action": "RunInstances", "error": "UnauthorizedOperation", "status": 403 }));
     let journal = Recorder::default();
-    let error = ec2.provider.create(&request, &journal).await.unwrap_err();
+    let error = ec2.provider.create(&request, &Cx::silent().journal(&journal)).await.unwrap_err();
     drop(lost);
     assert_eq!((error.kind(), error.left_behind()), (Kind::Denied, &LeftBehind::Unknown), "{error:?}");
     let intents = journal.intents();
     assert!(intents.contains(&"RunInstances".to_owned()), "{intents:?}");
-    ec2.provider.destroy(&interrupted(&request, &intents), &Silent).await.unwrap();
+    ec2.provider.destroy(&interrupted(&request, &intents), &Cx::silent()).await.unwrap();
     lab("POST", "delays", Some(&json!({ "visible": 0.3 })));
     assert_eq!(resources(), before);
 }
@@ -300,11 +300,14 @@ async fn throttled_and_broken_calls_are_repeated() {
     }))
     .await;
     let journal = Recorder::default();
-    let made = futures::future::join_all(requests.iter().map(|request| ec2.provider.create(request, &journal))).await;
+    let made = futures::future::join_all(
+        requests.iter().map(|request| ec2.provider.create(request, &Cx::silent().journal(&journal))),
+    )
+    .await;
     drop(throttle);
     for (request, made) in requests.iter().zip(&made) {
         let instance = made.as_ref().unwrap();
-        ec2.provider.destroy(&machine_ref(request, Some(instance)), &Silent).await.unwrap();
+        ec2.provider.destroy(&machine_ref(request, Some(instance)), &Cx::silent()).await.unwrap();
     }
     assert_eq!(resources(), before);
 }
@@ -332,7 +335,7 @@ async fn a_stray_is_read_back_and_taken_over() {
     let before = resources();
     let ec2 = plain().await;
     let request = ec2.request("stray").await;
-    let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     let stray = ec2.provider.examine(&instance.id).await.unwrap();
     assert_eq!(stray.resource.token.as_ref(), Some(&request.token));
     assert_eq!((stray.resource.machine.as_deref(), stray.state), (Some("stray"), MachineState::Running));
@@ -341,7 +344,7 @@ async fn a_stray_is_read_back_and_taken_over() {
     assert_eq!(stray.config["region"], ec2.config["region"]);
     let other = "another-store".parse::<Owner>().unwrap();
     for _ in 0..2 {
-        ec2.provider.claim(&request.token, &other, "renamed").await.unwrap();
+        ec2.provider.claim(&request.token, &other, "renamed", &Cx::silent()).await.unwrap();
     }
     let found = ec2.provider.find(Some(&other)).await.unwrap();
     assert_eq!(found.len(), 4, "instance, volume, interface, group: {found:?}");
@@ -349,7 +352,7 @@ async fn a_stray_is_read_back_and_taken_over() {
     assert!(found.iter().find(|r| r.kind == ResourceKind::Instance).unwrap().monthly_usd.unwrap() > 7.0);
     assert!(ec2.provider.regions().await.unwrap().contains(&"eu-west-1".to_owned()));
     let machine = MachineRef { owner: &other, plan: None, ..machine_ref(&request, None) };
-    ec2.provider.destroy(&machine, &Silent).await.unwrap();
+    ec2.provider.destroy(&machine, &Cx::silent()).await.unwrap();
     assert_eq!(resources(), before);
     let gone = ec2.provider.examine(&instance.id).await.unwrap_err();
     assert_eq!(gone.kind(), Kind::NotFound);

@@ -30,6 +30,8 @@ pub enum Kind {
     Unreachable,
     /// It did not happen in time.
     Timeout,
+    /// The caller has cancelled it ([`crate::Cx`]).
+    Cancelled,
     /// Anything else.
     Other,
 }

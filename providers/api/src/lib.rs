@@ -7,6 +7,7 @@
 //! the *instance* (what exists, [`Instance`]) and the *client* (how to talk, [`Provider`]).
 
 pub mod conformance;
+mod cx;
 mod driver;
 mod elsewhere;
 mod error;
@@ -17,6 +18,7 @@ mod model;
 mod names;
 mod provider;
 
+pub use cx::Cx;
 pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, Silent, one_place};
 pub use elsewhere::{Elsewhere, Vetted, no_fields};
 pub use error::{Error, Kind, LeftBehind, Result, Retry};
@@ -29,3 +31,4 @@ pub use model::{
 };
 pub use names::{AttemptToken, HostAddress, InstanceId, MachineToken, Malformed, Owner};
 pub use provider::{Journal, Provider};
+pub use tokio_util::sync::CancellationToken;

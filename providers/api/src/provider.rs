@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use crate::{
-    Console, CreateRequest, Error, Finding, Instance, InstanceId, MachineRef, MachineSpec, MachineToken, Notify,
-    Observed, Owner, Plan, Resource, Result, StopMode, Stray,
+    Console, CreateRequest, Cx, Error, Finding, Instance, InstanceId, MachineRef, MachineSpec, MachineToken, Observed,
+    Owner, Plan, Resource, Result, StopMode, Stray,
 };
 
 /// Where a provider writes down side effects before and after it has them. Each call returns
 /// when the entry is on disk; an error means that the effect must not be started.
-pub trait Journal: Notify {
+pub trait Journal: Send + Sync {
     /// `what` (such as `RunInstances`) is about to be asked for.
     ///
     /// # Errors
@@ -35,7 +35,8 @@ pub trait Journal: Notify {
 
 /// A client for one account and place.
 ///
-/// All methods may be called from several tasks at once.
+/// All methods may be called from several tasks at once. Those that have effects are given a [`Cx`], and owe what it says:
+/// a call that is cancelled returns before its next effect. All others only look, and may be dropped anywhere.
 #[async_trait]
 pub trait Provider: Debug + Send + Sync + 'static {
     /// Checks the request and resolves defaults (image, zone, type). Makes nothing of the machine; repeating it may answer
@@ -45,18 +46,18 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// `Credentials`, `Denied`, `NotFound` (image, subnet, …), `InvalidInput`; never leaves anything of the machine.
-    async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan>;
+    async fn preflight(&self, spec: &MachineSpec, cx: &Cx<'_>) -> Result<Plan>;
 
     /// Makes the instance and returns when it runs and has its addresses.
     ///
     /// Repeat: with the same `attempt` and the same request it finds what the first call made and
     /// goes on from there. Every resource carries `owner` and `token` from the call that makes it;
-    /// `journal` is told before and after each.
+    /// the journal of `cx` is told before and after each.
     ///
     /// # Errors
     ///
     /// Each error says what it left behind; [`Provider::destroy`] removes it.
-    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance>;
+    async fn create(&self, request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance>;
 
     /// Looks at many instances at once: one call a page, not a call an instance.
     ///
@@ -75,7 +76,7 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// As above, and `Timeout`.
-    async fn start(&self, id: &InstanceId, notify: &dyn Notify) -> Result<Observed>;
+    async fn start(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<Observed>;
 
     /// Stops a running instance and returns when it is stopped.
     ///
@@ -85,7 +86,7 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// As above, and `Timeout`.
-    async fn stop(&self, id: &InstanceId, mode: StopMode, notify: &dyn Notify) -> Result<()>;
+    async fn stop(&self, id: &InstanceId, mode: StopMode, cx: &Cx<'_>) -> Result<()>;
 
     /// Asks for a reboot and returns when the request was taken; the host may still be up.
     ///
@@ -94,7 +95,7 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// As above.
-    async fn reboot(&self, id: &InstanceId, notify: &dyn Notify) -> Result<()>;
+    async fn reboot(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<()>;
 
     /// Everything that carries `owner`'s tag, known to a record or not; every owner with `None`.
     ///
@@ -112,7 +113,7 @@ pub trait Provider: Debug + Send + Sync + 'static {
     ///
     /// `Conflict` when the instance of the record is there and carries another token, or none: nothing was changed.
     /// `Timeout` when something would not go in time: repeat later. Never success while something is left.
-    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()>;
+    async fn destroy(&self, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()>;
 
     /// Replaces who may connect to the machine's SSH and engine ports by `sources`, or by the
     /// caller's address when `None`; answers the networks that are admitted now.
@@ -122,8 +123,8 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// As above; `Unreachable` when the caller's address cannot be found.
-    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
-        let _ = (machine, sources);
+    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>, cx: &Cx<'_>) -> Result<Vec<IpNet>> {
+        let _ = (machine, sources, cx);
         Err(Error::unsupported("this driver has no firewall of its own to change"))
     }
 
@@ -161,8 +162,8 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// `Unsupported` where there is no such way, `Denied` where it may not be used.
-    async fn let_in(&self, id: &InstanceId, user: &str, public_key: &str) -> Result<()> {
-        let _ = (id, user, public_key);
+    async fn let_in(&self, id: &InstanceId, user: &str, public_key: &str, cx: &Cx<'_>) -> Result<()> {
+        let _ = (id, user, public_key, cx);
         Err(Error::unsupported("this driver has no way in besides the machine's own login key"))
     }
 
@@ -171,8 +172,8 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// `Unsupported` where tags cannot be changed.
-    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
-        let _ = (token, owner, name);
+    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str, cx: &Cx<'_>) -> Result<()> {
+        let _ = (token, owner, name, cx);
         Err(Error::unsupported("this driver cannot change the owner of a machine"))
     }
 
@@ -181,8 +182,8 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// `Unsupported` where names cannot be changed: the machine is renamed in the store all the same.
-    async fn rename(&self, machine: &MachineRef<'_>, to: &str) -> Result<()> {
-        let _ = (machine, to);
+    async fn rename(&self, machine: &MachineRef<'_>, to: &str, cx: &Cx<'_>) -> Result<()> {
+        let _ = (machine, to, cx);
         Err(Error::unsupported("this driver cannot change the name that it shows"))
     }
 

@@ -5,7 +5,7 @@ use bollard::{
     query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder},
 };
 use rmachine_provider_api::{
-    CreateRequest, Error, Instance, Journal, Kind, LeftBehind, MachineState, Resource, ResourceKind, Result,
+    CreateRequest, Cx, Error, Instance, Kind, LeftBehind, MachineState, Notify, Resource, ResourceKind, Result,
 };
 use serde_json::json;
 
@@ -17,17 +17,17 @@ const FIRST_BOOT: &str = "var/lib/rmachine/first-boot.sh";
 /// The intent of the call that makes the container.
 pub(crate) const CONTAINER: &str = "CreateContainer";
 
-pub(crate) async fn create(engine: &Engine, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
+pub(crate) async fn create(engine: &Engine, request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance> {
     let resolved = Resolved::read(&request.plan)?;
-    journal.progress("making the container");
-    let id = match existing(engine, request).await? {
+    cx.progress("making the container");
+    let id = match cx.until_cancelled(existing(engine, request)).await? {
         Some(id) => id,
-        None => make(engine, request, &resolved, journal).await?,
+        None => make(engine, request, &resolved, cx).await?,
     };
-    journal.made(&Resource::made(ResourceKind::Instance, &id, request, None))?;
+    cx.made(&Resource::made(ResourceKind::Instance, &id, request, None))?;
     let present = |error: Error| error.left(LeftBehind::Present(vec![id.clone()]));
-    bring_up(engine, &id, request).await.map_err(present)?;
-    let found = power::running(engine, &id).await.map_err(present)?;
+    bring_up(engine, &id, request, cx).await.map_err(present)?;
+    let found = cx.until_cancelled(power::running(engine, &id)).await.map_err(present)?;
     let (_, addresses) = view::of_inspection(&found);
     let details = json!({ "container": container::name(request), "network": network::name(&request.owner) });
     let engine_port = (resolved.engine_port != request.engine_port).then_some(resolved.engine_port);
@@ -39,8 +39,8 @@ async fn existing(engine: &Engine, request: &CreateRequest) -> Result<Option<Str
     Ok(engine.containers(labels::token(&request.token)).await?.into_iter().find_map(|container| container.id))
 }
 
-async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, journal: &dyn Journal) -> Result<String> {
-    journal.intend("CreateVolume")?;
+async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, cx: &Cx<'_>) -> Result<String> {
+    cx.intend("CreateVolume")?;
     network::ensure(engine, &request.owner).await?;
     for (suffix, _) in container::VOLUMES {
         let name = format!("{}-{suffix}", container::name(request));
@@ -49,15 +49,16 @@ async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, jou
             labels: Some(labels::of(request)),
             ..VolumeCreateRequest::default()
         };
+        cx.check()?;
         engine.docker.create_volume(volume).await.map_err(engine.failed("make a volume"))?;
-        journal.made(&Resource::made(ResourceKind::Volume, &name, request, None))?;
+        cx.made(&Resource::made(ResourceKind::Volume, &name, request, None))?;
     }
-    journal.intend(CONTAINER)?;
+    cx.intend(CONTAINER)?;
     let options = CreateContainerOptionsBuilder::new().name(&container::name(request)).build();
     match engine.docker.create_container(Some(options), container::body(request, resolved)).await {
         Ok(made) => Ok(made.id),
         Err(error) if errors::is_refusal(&error) => {
-            journal.refused(CONTAINER);
+            cx.refused(CONTAINER);
             let volumes = container::VOLUMES.iter().map(|(suffix, _)| format!("{}-{suffix}", container::name(request)));
             Err(engine.failed("make the container")(error).left(LeftBehind::Present(volumes.collect())))
         }
@@ -66,7 +67,7 @@ async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, jou
 }
 
 /// Gives it its first boot's script and starts it; running already is success.
-async fn bring_up(engine: &Engine, id: &str, request: &CreateRequest) -> Result<()> {
+async fn bring_up(engine: &Engine, id: &str, request: &CreateRequest, cx: &Cx<'_>) -> Result<()> {
     let found = engine.ours(id).await?.ok_or_else(|| power::missing(id))?;
     if view::of_inspection(&found).0 == MachineState::Running {
         return Ok(());
@@ -80,10 +81,12 @@ async fn bring_up(engine: &Engine, id: &str, request: &CreateRequest) -> Result<
     archive.append_data(&mut header, FIRST_BOOT, data).map_err(failed)?;
     let archive = archive.into_inner().map_err(failed)?;
     let options = UploadToContainerOptionsBuilder::new().path("/").build();
+    cx.check()?;
     engine
         .docker
         .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
         .await
         .map_err(engine.failed("give the machine its first boot's script"))?;
+    cx.check()?;
     power::boot(engine, id, &request.owner, &request.name).await
 }

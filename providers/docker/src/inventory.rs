@@ -10,7 +10,7 @@ use bollard::{
     },
 };
 use rmachine_provider_api::{
-    CreateRequest, Error, Kind, LeftBehind, MachineRef, MachineToken, Notify, Owner, Resource, ResourceKind, Result,
+    CreateRequest, Cx, Error, Kind, LeftBehind, MachineRef, MachineToken, Notify, Owner, Resource, ResourceKind, Result,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -66,23 +66,26 @@ pub(crate) async fn find(engine: &Engine, owner: Option<&Owner>) -> Result<Vec<R
 }
 
 /// Deletes the machine's container and volumes, and the network after the last one.
-pub(crate) async fn destroy(engine: &Engine, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+pub(crate) async fn destroy(engine: &Engine, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()> {
     if let Some(instance) = machine.instance {
         check_token(engine, instance.id.as_str(), machine).await?;
     }
-    notify.progress("removing the container and its volumes");
+    cx.progress("removing the container and its volumes");
     let gone = async {
         if let Some(request) = machine.unanswered.filter(|_| machine.intents.iter().any(|i| i == create::CONTAINER)) {
+            cx.check()?;
             settle(engine, request).await?;
         }
-        delete_all(engine, machine.token).await
+        delete_all(engine, machine.token, cx).await
     };
     gone.await.map_err(|error| error.left(LeftBehind::Unknown))?;
+    cx.check()?;
     network::remove_unused(engine, machine.owner).await?;
     if machine.unanswered.is_some() {
         // A killed create may have asked for a volume or the network, which come a moment later.
-        tokio::time::sleep(SETTLING).await;
-        delete_all(engine, machine.token).await.map_err(|error| error.left(LeftBehind::Unknown))?;
+        cx.pause(SETTLING).await?;
+        delete_all(engine, machine.token, cx).await.map_err(|error| error.left(LeftBehind::Unknown))?;
+        cx.check()?;
         network::remove_unused(engine, machine.owner).await?;
     }
     Ok(())
@@ -136,9 +139,10 @@ async fn settle(engine: &Engine, request: &CreateRequest) -> Result<()> {
     Ok(())
 }
 
-async fn delete_all(engine: &Engine, token: &MachineToken) -> Result<()> {
+async fn delete_all(engine: &Engine, token: &MachineToken, cx: &Cx<'_>) -> Result<()> {
     for container in engine.containers(labels::token(token)).await? {
         if container.labels.as_ref().is_some_and(|labels| is_of(labels, token)) {
+            cx.check()?;
             delete(engine, Thing::Container(container.id.as_deref().unwrap_or_default())).await?;
         }
     }
@@ -146,6 +150,7 @@ async fn delete_all(engine: &Engine, token: &MachineToken) -> Result<()> {
     let volumes = engine.docker.list_volumes(Some(options)).await.map_err(engine.failed("list volumes"))?;
     for volume in volumes.volumes.unwrap_or_default() {
         if is_of(&volume.labels, token) {
+            cx.check()?;
             delete(engine, Thing::Volume(&volume.name)).await?;
         }
     }

@@ -24,7 +24,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Capabilities, Configured, CreateRequest, Driver, DriverInfo, Finding, Instance, InstanceId, Journal, MachineRef,
+    Capabilities, Configured, CreateRequest, Cx, Driver, DriverInfo, Finding, Instance, InstanceId, MachineRef,
     MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, one_place,
 };
 use serde_json::Value;
@@ -90,36 +90,36 @@ impl fmt::Debug for Containers {
 
 #[async_trait]
 impl Provider for Containers {
-    async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
-        plan::preflight(&self.engine, spec, notify).await
+    async fn preflight(&self, spec: &MachineSpec, cx: &Cx<'_>) -> Result<Plan> {
+        plan::preflight(&self.engine, spec, cx).await
     }
 
-    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
-        create::create(&self.engine, request, journal).await
+    async fn create(&self, request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance> {
+        create::create(&self.engine, request, cx).await
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
         power::observe(&self.engine, ids).await
     }
 
-    async fn start(&self, id: &InstanceId, _: &dyn Notify) -> Result<Observed> {
-        power::start(&self.engine, id).await
+    async fn start(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<Observed> {
+        power::start(&self.engine, id, cx).await
     }
 
-    async fn stop(&self, id: &InstanceId, mode: StopMode, notify: &dyn Notify) -> Result<()> {
-        power::stop(&self.engine, id, mode, notify).await
+    async fn stop(&self, id: &InstanceId, mode: StopMode, cx: &Cx<'_>) -> Result<()> {
+        power::stop(&self.engine, id, mode, cx).await
     }
 
-    async fn reboot(&self, id: &InstanceId, notify: &dyn Notify) -> Result<()> {
-        power::reboot(&self.engine, id, notify).await
+    async fn reboot(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<()> {
+        power::reboot(&self.engine, id, cx).await
     }
 
     async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
         inventory::find(&self.engine, owner).await
     }
 
-    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
-        inventory::destroy(&self.engine, machine, notify).await
+    async fn destroy(&self, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()> {
+        inventory::destroy(&self.engine, machine, cx).await
     }
 
     async fn checkup(&self) -> Vec<Finding> {

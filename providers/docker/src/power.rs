@@ -8,7 +8,7 @@ use bollard::{
     query_parameters::{KillContainerOptionsBuilder, StartContainerOptions},
 };
 use rmachine_provider_api::{
-    Addresses, Error, InstanceId, Kind, MachineState, Notify, Observed, Owner, Result, StopMode,
+    Addresses, Cx, Error, InstanceId, Kind, MachineState, Notify, Observed, Owner, Result, StopMode,
 };
 
 use crate::{container, engine::Engine, labels, network, view};
@@ -70,9 +70,10 @@ pub(crate) async fn observe(engine: &Engine, ids: &[InstanceId]) -> Result<Vec<O
     Ok(all)
 }
 
-pub(crate) async fn start(engine: &Engine, id: &InstanceId) -> Result<Observed> {
+pub(crate) async fn start(engine: &Engine, id: &InstanceId, cx: &Cx<'_>) -> Result<Observed> {
     let (instance, id) = (id, id.as_str());
     let found = engine.ours(id).await?.ok_or_else(|| missing(id))?;
+    cx.check()?;
     match view::of_inspection(&found).0 {
         MachineState::Running => {}
         MachineState::Paused => {
@@ -86,7 +87,7 @@ pub(crate) async fn start(engine: &Engine, id: &InstanceId) -> Result<Observed> 
             boot(engine, id, &label(labels::OWNER).parse()?, &label(labels::MACHINE)).await?;
         }
     }
-    let found = running(engine, id).await?;
+    let found = cx.until_cancelled(running(engine, id)).await?;
     let (state, addresses) = view::of_inspection(&found);
     Ok(Observed { id: instance.clone(), state, addresses, reason: None })
 }
@@ -103,9 +104,10 @@ pub(crate) async fn boot(engine: &Engine, id: &str, owner: &Owner, machine: &str
     }
 }
 
-pub(crate) async fn stop(engine: &Engine, id: &InstanceId, mode: StopMode, notify: &dyn Notify) -> Result<()> {
+pub(crate) async fn stop(engine: &Engine, id: &InstanceId, mode: StopMode, cx: &Cx<'_>) -> Result<()> {
     let id = id.as_str();
     let found = engine.ours(id).await?.ok_or_else(|| missing(id))?;
+    cx.check()?;
     match view::of_inspection(&found).0 {
         MachineState::Stopped | MachineState::Error => return Ok(()),
         // A paused system hears no signal.
@@ -116,12 +118,14 @@ pub(crate) async fn stop(engine: &Engine, id: &InstanceId, mode: StopMode, notif
         let deadline = Instant::now() + SHUTDOWN;
         while Instant::now() < deadline {
             // Again and again: systemd hears it only once it has come far enough in its own start.
+            cx.check()?;
             signal(engine, id, container::POWER_OFF).await?;
-            if ended(engine, id, Duration::from_secs(2)).await? {
+            if cx.until_cancelled(ended(engine, id, Duration::from_secs(2))).await? {
                 return Ok(());
             }
         }
-        notify.warn("the machine does not shut down, so its plug is pulled");
+        cx.check()?;
+        cx.warn("the machine does not shut down, so its plug is pulled");
     }
     signal(engine, id, "SIGKILL").await?;
     if ended(engine, id, Duration::from_secs(10)).await? {
@@ -156,9 +160,9 @@ async fn ended(engine: &Engine, id: &str, patience: Duration) -> Result<bool> {
 }
 
 /// Shuts down and starts again.
-pub(crate) async fn reboot(engine: &Engine, id: &InstanceId, notify: &dyn Notify) -> Result<()> {
-    stop(engine, id, StopMode::Graceful, notify).await?;
-    start(engine, id).await.map(drop)
+pub(crate) async fn reboot(engine: &Engine, id: &InstanceId, cx: &Cx<'_>) -> Result<()> {
+    stop(engine, id, StopMode::Graceful, cx).await?;
+    start(engine, id, cx).await.map(drop)
 }
 
 /// Why a machine may not answer.

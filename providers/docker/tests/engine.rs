@@ -17,8 +17,8 @@ use std::{
 use async_trait::async_trait;
 use bollard::Docker;
 use rmachine_provider_api::{
-    AttemptToken, CreateRequest, Driver, Kind, MachineSpec, MachineState, MachineToken, Owner, Provider, ResourceKind,
-    Secrets, Silent, Value, Values,
+    AttemptToken, CreateRequest, Cx, Driver, Kind, MachineSpec, MachineState, MachineToken, Owner, Provider,
+    ResourceKind, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
 use rmachine_provider_docker::DockerDriver;
@@ -102,7 +102,7 @@ impl Harness for Local {
             owner: self.owner.clone(),
             token: MachineToken::from_bits(u128::from(number) << 64 | self.seed),
             attempt: AttemptToken::from_bits(number.into()),
-            plan: self.provider.preflight(&self.spec(name), &Silent).await.unwrap(),
+            plan: self.provider.preflight(&self.spec(name), &Cx::silent()).await.unwrap(),
             user_data: None,
             public_key: None,
             engine_port: 2376,
@@ -132,20 +132,20 @@ async fn docker_keeps_every_promise_and_leaves_nothing() {
 async fn the_network_goes_with_the_last_machine_and_comes_back_when_it_was_pruned() {
     let local = Local::new(&[]).await;
     let (first, second) = (local.request("first").await, local.request("second").await);
-    let one = local.provider.create(&first, &Recorder::default()).await.unwrap();
-    let two = local.provider.create(&second, &Recorder::default()).await.unwrap();
-    local.provider.destroy(&machine_ref(&second, Some(&two)), &Silent).await.unwrap();
+    let one = local.provider.create(&first, &Cx::silent().journal(&Recorder::default())).await.unwrap();
+    let two = local.provider.create(&second, &Cx::silent().journal(&Recorder::default())).await.unwrap();
+    local.provider.destroy(&machine_ref(&second, Some(&two)), &Cx::silent()).await.unwrap();
     let held = local.provider.find(Some(&local.owner)).await.unwrap();
     let networks: Vec<_> = held.iter().filter(|resource| resource.kind == ResourceKind::Network).collect();
     assert_eq!(networks.len(), 1, "one machine still hangs on it: {held:?}");
     // `docker network prune` takes a network away when its machines are stopped.
-    local.provider.stop(&one.id, rmachine_provider_api::StopMode::Force, &Silent).await.unwrap();
+    local.provider.stop(&one.id, rmachine_provider_api::StopMode::Force, &Cx::silent()).await.unwrap();
     let docker = connect().await;
     docker.remove_network(&networks[0].id).await.unwrap();
-    let started = local.provider.start(&one.id, &Silent).await.unwrap();
+    let started = local.provider.start(&one.id, &Cx::silent()).await.unwrap();
     assert_eq!(started.state, MachineState::Running);
     assert!(!started.addresses.private.is_empty(), "it hangs on a network again: {started:?}");
-    local.provider.destroy(&machine_ref(&first, Some(&one)), &Silent).await.unwrap();
+    local.provider.destroy(&machine_ref(&first, Some(&one)), &Cx::silent()).await.unwrap();
     assert_eq!(local.names().await, Vec::<String>::new());
 }
 
@@ -157,17 +157,17 @@ async fn limits_and_ports_are_what_was_asked_for_and_a_taken_port_is_refused() {
     let memory = Value::Text("512m".into());
     let more = [("docker-publish", publish), ("docker-memory", memory), ("docker-cpus", Value::Text("0.5".into()))];
     let local = Local::new(&more).await;
-    let refused = local.provider.preflight(&local.spec("ports"), &Silent).await.unwrap_err();
+    let refused = local.provider.preflight(&local.spec("ports"), &Cx::silent()).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict);
     assert!(refused.to_string().contains(&port.to_string()), "{refused}");
     drop(listener);
     let request = local.request("ports").await;
     // It is taken between the check and the start.
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let late = local.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    let late = local.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     assert_eq!(late.kind(), Kind::Conflict, "{late}: {:?}", std::error::Error::source(&late));
     drop(listener);
-    let made = local.provider.create(&request, &Recorder::default()).await.unwrap();
+    let made = local.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     let found = inspect(made.id.as_str()).await;
     let host = found.host_config.unwrap();
     assert_eq!((host.memory, host.nano_cpus), (Some(512 << 20), Some(500_000_000)));
@@ -176,7 +176,7 @@ async fn limits_and_ports_are_what_was_asked_for_and_a_taken_port_is_refused() {
     assert_eq!(at("80/tcp"), "127.0.0.1");
     assert!(at("22/tcp").starts_with("127.") && at("22/tcp") != "127.0.0.1" && at("2376/tcp") == at("22/tcp"));
     assert_eq!(host.privileged, Some(false));
-    local.provider.destroy(&machine_ref(&request, None), &Silent).await.unwrap();
+    local.provider.destroy(&machine_ref(&request, None), &Cx::silent()).await.unwrap();
     assert_eq!(local.names().await, Vec::<String>::new());
 }
 
@@ -186,7 +186,7 @@ async fn an_image_that_cannot_be_a_machine_says_so_and_is_removed() {
     let request = local.request("good").await;
     let image = request.plan.resolved["image"].as_str().unwrap().to_owned();
     // The same image, whose init is missing.
-    let made = local.provider.create(&request, &Recorder::default()).await.unwrap();
+    let made = local.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     let docker = connect().await;
     let broken = format!("rmachine-test-broken:{}", &local.owner.as_str()[..8]);
     let config = bollard::models::ContainerConfig::default();
@@ -198,11 +198,11 @@ async fn an_image_that_cannot_be_a_machine_says_so_and_is_removed() {
         .tag(tag)
         .build();
     docker.commit_container(options, config).await.unwrap();
-    local.provider.destroy(&machine_ref(&request, Some(&made)), &Silent).await.unwrap();
+    local.provider.destroy(&machine_ref(&request, Some(&made)), &Cx::silent()).await.unwrap();
     let other = Local::new(&[("docker-image", Value::Text(broken.clone()))]).await;
     let request = other.request("bad").await;
     // Whether it has ended already when create looks is the engine's pace.
-    let made = other.provider.create(&request, &Recorder::default()).await;
+    let made = other.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await;
     if let Ok(made) = &made {
         let machine = machine_ref(&request, Some(made));
         for _ in 0..200 {
@@ -216,7 +216,7 @@ async fn an_image_that_cannot_be_a_machine_says_so_and_is_removed() {
     } else if let Err(error) = &made {
         assert!(error.to_string().contains("ended as soon as"), "{error}");
     }
-    other.provider.destroy(&machine_ref(&request, None), &Silent).await.unwrap();
+    other.provider.destroy(&machine_ref(&request, None), &Cx::silent()).await.unwrap();
     assert_eq!(other.names().await, Vec::<String>::new());
     docker.remove_image(&broken, None::<bollard::query_parameters::RemoveImageOptions>, None).await.unwrap();
     let here = docker.inspect_image(&image).await;

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Alternative, BootData, BootForm, Console, CreateRequest, Error, Finding, HostTrust, Instance, InstanceId, Journal,
-    Kind, LeftBehind, Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner,
-    Plan, Provider, Resource, ResourceKind, Result, StopMode, Stray,
+    Alternative, BootData, BootForm, Console, CreateRequest, Cx, Error, Finding, HostTrust, Instance, InstanceId, Kind,
+    LeftBehind, Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan,
+    Provider, Resource, ResourceKind, Result, StopMode, Stray,
 };
 
 use time::OffsetDateTime;
@@ -90,7 +90,7 @@ impl FakeProvider {
 
 #[async_trait]
 impl Provider for FakeProvider {
-    async fn preflight(&self, spec: &MachineSpec, _: &dyn Notify) -> Result<Plan> {
+    async fn preflight(&self, spec: &MachineSpec, _: &Cx<'_>) -> Result<Plan> {
         self.account.preflight().await?;
         let fallbacks = spec.config["fallbacks"].as_array().cloned().unwrap_or_default();
         let alternative = |region: &serde_json::Value| Alternative {
@@ -113,24 +113,25 @@ impl Provider for FakeProvider {
         })
     }
 
-    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
-        journal.intend("CreateGroup")?;
-        let group = settled(self.account.create_group(request).await, "CreateGroup", journal)?;
-        journal.made(&group)?;
+    async fn create(&self, request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance> {
+        cx.intend("CreateGroup")?;
+        let group = settled(self.account.create_group(request).await, "CreateGroup", cx)?;
+        cx.made(&group)?;
         let rules = vec![caller()];
+        cx.check()?;
         self.account.set_rules(&self.ids_of(&request.token), rules).await?;
-        journal.intend(RUN)?;
-        let made = settled(self.account.run_instance(request).await, RUN, journal).map_err(|error| {
+        cx.intend(RUN)?;
+        let made = settled(self.account.run_instance(request).await, RUN, cx).map_err(|error| {
             let refused = *error.left_behind() == LeftBehind::Nothing;
             if refused { error.left(LeftBehind::Present(vec![group.id.clone()])) } else { error }
         })?;
         for resource in &made {
-            journal.made(resource)?;
+            cx.made(resource)?;
         }
         let instance = made.into_iter().find(|r| r.kind == ResourceKind::Instance);
         let id: InstanceId = instance.map(|r| r.id).unwrap_or_default().parse()?;
-        journal.progress("waiting for the instance");
-        let held = self.seen(&id).await?;
+        cx.progress("waiting for the instance");
+        let held = cx.until_cancelled(self.seen(&id)).await?;
         let details = serde_json::json!({ "group": group.id, "spot": request.plan.resolved["spot"] });
         let engine_port = self.account.ports().map(|(_, engine)| engine);
         Ok(Instance { id, addresses: held.addresses, url: None, engine_port, details })
@@ -150,17 +151,20 @@ impl Provider for FakeProvider {
         Ok(ids.iter().map(observed).collect())
     }
 
-    async fn start(&self, id: &InstanceId, notify: &dyn Notify) -> Result<Observed> {
-        notify.progress("waiting for the instance");
+    async fn start(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<Observed> {
+        cx.check()?;
+        cx.progress("waiting for the instance");
         let held = self.account.power(Operation::StartInstance, id).await?;
         Ok(Observed { id: id.clone(), state: held.state, addresses: held.addresses, reason: None })
     }
 
-    async fn stop(&self, id: &InstanceId, _: StopMode, _: &dyn Notify) -> Result<()> {
+    async fn stop(&self, id: &InstanceId, _: StopMode, cx: &Cx<'_>) -> Result<()> {
+        cx.check()?;
         self.account.power(Operation::StopInstance, id).await.map(|_| ())
     }
 
-    async fn reboot(&self, id: &InstanceId, _: &dyn Notify) -> Result<()> {
+    async fn reboot(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<()> {
+        cx.check()?;
         self.account.power(Operation::RebootInstance, id).await.map(|_| ())
     }
 
@@ -170,8 +174,9 @@ impl Provider for FakeProvider {
         Ok(found)
     }
 
-    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
-        notify.progress("terminating");
+    async fn destroy(&self, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()> {
+        cx.progress("terminating");
+        cx.check()?;
         // The same request answers the instance that it made, or makes one, which goes at once: as on EC2.
         if let Some(request) = machine.unanswered.filter(|_| machine.intents.iter().any(|intent| intent == RUN)) {
             self.account.run_instance(request).await?;
@@ -179,6 +184,7 @@ impl Provider for FakeProvider {
         self.destroy_untagged(machine).await?;
         let mut quiet = 0;
         for _ in 0..PATIENCE * 4 {
+            cx.check()?;
             quiet = if self.sweep(machine).await? { 0 } else { quiet + 1 };
             if quiet > PATIENCE {
                 return Ok(());
@@ -221,18 +227,21 @@ impl Provider for FakeProvider {
         Ok(Stray { resource: held.resource, state: held.state, plan, config, instance })
     }
 
-    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str) -> Result<()> {
+    async fn claim(&self, token: &MachineToken, owner: &Owner, name: &str, cx: &Cx<'_>) -> Result<()> {
+        cx.check()?;
         self.account.claim(&self.ids_of(token), owner, name).await
     }
 
-    async fn rename(&self, machine: &MachineRef<'_>, to: &str) -> Result<()> {
+    async fn rename(&self, machine: &MachineRef<'_>, to: &str, cx: &Cx<'_>) -> Result<()> {
+        cx.check()?;
         self.account.rename(&self.ids_of(machine.token), to).await
     }
 
-    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>) -> Result<Vec<IpNet>> {
+    async fn allow(&self, machine: &MachineRef<'_>, sources: Option<&[IpNet]>, cx: &Cx<'_>) -> Result<Vec<IpNet>> {
         if !self.ingress {
             return Err(Error::unsupported("this fake cloud has no firewall"));
         }
+        cx.check()?;
         let rules = sources.map_or_else(|| vec![caller()], <[IpNet]>::to_vec);
         self.account.set_rules(&self.ids_of(machine.token), rules).await
     }
@@ -255,9 +264,9 @@ impl Provider for FakeProvider {
 }
 
 /// Takes an intent back that was refused for good.
-fn settled<T>(outcome: Result<T>, intent: &str, journal: &dyn Journal) -> Result<T> {
+fn settled<T>(outcome: Result<T>, intent: &str, cx: &Cx<'_>) -> Result<T> {
     if outcome.as_ref().is_err_and(|error| *error.left_behind() == LeftBehind::Nothing) {
-        journal.refused(intent);
+        cx.refused(intent);
     }
     outcome
 }

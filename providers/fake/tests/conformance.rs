@@ -9,8 +9,8 @@ use std::sync::{
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    AttemptToken, Capabilities, CreateRequest, Driver, Kind, LeftBehind, MachineSpec, MachineToken, Owner, Provider,
-    ResourceKind, Retry, Secrets, Silent, Values,
+    AttemptToken, Capabilities, CreateRequest, Cx, Driver, Kind, LeftBehind, MachineSpec, MachineToken, Owner,
+    Provider, ResourceKind, Retry, Secrets, Silent, Values,
     conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
 use rmachine_provider_fake::{Account, Effect, FakeDriver, Operation, When};
@@ -65,7 +65,7 @@ impl Harness for Cloud {
             owner: self.owner(),
             token: MachineToken::from_bits(number as u128),
             attempt: AttemptToken::from_bits(number as u128),
-            plan: self.provider.preflight(&self.spec(name), &Silent).await.unwrap(),
+            plan: self.provider.preflight(&self.spec(name), &Cx::silent()).await.unwrap(),
             user_data: Some(b"data".to_vec()),
             public_key: None,
             engine_port: 2376,
@@ -113,9 +113,9 @@ async fn fake_keeps_every_promise_when_things_show_up_late() {
 async fn an_attempt_answers_for_one_request_only() {
     let cloud = Cloud::with(true).await;
     let mut request = cloud.request("m").await;
-    cloud.provider().create(&request, &Recorder::default()).await.unwrap();
+    cloud.provider().create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     request.user_data = Some(b"other".to_vec());
-    let refused = cloud.provider().create(&request, &Recorder::default()).await.unwrap_err();
+    let refused = cloud.provider().create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::Conflict);
     assert_eq!(cloud.account.held().iter().filter(|h| h.resource.kind == ResourceKind::Instance).count(), 1);
 }
@@ -126,12 +126,12 @@ async fn an_answer_that_was_lost_leaves_an_instance_that_a_repeat_finds() {
     let effect = Effect::Fail { kind: Kind::Unreachable, retry: Retry::Same, left: LeftBehind::Unknown };
     cloud.account.script(Operation::RunInstance, 1, When::After, effect);
     let request = cloud.request("m").await;
-    let lost = cloud.provider().create(&request, &Recorder::default()).await.unwrap_err();
+    let lost = cloud.provider().create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     assert_eq!((lost.retryable(), lost.left_behind()), (Retry::Same, &LeftBehind::Unknown));
     assert_eq!(cloud.account.held().len(), 3, "group, instance, volume");
-    let instance = cloud.provider().create(&request, &Recorder::default()).await.unwrap();
+    let instance = cloud.provider().create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     assert_eq!(cloud.account.held().len(), 3, "the repeat found them");
-    cloud.provider().destroy(&machine_ref(&request, Some(&instance)), &Silent).await.unwrap();
+    cloud.provider().destroy(&machine_ref(&request, Some(&instance)), &Cx::silent()).await.unwrap();
     assert!(cloud.account.held().is_empty());
 }
 
@@ -140,8 +140,8 @@ async fn a_group_in_use_does_not_go() {
     let cloud = Cloud::with(true).await;
     let request = cloud.request("m").await;
     cloud.account.script(Operation::TerminateInstance, 0, When::Before, Effect::fail(Kind::Throttled));
-    cloud.provider().create(&request, &Recorder::default()).await.unwrap();
-    let left = cloud.provider().destroy(&machine_ref(&request, None), &Silent).await.unwrap_err();
+    cloud.provider().create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
+    let left = cloud.provider().destroy(&machine_ref(&request, None), &Cx::silent()).await.unwrap_err();
     assert_eq!(left.kind(), Kind::Throttled);
     assert_eq!(cloud.account.held().len(), 3, "nothing went before the instance did");
 }

@@ -8,10 +8,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
-    HostTrust, Imported, Instance, InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec,
-    MachineState, Malformed, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values,
-    Vetted,
+    Addresses, Capabilities, Configured, CreateRequest, Cx, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
+    HostTrust, Imported, Instance, InstanceId, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState,
+    Malformed, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -144,7 +143,7 @@ fn no_power(what: &str) -> Error {
 
 #[async_trait]
 impl Provider for GenericProvider {
-    async fn preflight(&self, spec: &MachineSpec, _: &dyn Notify) -> Result<Plan> {
+    async fn preflight(&self, spec: &MachineSpec, _: &Cx<'_>) -> Result<Plan> {
         let config = Config::read(&spec.config)?;
         if let Some(path) = &config.key {
             std::fs::File::open(path).map_err(|e| {
@@ -165,7 +164,7 @@ impl Provider for GenericProvider {
         })
     }
 
-    async fn create(&self, request: &CreateRequest, _: &dyn Journal) -> Result<Instance> {
+    async fn create(&self, request: &CreateRequest, _: &Cx<'_>) -> Result<Instance> {
         let config = Config::read(&request.plan.resolved)?;
         Ok(Instance {
             id: InstanceId::from(&config.address),
@@ -190,15 +189,15 @@ impl Provider for GenericProvider {
         Ok(ids.iter().map(unknown).collect())
     }
 
-    async fn start(&self, _: &InstanceId, _: &dyn Notify) -> Result<Observed> {
+    async fn start(&self, _: &InstanceId, _: &Cx<'_>) -> Result<Observed> {
         Err(no_power("start"))
     }
 
-    async fn stop(&self, _: &InstanceId, mode: StopMode, _: &dyn Notify) -> Result<()> {
+    async fn stop(&self, _: &InstanceId, mode: StopMode, _: &Cx<'_>) -> Result<()> {
         Err(no_power(if mode == StopMode::Force { "kill" } else { "stop" }))
     }
 
-    async fn reboot(&self, _: &InstanceId, _: &dyn Notify) -> Result<()> {
+    async fn reboot(&self, _: &InstanceId, _: &Cx<'_>) -> Result<()> {
         Err(no_power("reboot"))
     }
 
@@ -206,7 +205,7 @@ impl Provider for GenericProvider {
         Ok(Vec::new())
     }
 
-    async fn destroy(&self, _: &MachineRef<'_>, _: &dyn Notify) -> Result<()> {
+    async fn destroy(&self, _: &MachineRef<'_>, _: &Cx<'_>) -> Result<()> {
         Ok(())
     }
 }

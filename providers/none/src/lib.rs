@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, Capabilities, Configured, CreateRequest, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
-    Imported, Instance, InstanceId, Journal, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState,
-    Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
+    Addresses, Capabilities, Configured, CreateRequest, Cx, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
+    Imported, Instance, InstanceId, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify,
+    Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
 };
 use serde_json::{Value, json};
 
@@ -131,11 +131,11 @@ fn no_power(what: &str) -> Error {
 
 #[async_trait]
 impl Provider for NoneProvider {
-    async fn preflight(&self, spec: &MachineSpec, _: &dyn Notify) -> Result<Plan> {
+    async fn preflight(&self, spec: &MachineSpec, _: &Cx<'_>) -> Result<Plan> {
         Ok(plan(&spec.config))
     }
 
-    async fn create(&self, request: &CreateRequest, _: &dyn Journal) -> Result<Instance> {
+    async fn create(&self, request: &CreateRequest, _: &Cx<'_>) -> Result<Instance> {
         let url = request.plan.resolved["url"].as_str().unwrap_or_default();
         // What is no engine's URL was refused before, but for docker-machine's callers.
         instance(&request.name, url, host_of(url).ok())
@@ -151,15 +151,15 @@ impl Provider for NoneProvider {
         Ok(ids.iter().map(unknown).collect())
     }
 
-    async fn start(&self, _: &InstanceId, _: &dyn Notify) -> Result<Observed> {
+    async fn start(&self, _: &InstanceId, _: &Cx<'_>) -> Result<Observed> {
         Err(no_power("start"))
     }
 
-    async fn stop(&self, _: &InstanceId, mode: StopMode, _: &dyn Notify) -> Result<()> {
+    async fn stop(&self, _: &InstanceId, mode: StopMode, _: &Cx<'_>) -> Result<()> {
         Err(no_power(if mode == StopMode::Force { "kill" } else { "stop" }))
     }
 
-    async fn reboot(&self, _: &InstanceId, _: &dyn Notify) -> Result<()> {
+    async fn reboot(&self, _: &InstanceId, _: &Cx<'_>) -> Result<()> {
         Err(no_power("restart"))
     }
 
@@ -167,7 +167,7 @@ impl Provider for NoneProvider {
         Ok(Vec::new())
     }
 
-    async fn destroy(&self, _: &MachineRef<'_>, _: &dyn Notify) -> Result<()> {
+    async fn destroy(&self, _: &MachineRef<'_>, _: &Cx<'_>) -> Result<()> {
         Ok(())
     }
 }

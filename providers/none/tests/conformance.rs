@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    CreateRequest, Driver, MachineSpec, MachineToken, Owner, Provider, Secrets, Silent, Value, Values,
+    CreateRequest, Cx, Driver, MachineSpec, MachineToken, Owner, Provider, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Support},
 };
 use rmachine_provider_none::NoneDriver;
@@ -40,7 +40,7 @@ impl Harness for None {
             owner: self.owner(),
             token: MachineToken::from_bits(name.len() as u128),
             attempt: format!("attempt-{name}").parse().unwrap(),
-            plan: self.provider.preflight(&self.spec(name), &Silent).await.unwrap(),
+            plan: self.provider.preflight(&self.spec(name), &Cx::silent()).await.unwrap(),
             user_data: None,
             public_key: None,
             engine_port: 2376,

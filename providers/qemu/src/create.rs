@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use rmachine_provider_api::{CreateRequest, Error, Instance, Journal, Kind, LeftBehind, Notify, Result, Silent};
+use rmachine_provider_api::{CreateRequest, Cx, Error, Instance, Kind, LeftBehind, Notify, Result, Silent};
 use serde::Deserialize;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     tools::{Tools, run},
 };
 
-pub(crate) async fn create(request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
+pub(crate) async fn create(request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance> {
     let resolved = Resolved::deserialize(&request.plan.resolved)
         .map_err(|e| Error::invalid("the saved plan of the machine does not read").source(e))?;
     let place = Place::of_token(&resolved.directory, &request.token);
@@ -28,37 +28,31 @@ pub(crate) async fn create(request: &CreateRequest, journal: &dyn Journal) -> Re
     let machine = match before {
         Some(machine) => machine,
         None => {
-            journal.intend(&format!("make the machine {} in {}", place.id(), place.directory.display()))?;
+            cx.intend(&format!("make the machine {} in {}", place.id(), place.directory.display()))?;
             let machine = Machine::new(request, resolved);
             files::make_directory(&place.directory)?;
             place.save(&machine)?;
             machine
         }
     };
-    finish(machine, &place, request, journal)
-        .await
-        .map_err(|e| e.left(LeftBehind::Present(vec![place.id().to_string()])))
+    finish(machine, &place, request, cx).await.map_err(|e| e.left(LeftBehind::Present(vec![place.id().to_string()])))
 }
 
-async fn finish(
-    mut machine: Machine,
-    place: &Place,
-    request: &CreateRequest,
-    journal: &dyn Journal,
-) -> Result<Instance> {
+async fn finish(mut machine: Machine, place: &Place, request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance> {
     for resource in machine.resources(place) {
-        journal.made(&resource)?;
+        cx.made(&resource)?;
     }
     if !machine.complete {
         let resolved = &machine.resolved;
         let root = &resolved.directory;
         let tools = Tools::find(resolved.arch, resolved.binary.as_deref()).await?;
-        let base = image::ensure(root, &resolved.source, &tools, journal).await?;
+        let base = cx.until_cancelled(image::ensure(root, &resolved.source, &tools, cx)).await?;
         if resolved.is_default {
             image::remember(root, resolved.arch, &resolved.source)?;
         }
-        journal.progress("making the disk");
-        machine.disk_size = Some(disk(place, &base, resolved.disk_size, &tools, journal).await?);
+        cx.check()?;
+        cx.progress("making the disk");
+        machine.disk_size = Some(disk(place, &base, resolved.disk_size, &tools, cx).await?);
         machine.base = Some(base);
         if let Some(data) = &request.user_data {
             let image = seed::image(request.token.as_str(), &request.name, data)
@@ -72,7 +66,7 @@ async fn finish(
         place.save(&machine)?;
     }
     // What runs it was said at preflight.
-    power::start(&machine, place, journal, &Silent).await?;
+    power::start(&machine, place, cx, &Silent).await?;
     Ok(machine.instance(place))
 }
 

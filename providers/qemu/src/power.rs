@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rmachine_provider_api::{Error, Kind, Notify, Result, StopMode};
+use rmachine_provider_api::{Cx, Error, Kind, Notify, Result, StopMode};
 use tokio::{io::AsyncReadExt, process::Command};
 
 use crate::{
@@ -32,12 +32,7 @@ const MOST_WORDS: u64 = 64 << 10;
 
 /// Starts the machine; one that runs is left alone, one that qemu has paused goes on. `about_accel` hears
 /// why it is emulated, where it is.
-pub(crate) async fn start(
-    machine: &Machine,
-    place: &Place,
-    notify: &dyn Notify,
-    about_accel: &dyn Notify,
-) -> Result<()> {
+pub(crate) async fn start(machine: &Machine, place: &Place, cx: &Cx<'_>, about_accel: &dyn Notify) -> Result<()> {
     let uuid = place.uuid();
     if !process::of(&uuid)?.is_empty() {
         return resume(place).await;
@@ -57,7 +52,8 @@ pub(crate) async fn start(
     let accel = accel::choose(resolved.accel_asked, resolved.arch, &tools, &resolved.directory, about_accel).await?;
     let arguments = command::arguments(machine, base, place, accel, place.seed().exists());
     tracing::debug!("{}", command::shown(&tools.system, &arguments));
-    notify.progress("starting qemu");
+    cx.check()?;
+    cx.progress("starting qemu");
     // What it says since this start.
     files::write(&place.console(), b"")?;
     let failed = || Error::new(Kind::Other, format!("qemu does not start machine \"{}\"", machine.name));
@@ -156,10 +152,11 @@ pub(crate) async fn paused(place: &Place) -> Option<String> {
     }
 }
 
-pub(crate) async fn stop(machine: &Machine, place: &Place, mode: StopMode, notify: &dyn Notify) -> Result<()> {
+pub(crate) async fn stop(machine: &Machine, place: &Place, mode: StopMode, cx: &Cx<'_>) -> Result<()> {
+    cx.check()?;
     match mode {
         StopMode::Force => force(place).await,
-        StopMode::Graceful => shut_down(machine, place, notify).await,
+        StopMode::Graceful => shut_down(machine, place, cx).await,
     }
 }
 
@@ -176,7 +173,7 @@ pub(crate) async fn force(place: &Place) -> Result<()> {
 }
 
 /// Presses the power button until the system has shut down.
-async fn shut_down(machine: &Machine, place: &Place, notify: &dyn Notify) -> Result<()> {
+async fn shut_down(machine: &Machine, place: &Place, cx: &Cx<'_>) -> Result<()> {
     let uuid = place.uuid();
     let deadline = Instant::now() + SHUTDOWN;
     let mut trouble = None;
@@ -192,16 +189,17 @@ async fn shut_down(machine: &Machine, place: &Place, notify: &dyn Notify) -> Res
                     machine.name
                 )));
         }
+        cx.check()?;
         if let Err(error) = qmp::execute(&place.socket(), "system_powerdown").await {
             trouble = Some(error);
         }
-        if process::gone(&uuid, BUTTON).await? {
+        if cx.until_cancelled(process::gone(&uuid, BUTTON)).await? {
             return Ok(());
         }
         if Instant::now() >= deadline {
             break;
         }
-        notify.progress("waiting for the system to shut down");
+        cx.progress("waiting for the system to shut down");
     }
     let error = Error::new(
         Kind::Timeout,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, CreateRequest, Error, Finding, Instance, InstanceId, Journal, Kind, MachineRef, MachineSpec,
-    MachineState, Notify, Observed, Owner, Plan, Provider, Resource, Result, StopMode,
+    Addresses, CreateRequest, Cx, Error, Finding, Instance, InstanceId, Kind, MachineRef, MachineSpec, MachineState,
+    Notify, Observed, Owner, Plan, Provider, Resource, Result, StopMode,
 };
 
 use crate::{
@@ -65,12 +65,12 @@ impl Qemu {
 
 #[async_trait]
 impl Provider for Qemu {
-    async fn preflight(&self, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
-        plan::preflight(spec, notify).await
+    async fn preflight(&self, spec: &MachineSpec, cx: &Cx<'_>) -> Result<Plan> {
+        plan::preflight(spec, cx).await
     }
 
-    async fn create(&self, request: &CreateRequest, journal: &dyn Journal) -> Result<Instance> {
-        create::create(request, journal).await
+    async fn create(&self, request: &CreateRequest, cx: &Cx<'_>) -> Result<Instance> {
+        create::create(request, cx).await
     }
 
     async fn observe(&self, ids: &[InstanceId]) -> Result<Vec<Observed>> {
@@ -81,22 +81,22 @@ impl Provider for Qemu {
         futures::future::try_join_all(ids.iter().map(|id| self.look(id, &running))).await
     }
 
-    async fn start(&self, id: &InstanceId, notify: &dyn Notify) -> Result<Observed> {
+    async fn start(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<Observed> {
         let (place, machine) = self.find_machine(id)?;
-        power::start(&machine, &place, notify, notify).await?;
+        power::start(&machine, &place, cx, cx).await?;
         Ok(Observed { id: id.clone(), state: MachineState::Running, addresses: machine.addresses(), reason: None })
     }
 
-    async fn stop(&self, id: &InstanceId, mode: StopMode, notify: &dyn Notify) -> Result<()> {
+    async fn stop(&self, id: &InstanceId, mode: StopMode, cx: &Cx<'_>) -> Result<()> {
         let (place, machine) = self.find_machine(id)?;
-        power::stop(&machine, &place, mode, notify).await
+        power::stop(&machine, &place, mode, cx).await
     }
 
     /// Shuts the system down and starts it again: qemu's own reset would be a power cut.
-    async fn reboot(&self, id: &InstanceId, notify: &dyn Notify) -> Result<()> {
+    async fn reboot(&self, id: &InstanceId, cx: &Cx<'_>) -> Result<()> {
         let (place, machine) = self.find_machine(id)?;
-        power::stop(&machine, &place, StopMode::Graceful, notify).await?;
-        power::start(&machine, &place, notify, notify).await
+        power::stop(&machine, &place, StopMode::Graceful, cx).await?;
+        power::start(&machine, &place, cx, cx).await
     }
 
     async fn find(&self, owner: Option<&Owner>) -> Result<Vec<Resource>> {
@@ -105,7 +105,7 @@ impl Provider for Qemu {
         Ok(of_owner.flat_map(|(place, machine)| machine.resources(&place)).collect())
     }
 
-    async fn destroy(&self, machine: &MachineRef<'_>, notify: &dyn Notify) -> Result<()> {
+    async fn destroy(&self, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()> {
         // By the token, whatever its record knows: a create may have been killed before it knew anything.
         let place = Place::of_token(&self.root, machine.token);
         if let Some(instance) = machine.instance.filter(|instance| instance.id != place.id()) {
@@ -114,9 +114,11 @@ impl Provider for Qemu {
                 format!("the instance {id} does not carry the token of machine \"{name}\", so it is another one's");
             return Err(Error::new(Kind::Conflict, text).hint(format!("`rmachine rm -f {name}` forgets the record")));
         }
-        notify.progress("ending qemu");
+        cx.check()?;
+        cx.progress("ending qemu");
         process::kill(&place.uuid()).await?;
-        notify.progress("removing the disk");
+        cx.check()?;
+        cx.progress("removing the disk");
         files::remove(&place.directory)?;
         image::sweep(&self.root)
     }

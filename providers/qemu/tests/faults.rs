@@ -15,7 +15,7 @@ use std::{
 };
 
 use rmachine_provider_api::{
-    CreateRequest, Error, Instance, Journal, Kind, MachineState, Notify, Resource, Result, Silent, StopMode,
+    CreateRequest, Cx, Error, Instance, Journal, Kind, MachineState, Notify, Resource, Result, StopMode,
     conformance::{Recorder, machine_ref},
 };
 use tiny::{Lab, SIZE, config, guest};
@@ -60,7 +60,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 async fn destroy(lab: &Lab, request: &CreateRequest, instance: Option<&Instance>) {
-    lab.provider.destroy(&machine_ref(request, instance), &Silent).await.unwrap();
+    lab.provider.destroy(&machine_ref(request, instance), &Cx::silent()).await.unwrap();
     assert_eq!(lab.names("machines"), [""; 0]);
 }
 
@@ -93,7 +93,7 @@ async fn a_checksum_that_differs_leaves_nothing_and_the_right_one_boots() {
     let url = serve();
     let wrong = format!("sha256:{}", "0".repeat(64));
     let lab = downloaded(&url, &wrong).await;
-    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Cx::silent()).await.unwrap_err();
     let right = format!("sha256:{}", sha256(&guest()));
     assert!(error.to_string().contains("the checksum of") && error.to_string().contains(&url), "{error}");
     assert_eq!(cause(&error), format!("expected {wrong}, got {right}"));
@@ -101,7 +101,7 @@ async fn a_checksum_that_differs_leaves_nothing_and_the_right_one_boots() {
 
     let lab = downloaded(&url, &right).await;
     let request = lab.request("m").await;
-    let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     await_boots(&instance, 1);
     assert_eq!(lab.names("images").len(), 1, "the image is kept, and nothing else");
     destroy(&lab, &request, Some(&instance)).await;
@@ -124,8 +124,9 @@ async fn a_preflight_that_is_dropped_leaves_nothing_of_its_download() {
         stream
     };
     let spec = lab.spec("m");
+    let cx = Cx::silent();
     let held = tokio::select! {
-        ended = lab.provider.preflight(&spec, &Silent) => panic!("half an image is enough: {ended:?}"),
+        ended = lab.provider.preflight(&spec, &cx) => panic!("half an image is enough: {ended:?}"),
         held = halfway => held,
     };
     drop(held);
@@ -139,7 +140,7 @@ async fn an_image_by_plain_http_needs_a_checksum_of_its_own() {
     let error = config(base.path(), &[("qemu-image", "http://192.0.2.1/i.qcow2")]).unwrap_err();
     assert!(error.kind() == Kind::InvalidInput && error.hint_text().unwrap().contains("--qemu-image-checksum"));
     let lab = downloaded("https://192.0.2.1/i.qcow2", "http://192.0.2.1/SHA256SUMS").await;
-    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Cx::silent()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidInput, "{error}");
 }
 
@@ -148,7 +149,7 @@ async fn a_port_in_use_is_named_before_anything_is_made() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().to_string();
     let lab = Lab::new(&[("qemu-publish", &format!("{port}:80"))]).await;
-    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Cx::silent()).await.unwrap_err();
     assert!(error.kind() == Kind::Conflict && error.to_string().contains(&port), "{error}");
     assert_eq!(lab.names("machines"), [""; 0]);
 }
@@ -160,11 +161,11 @@ async fn a_port_that_was_taken_meanwhile_is_named() {
     let request = lab.request("m").await;
     let at = format!("{}:{}", request.plan.resolved["address"].as_str().unwrap(), request.plan.login.port);
     let taken = TcpListener::bind(&at).unwrap();
-    let error = lab.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    let error = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     assert!(error.kind() == Kind::Conflict && error.to_string().contains(&at), "{error}");
     drop(taken);
     // The same attempt goes on where it was.
-    let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     assert!(TcpStream::connect(&at).is_ok(), "qemu forwards the port");
     destroy(&lab, &request, Some(&instance)).await;
 }
@@ -172,7 +173,7 @@ async fn a_port_that_was_taken_meanwhile_is_named() {
 #[tokio::test]
 async fn without_qemu_its_package_is_named() {
     let lab = Lab::new(&[("qemu-binary", "/nonexistent/qemu-system-x86_64")]).await;
-    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Cx::silent()).await.unwrap_err();
     assert!(error.kind() == Kind::NotFound && error.to_string().contains("is not installed"), "{error}");
     assert!(error.hint_text().unwrap().contains("install"));
 }
@@ -192,7 +193,7 @@ async fn what_is_no_image_is_refused() {
     for (path, words) in [(&image, "empty"), (&layer, "a layer over")] {
         let config = config(lab.base.path(), &[("qemu-image", path.to_str().unwrap())]).unwrap();
         let spec = rmachine_provider_api::MachineSpec { config, ..lab.spec("m") };
-        let error = lab.provider.preflight(&spec, &Silent).await.unwrap_err();
+        let error = lab.provider.preflight(&spec, &Cx::silent()).await.unwrap_err();
         assert!(error.kind() == Kind::InvalidInput && cause(&error).contains(words), "{error}: {}", cause(&error));
     }
 }
@@ -201,7 +202,7 @@ async fn what_is_no_image_is_refused() {
 async fn a_machine_that_was_killed_comes_back_with_its_data() {
     let lab = Lab::new(&[]).await;
     let request = lab.request("m").await;
-    let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     await_boots(&instance, 1);
     let pid = std::fs::read_to_string(directory(&instance).join("qemu.pid")).unwrap();
     assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
@@ -211,7 +212,7 @@ async fn a_machine_that_was_killed_comes_back_with_its_data() {
     }
     let (why, hint) = lab.provider.diagnose(&machine_ref(&request, Some(&instance))).await.unwrap();
     assert!(why.contains("does not run") && hint.contains("rmachine start m"), "{why}: {hint}");
-    lab.provider.start(&instance.id, &Silent).await.unwrap();
+    lab.provider.start(&instance.id, &Cx::silent()).await.unwrap();
     await_boots(&instance, 2);
     destroy(&lab, &request, Some(&instance)).await;
 }
@@ -220,14 +221,14 @@ async fn a_machine_that_was_killed_comes_back_with_its_data() {
 async fn a_reboot_is_a_shutdown_and_a_boot() {
     let lab = Lab::new(&[]).await;
     let request = lab.request("m").await;
-    let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     await_boots(&instance, 1);
-    lab.provider.reboot(&instance.id, &Silent).await.unwrap();
+    lab.provider.reboot(&instance.id, &Cx::silent()).await.unwrap();
     await_boots(&instance, 2);
-    lab.provider.stop(&instance.id, StopMode::Graceful, &Silent).await.unwrap();
+    lab.provider.stop(&instance.id, StopMode::Graceful, &Cx::silent()).await.unwrap();
     assert_eq!(state(&lab, &instance).await.0, MachineState::Stopped);
     // A stopped one is started.
-    lab.provider.reboot(&instance.id, &Silent).await.unwrap();
+    lab.provider.reboot(&instance.id, &Cx::silent()).await.unwrap();
     await_boots(&instance, 3);
     destroy(&lab, &request, Some(&instance)).await;
 }
@@ -237,16 +238,16 @@ async fn a_reboot_is_a_shutdown_and_a_boot() {
 async fn a_machine_is_found_without_its_pidfile() {
     let lab = Lab::new(&[]).await;
     let request = lab.request("m").await;
-    let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     let directory = directory(&instance);
     let pid = std::fs::read_to_string(directory.join("qemu.pid")).unwrap();
     for file in ["qemu.pid", "qmp.sock"] {
         std::fs::remove_file(directory.join(file)).unwrap();
     }
     assert_eq!(state(&lab, &instance).await.0, MachineState::Running);
-    lab.provider.stop(&instance.id, StopMode::Force, &Silent).await.unwrap();
+    lab.provider.stop(&instance.id, StopMode::Force, &Cx::silent()).await.unwrap();
     assert!(!is_alive(pid.trim()), "qemu has ended");
-    lab.provider.start(&instance.id, &Silent).await.unwrap();
+    lab.provider.start(&instance.id, &Cx::silent()).await.unwrap();
     destroy(&lab, &request, None).await;
 }
 
@@ -261,15 +262,15 @@ fn is_alive(pid: &str) -> bool {
 async fn a_paused_machine_is_told_and_goes_on() {
     let lab = Lab::new(&[]).await;
     let request = lab.request("m").await;
-    let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     qmp(&directory(&instance).join("qmp.sock"), "stop");
     let (paused, reason) = state(&lab, &instance).await;
     assert_eq!((paused, reason.as_deref()), (MachineState::Paused, Some("qemu has paused it: paused")));
     let (why, _) = lab.provider.diagnose(&machine_ref(&request, Some(&instance))).await.unwrap();
     assert!(why.contains("paused"), "{why}");
-    let error = lab.provider.stop(&instance.id, StopMode::Graceful, &Silent).await.unwrap_err();
+    let error = lab.provider.stop(&instance.id, StopMode::Graceful, &Cx::silent()).await.unwrap_err();
     assert!(error.hint_text().unwrap().contains("rmachine kill m"), "{error}");
-    lab.provider.start(&instance.id, &Silent).await.unwrap();
+    lab.provider.start(&instance.id, &Cx::silent()).await.unwrap();
     assert_eq!(state(&lab, &instance).await, (MachineState::Running, None));
     destroy(&lab, &request, Some(&instance)).await;
 }
@@ -306,7 +307,7 @@ impl Journal for Dying {
 async fn what_a_dead_create_left_is_found_and_removed() {
     let lab = Lab::new(&[]).await;
     let request = lab.request("m").await;
-    lab.provider.create(&request, &Dying).await.unwrap_err();
+    lab.provider.create(&request, &Cx::silent().journal(&Dying)).await.unwrap_err();
     let found = lab.provider.find(Some(&request.owner)).await.unwrap();
     assert!(found.iter().all(|r| r.token.as_ref() == Some(&request.token)) && found.len() == 2, "{found:?}");
     let images = lab.base.path().join("d/images");
@@ -334,7 +335,7 @@ async fn a_directory_that_cannot_be_written_is_refused() {
     {
         let config = config(&directory, &[("qemu-image", image)]).unwrap();
         let spec = rmachine_provider_api::MachineSpec { config, ..lab.spec("m") };
-        let error = lab.provider.preflight(&spec, &Silent).await.unwrap_err();
+        let error = lab.provider.preflight(&spec, &Cx::silent()).await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert!(error.hint_text().unwrap().contains("--qemu-directory"), "{error}");
     }
@@ -367,10 +368,10 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
 
     // Full before anything is asked for, and full after preflight.
     std::fs::write(disk.join("fill"), vec![1; 10 << 20]).unwrap();
-    let error = lab.provider.preflight(&lab.spec("m"), &Silent).await.unwrap_err();
+    let error = lab.provider.preflight(&lab.spec("m"), &Cx::silent()).await.unwrap_err();
     assert!(error.to_string().ends_with("is full"), "{error}");
     let _ = std::fs::write(disk.join("rest"), vec![1; 10 << 20]);
-    let error = lab.provider.create(&request, &Recorder::default()).await.unwrap_err();
+    let error = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap_err();
     assert!(error.to_string().ends_with("is full"), "{error}: {}", cause(&error));
     assert!(error.hint_text().unwrap().contains("--qemu-directory"));
     destroy(&lab, &request, None).await;
@@ -380,7 +381,7 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
 #[tokio::test]
 async fn uefi_starts_with_variables_of_the_machines_own() {
     let lab = Lab::new(&[("qemu-firmware", "uefi"), ("qemu-memory", "128m")]).await;
-    let plan = lab.provider.preflight(&lab.spec("m"), &Silent).await;
+    let plan = lab.provider.preflight(&lab.spec("m"), &Cx::silent()).await;
     if let Err(error) = &plan
         && error.kind() == Kind::NotFound
     {
@@ -388,7 +389,7 @@ async fn uefi_starts_with_variables_of_the_machines_own() {
         return skipped(&format!("{error} (apt-get install ovmf)"));
     }
     let request = lab.request("m").await;
-    let instance = lab.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     assert!(directory(&instance).join("efivars.fd").exists());
     let console = directory(&instance).join("console.log");
     let deadline = Instant::now() + Duration::from_secs(90);

@@ -260,7 +260,8 @@ impl Core {
             let provider = self.provider(machine).await?;
             self.check_token(provider.as_ref(), machine).await?;
             self.audit(&machine.name, &[Event::Claimed { from: machine.owner.to_string() }])?;
-            match provider.claim(&machine.token, &own, &machine.name).await {
+            let notify = machine.notify.clone();
+            match provider.claim(&machine.token, &own, &machine.name, &self.cx(notify.as_ref())).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ApiKind::Unsupported => {
                     notes.push("its tags cannot be changed, so they name the store that it comes from".to_owned());

@@ -211,7 +211,7 @@ impl Core {
                 resources: of_it.map(|found| found.id.clone()).collect(),
             };
             self.audit(name, &[event])?;
-            match scanned[*index].provider.destroy(&machine, voice(&notify)).await {
+            match scanned[*index].provider.destroy(&machine, &self.cx(voice(&notify))).await {
                 Ok(()) => Ok(token),
                 Err(error) => Err(Error::from(error)
                     .context(format!("what is left of machine \"{name}\" could not be deleted"))
@@ -269,7 +269,7 @@ impl Core {
                 place.resources.iter().filter(mine).filter_map(|r| r.token.as_ref()).collect();
             for token in found {
                 let Some(owner) = &own else { continue };
-                place.provider.destroy(&bare(name, owner, token), voice(&notify)).await?;
+                place.provider.destroy(&bare(name, owner, token), &self.cx(voice(&notify))).await?;
                 deleted += 1;
             }
         }

@@ -22,9 +22,9 @@ async fn a_checkup_tells_account_clock_and_what_counts_against_the_quota() {
     ];
     assert_eq!(texts, expected);
     let request = ec2.request("counted").await;
-    let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
+    let instance = ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
     let (_, texts) = checkup(&ec2).await;
-    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Silent).await.unwrap();
+    ec2.provider.destroy(&machine_ref(&request, Some(&instance)), &Cx::silent()).await.unwrap();
     assert_eq!(
         texts[2], "Good quota: 2 of 64 vCPUs of on-demand standard instances run in us-east-1",
         "a t3.micro has two"

@@ -24,19 +24,19 @@ async fn the_policy_allows_every_call_of_a_whole_run() {
         let ec2 = connect(given, 5, Arc::new(Silent), false).await;
         ec2.provider.checkup().await;
         let request = ec2.request("policy").await;
-        let instance = ec2.provider.create(&request, &Recorder::default()).await.unwrap();
+        let instance = ec2.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();
         let machine = machine_ref(&request, Some(&instance));
-        ec2.provider.allow(&machine, Some(&["192.0.2.0/24".parse().unwrap()])).await.unwrap();
+        ec2.provider.allow(&machine, Some(&["192.0.2.0/24".parse().unwrap()]), &Cx::silent()).await.unwrap();
         ec2.provider.diagnose(&machine).await;
-        ec2.provider.stop(&instance.id, rmachine_provider_api::StopMode::Graceful, &Silent).await.unwrap();
-        ec2.provider.start(&instance.id, &Silent).await.unwrap();
-        ec2.provider.reboot(&instance.id, &Silent).await.unwrap();
-        ec2.provider.rename(&machine, "renamed").await.unwrap();
+        ec2.provider.stop(&instance.id, rmachine_provider_api::StopMode::Graceful, &Cx::silent()).await.unwrap();
+        ec2.provider.start(&instance.id, &Cx::silent()).await.unwrap();
+        ec2.provider.reboot(&instance.id, &Cx::silent()).await.unwrap();
+        ec2.provider.rename(&machine, "renamed", &Cx::silent()).await.unwrap();
         ec2.provider.examine(&instance.id).await.unwrap();
-        ec2.provider.claim(&request.token, &ec2.owner(), "claimed").await.unwrap();
+        ec2.provider.claim(&request.token, &ec2.owner(), "claimed", &Cx::silent()).await.unwrap();
         ec2.provider.find(None).await.unwrap();
         ec2.provider.regions().await.unwrap();
-        ec2.provider.destroy(&MachineRef { plan: None, ..machine }, &Silent).await.unwrap();
+        ec2.provider.destroy(&MachineRef { plan: None, ..machine }, &Cx::silent()).await.unwrap();
     }
     assert_eq!(resources(), before);
     let (not_allowed, checked) = refused(&policy(&[]));

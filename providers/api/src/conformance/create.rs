@@ -1,13 +1,17 @@
 //! `preflight` and `create`.
 
 use super::harness::{Entry, Harness, Recorder, destroyed, held};
-use crate::{CreateRequest, MachineState, Silent};
+use crate::{CreateRequest, Cx, MachineState};
 
 /// `preflight` creates nothing, however often it is asked.
 pub async fn preflight_makes_nothing(harness: &dyn Harness) {
     let before = harness.provider().find(Some(&harness.owner())).await.expect("find answers").len();
     for _ in 0..2 {
-        harness.provider().preflight(&harness.spec("check"), &Silent).await.expect("preflight takes a good request");
+        harness
+            .provider()
+            .preflight(&harness.spec("check"), &Cx::silent())
+            .await
+            .expect("preflight takes a good request");
     }
     let after = harness.provider().find(Some(&harness.owner())).await.expect("find answers").len();
     assert_eq!(before, after, "preflight creates nothing");
@@ -19,7 +23,7 @@ pub async fn journal_comes_first(harness: &dyn Harness) {
         return;
     }
     let request = harness.request("journal").await;
-    let refused = harness.provider().create(&request, &Recorder::refusing()).await;
+    let refused = harness.provider().create(&request, &Cx::silent().journal(&Recorder::refusing())).await;
     refused.expect_err("a create whose journal fails, fails");
     assert_eq!(held(harness, &request.token).await, [], "an effect that cannot be written down is not started");
     destroyed(harness, &request, None).await;
@@ -30,11 +34,20 @@ pub async fn journal_comes_first(harness: &dyn Harness) {
 pub async fn create_twice_makes_one(harness: &dyn Harness) {
     let request = harness.request("twice").await;
     let journal = Recorder::default();
-    let first = harness.provider().create(&request, &journal).await.expect("create makes an instance");
-    let second = harness.provider().create(&request, &Recorder::default()).await.expect("a repeated create succeeds");
+    let first =
+        harness.provider().create(&request, &Cx::silent().journal(&journal)).await.expect("create makes an instance");
+    let second = harness
+        .provider()
+        .create(&request, &Cx::silent().journal(&Recorder::default()))
+        .await
+        .expect("a repeated create succeeds");
     assert_eq!(first.id, second.id, "a repeated attempt finds the first instance");
     let again = CreateRequest { sent_before: true, ..request.clone() };
-    let third = harness.provider().create(&again, &Recorder::default()).await.expect("a create that goes on succeeds");
+    let third = harness
+        .provider()
+        .create(&again, &Cx::silent().journal(&Recorder::default()))
+        .await
+        .expect("a create that goes on succeeds");
     assert_eq!(first.id, third.id, "a create that goes on finds the first instance");
     assert!(second.addresses.dial.is_some(), "create returns when the instance has its addresses");
     if harness.support().makes {

@@ -1,14 +1,14 @@
 //! A `create` whose making call fails: refused for good, or unanswered.
 
 use super::harness::{Harness, Recorder, Trouble, destroyed, held, machine_ref};
-use crate::{CreateRequest, LeftBehind, MachineRef, ResourceKind, Silent};
+use crate::{CreateRequest, Cx, LeftBehind, MachineRef, ResourceKind};
 
 /// Deletes what a failed create left, as its record would have it done.
-async fn rolled_back(harness: &dyn Harness, request: &CreateRequest, journal: &Recorder) {
+pub(super) async fn rolled_back(harness: &dyn Harness, request: &CreateRequest, journal: &Recorder) {
     let (made, intents) = (journal.made(), journal.intents());
     let machine =
         MachineRef { made: &made, intents: &intents, unanswered: Some(request), ..machine_ref(request, None) };
-    harness.provider().destroy(&machine, &Silent).await.expect("destroy ends with nothing");
+    harness.provider().destroy(&machine, &Cx::silent()).await.expect("destroy ends with nothing");
     assert_eq!(held(harness, &request.token).await, [], "nothing carries the token after a destroy");
 }
 
@@ -20,7 +20,8 @@ pub async fn a_refusal_leaves_nothing_and_is_not_repeated(harness: &dyn Harness)
         return;
     }
     let journal = Recorder::default();
-    let error = harness.provider().create(&request, &journal).await.expect_err("a refused create fails");
+    let error =
+        harness.provider().create(&request, &Cx::silent().journal(&journal)).await.expect_err("a refused create fails");
     let left_instance = journal.made().iter().any(|made| made.kind == ResourceKind::Instance);
     assert!(!left_instance, "nothing that was refused is told to the journal as made");
     assert_ne!(*error.left_behind(), LeftBehind::Unknown, "what a refusal left is known: {error}");
@@ -30,7 +31,11 @@ pub async fn a_refusal_leaves_nothing_and_is_not_repeated(harness: &dyn Harness)
     assert_eq!(harness.end().await, 1, "what was refused for good is sent once");
     // Nothing is in the way of a create with a new token, or of the same request when it is allowed.
     let again = CreateRequest { sent_before: true, ..request };
-    let made = harness.provider().create(&again, &Recorder::default()).await.expect("create makes an instance");
+    let made = harness
+        .provider()
+        .create(&again, &Cx::silent().journal(&Recorder::default()))
+        .await
+        .expect("create makes an instance");
     destroyed(harness, &again, Some(&made)).await;
 }
 
@@ -43,13 +48,21 @@ pub async fn a_lost_answer_is_found_again(harness: &dyn Harness) {
             return;
         }
         let journal = Recorder::default();
-        let error = harness.provider().create(&request, &journal).await.expect_err("a create without answer fails");
+        let error = harness
+            .provider()
+            .create(&request, &Cx::silent().journal(&journal))
+            .await
+            .expect_err("a create without answer fails");
         harness.end().await;
         assert_eq!(*error.left_behind(), LeftBehind::Unknown, "what a lost answer left is not known: {error}");
         assert!(!journal.intents().is_empty(), "an intent without an answer stays in the journal");
         if goes_on {
             let again = CreateRequest { sent_before: true, ..request };
-            let found = harness.provider().create(&again, &Recorder::default()).await.expect("it goes on");
+            let found = harness
+                .provider()
+                .create(&again, &Cx::silent().journal(&Recorder::default()))
+                .await
+                .expect("it goes on");
             let all = held(harness, &again.token).await;
             let instances = all.iter().filter(|resource| resource.kind == ResourceKind::Instance).count();
             assert_eq!(instances, 1, "a create that goes on finds the instance that was made");

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::{
-    CreateRequest, Error, Instance, Journal, Kind, MachineRef, MachineSpec, MachineToken, Notify, Owner, Provider,
-    Resource, Result, Silent,
+    CancellationToken, CreateRequest, Cx, Error, Instance, Journal, Kind, MachineRef, MachineSpec, MachineToken, Owner,
+    Provider, Resource, Result,
 };
 
 /// What the machines of a provider can do, as the suite has to expect it.
@@ -75,12 +75,18 @@ pub enum Entry {
 pub struct Recorder {
     entries: Mutex<Vec<Entry>>,
     refuses: bool,
+    cancels: Option<(usize, CancellationToken)>,
 }
 
 impl Recorder {
     /// A journal that fails every time, as on a full disk.
     pub fn refusing() -> Self {
         Self { refuses: true, ..Self::default() }
+    }
+
+    /// A journal that cancels `token` when it has `entries` of them.
+    pub fn cancelling(entries: usize, token: CancellationToken) -> Self {
+        Self { cancels: Some((entries, token)), ..Self::default() }
     }
 
     /// What was written so far.
@@ -114,14 +120,13 @@ impl Recorder {
         if self.refuses {
             return Err(Error::new(Kind::Other, "the disk is full"));
         }
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.push(entry);
+        if let Some((_, token)) = self.cancels.as_ref().filter(|(after, _)| entries.len() >= *after) {
+            token.cancel();
+        }
         Ok(())
     }
-}
-
-impl Notify for Recorder {
-    fn progress(&self, _: &str) {}
-    fn warn(&self, _: &str) {}
 }
 
 impl Journal for Recorder {
@@ -163,10 +168,18 @@ pub(super) async fn held(harness: &dyn Harness, token: &MachineToken) -> Vec<Res
 
 pub(super) async fn made(harness: &dyn Harness, name: &str) -> (CreateRequest, Instance) {
     let request = harness.request(name).await;
-    let instance = harness.provider().create(&request, &Recorder::default()).await.expect("create makes an instance");
+    let instance = harness
+        .provider()
+        .create(&request, &Cx::silent().journal(&Recorder::default()))
+        .await
+        .expect("create makes an instance");
     (request, instance)
 }
 
 pub(super) async fn destroyed(harness: &dyn Harness, request: &CreateRequest, instance: Option<&Instance>) {
-    harness.provider().destroy(&machine_ref(request, instance), &Silent).await.expect("destroy ends with nothing");
+    harness
+        .provider()
+        .destroy(&machine_ref(request, instance), &Cx::silent())
+        .await
+        .expect("destroy ends with nothing");
 }

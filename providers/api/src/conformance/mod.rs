@@ -10,6 +10,7 @@
     reason = "a suite of checks: a broken promise has to fail the test that runs it"
 )]
 
+mod cancel;
 mod create;
 mod failed;
 mod harness;
@@ -18,6 +19,7 @@ mod power;
 mod remove;
 
 pub use self::{
+    cancel::{a_cancelled_call_changes_nothing, create_ends_before_its_next_effect},
     create::{create_twice_makes_one, journal_comes_first, preflight_makes_nothing},
     failed::{a_lost_answer_is_found_again, a_refusal_leaves_nothing_and_is_not_repeated},
     harness::{Entry, Harness, Recorder, Support, Trouble, machine_ref},
@@ -37,6 +39,8 @@ pub async fn all(harness: &dyn Harness) {
     create_twice_makes_one(harness).await;
     a_refusal_leaves_nothing_and_is_not_repeated(harness).await;
     a_lost_answer_is_found_again(harness).await;
+    create_ends_before_its_next_effect(harness).await;
+    a_cancelled_call_changes_nothing(harness).await;
     observe_answers_for_each(harness).await;
     find_tells_owners_apart(harness).await;
     power(harness).await;

@@ -4,7 +4,7 @@ use super::{
     harness::{Harness, destroyed, held, machine_ref, made},
     power::unsupported,
 };
-use crate::{Kind, MachineRef, MachineState, Silent};
+use crate::{Cx, Kind, MachineRef, MachineState};
 
 /// `destroy` leaves nothing; a repeat and a machine that was never made are success.
 pub async fn destroy_ends_with_nothing(harness: &dyn Harness) {
@@ -31,7 +31,7 @@ pub async fn destroy_needs_tags_only(harness: &dyn Harness) {
     let machine = MachineRef { plan: None, ..machine_ref(&request, None) };
     let provider = harness.provider();
     for _ in 0..2 {
-        provider.destroy(&machine, &Silent).await.expect("destroy ends with nothing");
+        provider.destroy(&machine, &Cx::silent()).await.expect("destroy ends with nothing");
         assert_eq!(held(harness, &request.token).await, [], "nothing carries the token after a destroy");
     }
     if harness.support().makes {
@@ -62,20 +62,21 @@ pub async fn allow(harness: &dyn Harness) {
     if harness.support().ingress {
         let sources = ["192.0.2.0/24".parse().expect("a network"), "2001:db8::/48".parse().expect("a network")];
         for _ in 0..2 {
-            let mut admitted = provider.allow(&machine, Some(&sources)).await.expect("allow takes networks");
+            let mut admitted =
+                provider.allow(&machine, Some(&sources), &Cx::silent()).await.expect("allow takes networks");
             admitted.sort();
             assert_eq!(admitted, sources, "these networks are admitted, and no others");
         }
-        let own = provider.allow(&machine, None).await.expect("allow finds the caller's address");
+        let own = provider.allow(&machine, None, &Cx::silent()).await.expect("allow finds the caller's address");
         assert!(!own.is_empty(), "the caller is admitted");
         assert!(own.iter().all(|n| n.prefix_len() == n.max_prefix_len()), "one address only: {own:?}");
     } else {
-        unsupported(&provider.allow(&machine, None).await.expect_err("there is no firewall to change"));
+        unsupported(&provider.allow(&machine, None, &Cx::silent()).await.expect_err("there is no firewall to change"));
     }
     // Whether it has an idea or not, the question itself is safe, for a machine without instance too.
     let _ = provider.diagnose(&machine).await;
     let _ = provider.diagnose(&machine_ref(&request, None)).await;
-    provider.destroy(&machine, &Silent).await.expect("destroy ends with nothing");
+    provider.destroy(&machine, &Cx::silent()).await.expect("destroy ends with nothing");
 }
 
 /// A record whose instance carries another token ends nothing: neither that instance, nor what carries its own.
@@ -88,7 +89,7 @@ pub async fn destroy_refuses_what_is_of_others(harness: &dyn Harness) {
     let provider = harness.provider();
     for by_id in [false, true] {
         let machine = MachineRef { by_id, ..machine_ref(&one, Some(&second)) };
-        let refused = provider.destroy(&machine, &Silent).await.expect_err("it is another machine's");
+        let refused = provider.destroy(&machine, &Cx::silent()).await.expect_err("it is another machine's");
         assert_eq!(refused.kind(), Kind::Conflict, "{refused}");
         assert!(refused.to_string().contains(second.id.as_str()), "it names the instance: {refused}");
     }

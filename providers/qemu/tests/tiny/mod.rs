@@ -12,7 +12,7 @@ use std::{
 };
 
 use rmachine_provider_api::{
-    AttemptToken, CreateRequest, Driver, Flag, MachineSpec, MachineToken, Notify, Owner, Provider, Secrets, Silent,
+    AttemptToken, CreateRequest, Cx, Driver, Flag, MachineSpec, MachineToken, Notify, Owner, Provider, Secrets, Silent,
     Values,
 };
 use rmachine_provider_qemu::QemuDriver;
@@ -103,7 +103,7 @@ impl Lab {
     }
 
     pub async fn request(&self, name: &str) -> CreateRequest {
-        let plan = self.provider.preflight(&self.spec(name), &Silent).await.unwrap();
+        let plan = self.provider.preflight(&self.spec(name), &Cx::silent()).await.unwrap();
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         CreateRequest {
             name: name.into(),
