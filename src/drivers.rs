@@ -55,7 +55,7 @@ impl Drivers {
         }
         let names: Vec<&str> = self.iter().map(|d| d.info().name).collect();
         let error = Error::usage(format!("unknown driver \"{name}\""));
-        let error = match crate::near::nearest(name, names.iter().copied()).first() {
+        let error = match rmachine_text::near::nearest(name, names.iter().copied()).first() {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),
             None => error,
         };

@@ -2,7 +2,7 @@
 //!
 //! `tests/fuzz` makes a program of each; here each is run on its corpus, so that no find comes back.
 
-use crate::{bootstrap, certs, gotemplate, machine, ssh};
+use crate::{bootstrap, certs, machine, ssh};
 
 /// A target: its name, which is that of its program and its corpus, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -18,7 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("record", machine::fuzz::record),
     ("sftp", ssh::fuzz::sftp),
     ("ssh_config", machine::fuzz::ssh_config),
-    ("template", gotemplate::fuzz::template),
+    ("template", rmachine_gotemplate::fuzz::template),
     ("user_data", bootstrap::fuzz::user_data),
 ];
 

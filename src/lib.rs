@@ -5,8 +5,6 @@
 
 pub mod audit;
 pub mod bootstrap;
-#[cfg(test)]
-mod cases;
 pub mod certs;
 pub mod cli;
 pub mod drivers;
@@ -16,10 +14,7 @@ pub mod env;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-pub mod gotemplate;
 pub mod machine;
 pub mod modes;
-mod near;
-pub mod printable;
 pub mod ssh;
 pub mod store;

@@ -7,12 +7,12 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
+use rmachine_testkit::cases;
 
 use super::{
     Answer, EngineSpec, HostFacts, UnitFacts, daemon, template,
     unit::{environment, systemd_quoted, without},
 };
-use crate::cases;
 
 mod user_data;
 

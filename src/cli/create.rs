@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use clap::ArgMatches;
+use rmachine_text::printable;
 
 use super::{
     Context,
@@ -15,7 +16,6 @@ use crate::{
     drivers::Drivers,
     error::{Error, Kind, Result},
     machine::CreateOptions,
-    printable,
 };
 
 /// Make a machine: a host with a Docker Engine that only you can reach

@@ -3,12 +3,12 @@
 //!
 //! Facts: docker/machine v0.16.2, `commands/*.go`, `libmachine/mcnerror/errors.go`, `libmachine/libmachine.go`.
 
+use rmachine_text::printable;
 use std::{borrow::Cow, ffi::OsString, path::Path, process::ExitCode};
 
 use crate::{
     drivers::Drivers,
     error::{Error, Kind},
-    printable,
 };
 
 /// The version that the drop-in stands in for.

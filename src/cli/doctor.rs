@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use rmachine_provider_api::Health;
+use rmachine_text::printable;
 
 use super::{Context, names, ui};
 use crate::{
     error::{Error, Kind, Result},
     machine::Checked,
-    printable,
 };
 
 /// Look for what is wrong, and say what mends it; changes nothing

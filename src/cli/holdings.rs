@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use rmachine_provider_api::{Resource, ResourceKind};
 use time::OffsetDateTime;
 
-use crate::printable;
+use rmachine_text::printable;
 
 pub(super) fn word(kind: ResourceKind) -> &'static str {
     match kind {

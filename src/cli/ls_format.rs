@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
+use rmachine_gotemplate::{Template, Value};
+use rmachine_text::printable;
 use serde_json::Value as Json;
 
 use super::{tabs, template};
 use crate::{
     error::Result,
-    gotemplate::{Template, Value},
     machine::{Listed, Status},
-    printable,
 };
 
 /// The table that docker-machine prints by itself.

@@ -1,10 +1,11 @@
 //! `rmachine rm`.
 
+use rmachine_text::printable;
+
 use super::{Context, holdings, names, ui};
 use crate::{
     error::{Error, Kind, Result},
     machine::{RemoveMode, Talk, for_each},
-    printable,
 };
 
 /// Remove machines with all that was made for them

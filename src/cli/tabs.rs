@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn columns_are_those_of_go() {
         let golden: serde_json::Value =
-            serde_json::from_str(include_str!("../../tests/gotemplate/golden.json")).unwrap();
+            serde_json::from_str(include_str!("../../crates/gotemplate/golden/golden.json")).unwrap();
         let cases = golden["Tabs"].as_array().unwrap();
         assert!(cases.len() > 10);
         for case in cases {

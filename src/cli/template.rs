@@ -1,9 +1,8 @@
 //! `--format`: a template of the user's, and what is said of a wrong one.
 
-use crate::{
-    error::{Error, Result},
-    gotemplate::{self, Output, Template, Value},
-};
+use rmachine_gotemplate::{Error as TemplateError, Output, Template, Value};
+
+use crate::error::{Error, Result};
 
 /// Parses the template of `--format`.
 ///
@@ -24,7 +23,7 @@ pub(super) fn execute(template: &Template, data: &Value) -> Result<Output> {
 }
 
 /// The error of a wrong template.
-pub(super) fn wrong(error: gotemplate::Error) -> Error {
+pub(super) fn wrong(error: TemplateError) -> Error {
     let hint = match error.hint() {
         Some(hint) => hint.to_owned(),
         None => "it is a template of Go, such as '{{.Name}}'; docs/scripting.md has examples".to_owned(),

@@ -17,6 +17,7 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rmachine_provider_api::Notify;
+use rmachine_text::printable;
 use zeroize::Zeroizing;
 
 use super::{
@@ -26,7 +27,6 @@ use super::{
 use crate::{
     error::{Error, Result},
     machine::Talk,
-    printable,
 };
 
 /// How much of a cause is printed, in bytes; the last lines of a log are a few kilobytes.

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use rmachine_provider_api::{Finding, Health};
+use rmachine_testkit::cases::{self, hostile_text};
 
 use super::*;
 use crate::{
-    cases::{self, hostile_text},
     cli::{doctor, holdings},
     error::Kind,
     machine::{Area, Checked},

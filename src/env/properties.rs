@@ -1,15 +1,14 @@
 //! Any value is read back as it was: by the shells that are installed, and by readers after the book of those that are not.
 
 use std::{
-    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use proptest::prelude::*;
+use rmachine_testkit::cases;
 
 use super::{EnvPlan, Shell, render};
-use crate::cases;
 
 const NAME: &str = "DOCKER_CERT_PATH";
 fn text(shell: Shell, value: &str) -> String {
@@ -22,8 +21,7 @@ fn installed(program: &str) -> Option<PathBuf> {
         .map(|directory| directory.join(program))
         .find(|path| path.is_file());
     if found.is_none() {
-        // Past the test harness's capture.
-        writeln!(std::io::stderr(), "SKIPPED: the quoting for {program} was not tried: it is not installed").unwrap();
+        rmachine_testkit::skipped(&format!("the quoting for {program} was not tried: it is not installed"));
     }
     found
 }

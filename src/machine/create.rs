@@ -250,7 +250,6 @@ impl Core {
                 Ok(instance) => return Ok(instance),
                 Err(error) => error,
             };
-            drop(journal);
             let nothing_lost = *error.left_behind() != LeftBehind::Unknown;
             let elsewhere = error.retryable() == Retry::Elsewhere && nothing_lost && !self.interrupt.is_raised();
             if elsewhere && let Some(label) = next_attempt(machine) {

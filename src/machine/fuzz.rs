@@ -82,9 +82,9 @@ pub(crate) fn ssh_config(data: &[u8]) {
 #[cfg(test)]
 mod properties {
     use proptest::prelude::*;
+    use rmachine_testkit::cases;
 
     use super::*;
-    use crate::cases;
 
     fn value() -> impl Strategy<Value = String> {
         prop_oneof![

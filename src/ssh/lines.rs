@@ -105,7 +105,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::cases::config(1))]
+        #![proptest_config(rmachine_testkit::cases::config(1))]
 
         #[test]
         fn lines_are_those_of_the_whole_text(parts in prop::collection::vec("[ab\r\n]{0,6}", 0..8)) {

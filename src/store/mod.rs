@@ -381,7 +381,7 @@ impl Store {
             error = error.hint("without a name, commands mean the machine called \"default\"");
         }
         let names = self.names().unwrap_or_default();
-        let near = crate::near::nearest(name, names.iter().map(String::as_str));
+        let near = rmachine_text::near::nearest(name, names.iter().map(String::as_str));
         match near.first() {
             Some(near) => error.hint(format!("did you mean \"{near}\"? `rmachine ls` shows all machines")),
             None => error.hint("`rmachine ls` shows all machines, `rmachine create` makes one"),

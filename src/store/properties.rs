@@ -7,6 +7,7 @@ use std::{
 
 use proptest::prelude::*;
 use rmachine_provider_api::{Driver, Owner, Secrets};
+use rmachine_testkit::cases;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
 };
 use crate::{
     bootstrap::EngineSpec,
-    cases,
     certs::{Recipient, Sans},
     drivers::Drivers,
     error::Result,

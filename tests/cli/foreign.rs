@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rmachine::printable::is_hidden;
+use rmachine_text::printable::is_hidden;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::user::User;

@@ -144,7 +144,4 @@ pub fn text(error: &Error) -> String {
     rmachine::cli::ui::render_error(error)
 }
 
-/// Says aloud that `what` was not tried, past the test harness's capture.
-pub fn skipped(what: &str) {
-    std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {what}\n").as_bytes()).unwrap();
-}
+pub use rmachine_testkit::skipped;

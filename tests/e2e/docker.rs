@@ -258,7 +258,7 @@ fn machines_come_back_after_the_engine_was_restarted() {
             be restarted; RMACHINE_SYSTEM_ENGINE=1 leaves this check out",
             host()
         );
-        println!("SKIPPED: the system's engine is not restarted");
+        rmachine_testkit::skipped("the system's engine is not restarted");
         return;
     }
     let _engine = ENGINE.write().unwrap_or_else(std::sync::PoisonError::into_inner);

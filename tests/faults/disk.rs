@@ -44,7 +44,7 @@ impl Disk {
             .arg(directory.path())
             .status();
         if !disk.is_ok_and(|status| status.success()) {
-            println!("SKIPPED: {test} needs the right to mount a tmpfs");
+            rmachine_testkit::skipped(&format!("{test} needs the right to mount a tmpfs"));
             return None;
         }
         let account = Account::new();

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rmachine::{printable, ssh::KeyPair};
+use rmachine::ssh::KeyPair;
+use rmachine_text::printable;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 

@@ -300,10 +300,8 @@ async fn throttled_and_broken_calls_are_repeated() {
     }))
     .await;
     let journal = Recorder::default();
-    let made = futures::future::join_all(
-        requests.iter().map(|request| ec2.provider.create(request, &Cx::silent().journal(&journal))),
-    )
-    .await;
+    let cx = Cx::silent().journal(&journal);
+    let made = futures::future::join_all(requests.iter().map(|request| ec2.provider.create(request, &cx))).await;
     drop(throttle);
     for (request, made) in requests.iter().zip(&made) {
         let instance = made.as_ref().unwrap();

@@ -111,10 +111,8 @@ mod tests {
     async fn the_arm64_probe_runs() {
         let binary = Arch::Arm64.binary();
         if !have(binary) {
-            // Past the test harness's capture.
-            let said =
-                format!("SKIPPED: the_arm64_probe_runs: {binary} is missing (apt-get install qemu-system-arm)\n");
-            return std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes()).unwrap();
+            let what = format!("the_arm64_probe_runs: {binary} is missing (apt-get install qemu-system-arm)");
+            return rmachine_testkit::skipped(&what);
         }
         assert_eq!(run(binary, Arch::Arm64, Accel::Tcg).await, Ok(()));
     }

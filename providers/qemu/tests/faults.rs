@@ -25,11 +25,6 @@ fn cause(error: &Error) -> String {
     std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
 }
 
-/// Says aloud what was not tried, past the test harness's capture.
-fn skipped(what: &str) {
-    std::io::stderr().write_all(format!("SKIPPED: {what}\n").as_bytes()).unwrap();
-}
-
 /// Serves the guest's disk as `/guest.img`, whatever is asked, as often as it is asked.
 fn serve() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -357,7 +352,10 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
     std::fs::create_dir(&disk).unwrap();
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=20m", "tmpfs"]).arg(&disk).output().unwrap();
     if !mount.status.success() {
-        return skipped(&format!("a small file system needs root: {}", String::from_utf8_lossy(&mount.stderr)));
+        return rmachine_testkit::skipped(&format!(
+            "a small file system needs root: {}",
+            String::from_utf8_lossy(&mount.stderr)
+        ));
     }
     let _mounted = Mounted(disk.clone());
     let image = base.path().join("guest.img");
@@ -386,7 +384,7 @@ async fn uefi_starts_with_variables_of_the_machines_own() {
         && error.kind() == Kind::NotFound
     {
         assert!(error.hint_text().unwrap().contains("apt-get install ovmf"), "{error}");
-        return skipped(&format!("{error} (apt-get install ovmf)"));
+        return rmachine_testkit::skipped(&format!("{error} (apt-get install ovmf)"));
     }
     let request = lab.request("m").await;
     let instance = lab.provider.create(&request, &Cx::silent().journal(&Recorder::default())).await.unwrap();

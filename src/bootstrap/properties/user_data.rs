@@ -5,13 +5,11 @@ use std::io::Write;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
+use rmachine_testkit::cases;
 
-use crate::{
-    bootstrap::{
-        EngineSource, EngineSpec,
-        userdata::{BootSpec, archive},
-    },
-    cases,
+use crate::bootstrap::{
+    EngineSource, EngineSpec,
+    userdata::{BootSpec, archive},
 };
 
 /// First lines that cloud-init knows, and the type of the part that they make; a MIME archive is nested as it is.

@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 use rmachine_provider_api::{Driver, Flag, FlagKind, Kind, Value, Values};
 use rmachine_provider_fake::{Account, FakeDriver};
+use rmachine_testkit::cases;
 
-use crate::{cases, drivers::Drivers};
+use crate::drivers::Drivers;
 
 static DRIVERS: LazyLock<Drivers> = LazyLock::new(|| {
     let fake: Arc<dyn Driver> = Arc::new(FakeDriver::new(Account::default()));

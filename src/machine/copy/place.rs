@@ -1,5 +1,6 @@
 //! `[[USER@]MACHINE:]PATH`, as on the command line.
 
+use rmachine_text::printable;
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -8,7 +9,6 @@ use std::{
 
 use crate::{
     error::{Error, Result},
-    printable,
     store::check_name,
 };
 

@@ -49,7 +49,7 @@ impl Core {
                 let unanswered = self.unanswered_in(&record, &tombstone.directory)?;
                 self.audit(&record.name, &[Event::RemovalBegun { instance: instance_of(&record) }])?;
                 provider
-                    .destroy(&machine_ref(&record, unanswered.as_ref()), voice(&notify))
+                    .destroy(&machine_ref(&record, unanswered.as_ref()), &self.cx(voice(&notify)))
                     .await
                     .map_err(Error::from)?;
             }

@@ -237,7 +237,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::cases::config(1))]
+        #![proptest_config(rmachine_testkit::cases::config(1))]
 
         #[test]
         fn whatever_comes_is_read_or_refused(bytes: Vec<u8>) {

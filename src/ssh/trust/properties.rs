@@ -7,10 +7,11 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
 };
 use proptest::prelude::*;
+use rmachine_testkit::cases;
 use sha2::{Digest, Sha256};
 
 use super::{keys, known_keys, revoked_keys};
-use crate::{cases, ssh};
+use crate::ssh;
 
 const HOST: &str = "h.example";
 

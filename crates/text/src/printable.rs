@@ -102,7 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cases::hostile_text;
+    use rmachine_testkit::cases::{self, hostile_text};
 
     #[test]
     fn what_a_terminal_obeys_is_shown_instead() {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::cases::config(1))]
+        #![proptest_config(cases::config(1))]
 
         #[test]
         fn nothing_hidden_is_left(text in hostile_text()) {

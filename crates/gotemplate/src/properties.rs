@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{MAX_TEXT, Template, Value};
-use crate::cases;
+use rmachine_testkit::cases;
 
 /// Pieces that templates are made of, well and badly put together.
 const PIECES: &str = r#"{{ ~}}~{{- ~ -}}~{{/*~*/}}~ ~text~é~.~.A~.B.C~.A.B~$~$x~$x := ~$x = ~$i, $e := ~(~)~|~,~:=~"~`~'a'~"%d %s"~

@@ -7,7 +7,7 @@ use super::{
     value::Value,
     verbs,
 };
-use crate::near::nearest;
+use rmachine_text::near::nearest;
 
 /// Executes `template` on `data`.
 pub(super) fn execute(template: &Template, data: &Value) -> Result<Output> {

@@ -7,7 +7,7 @@ use super::{Template, value::Value};
 #[test]
 fn templates_are_answered_as_by_go() {
     // Written by golden.go beside it, which ran once where Go was at hand.
-    let golden: Json = serde_json::from_str(include_str!("../../tests/gotemplate/golden.json")).unwrap();
+    let golden: Json = serde_json::from_str(include_str!("../golden/golden.json")).unwrap();
     let data = Value::from(golden["Data"].clone());
     let (mut wrong, mut count, mut same_words) = (Vec::new(), 0, 0);
     for case in golden["Cases"].as_array().unwrap() {

@@ -4,7 +4,7 @@ use proptest::{prelude::*, test_runner::Config};
 
 /// 10,000; a million where `RMACHINE_PROPTEST_FULL` is set, as `tests/run --full` does. Where one process or one template
 /// takes `batch` values, each value is a case.
-pub(crate) fn config(batch: u32) -> Config {
+pub fn config(batch: u32) -> Config {
     let full = std::env::var("RMACHINE_PROPTEST_FULL").is_ok_and(|value| !value.is_empty());
     let cases = if full { 1_000_000 } else { 10_000 };
     // Nothing is written beside the sources; a failure prints its smallest case. That of a batch names its value anyway.
@@ -13,10 +13,13 @@ pub(crate) fn config(batch: u32) -> Config {
 }
 
 /// Values that one process or one template takes.
-pub(crate) const BATCH: u32 = 500;
+pub const BATCH: u32 = 500;
 
 /// A batch of values. The one that fails is in the message, and the others would hide it.
-pub(crate) struct Batch<T>(pub(crate) Vec<T>);
+pub struct Batch<T>(
+    /// The values.
+    pub Vec<T>,
+);
 
 impl<T> std::fmt::Debug for Batch<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,7 +27,8 @@ impl<T> std::fmt::Debug for Batch<T> {
     }
 }
 
-pub(crate) fn batch<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Batch<T>> {
+/// [`BATCH`] of `value`.
+pub fn batch<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Batch<T>> {
     prop::collection::vec(value, BATCH as usize).prop_map(Batch)
 }
 
@@ -76,13 +80,13 @@ const FRAGMENTS: [&str; 43] = [
 ];
 
 /// A text of any characters but NUL, and of what means something to somebody.
-pub(crate) fn text() -> impl Strategy<Value = String> {
+pub fn text() -> impl Strategy<Value = String> {
     texts(0..20)
 }
 
 /// As [`text`], of as many pieces as `length` says. Numbers stand for the pieces: regular expressions take thirty times as
 /// long to generate, and these shrink as well.
-pub(crate) fn texts(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+pub fn texts(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
     prop::collection::vec(any::<u32>(), length).prop_map(|picks| {
         let mut text = String::with_capacity(picks.len() * 4);
         picks.into_iter().for_each(|pick| push(&mut text, pick));
@@ -102,13 +106,13 @@ fn push(text: &mut String, pick: u32) {
 }
 
 /// Any text of these characters, for where a grammar would refuse nearly all others at once.
-pub(crate) fn of(characters: &'static str, length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+pub fn of(characters: &'static str, length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
     let all: Vec<char> = characters.chars().collect();
     prop::collection::vec(0..all.len(), length).prop_map(move |picks| picks.into_iter().map(|pick| all[pick]).collect())
 }
 
 /// As [`text`], on one line.
-pub(crate) fn line() -> impl Strategy<Value = String> {
+pub fn line() -> impl Strategy<Value = String> {
     text().prop_map(|text| text.replace(['\n', '\r'], " "))
 }
 
@@ -135,7 +139,7 @@ const HOSTILE: [&str; 18] = [
 ];
 
 /// As [`text`], with NUL and what is hostile to a terminal.
-pub(crate) fn hostile_text() -> impl Strategy<Value = String> {
+pub fn hostile_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![prop::sample::select(HOSTILE.as_slice()).prop_map(str::to_owned), texts(1..4)];
     prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }

@@ -67,5 +67,5 @@ pub(super) fn find(name: &str) -> Option<&'static Function> {
 
 /// Names that look like `name`.
 pub(super) fn near(name: &str) -> Vec<String> {
-    crate::near::nearest(name, FUNCTIONS.iter().map(|f| f.name)).into_iter().map(str::to_owned).collect()
+    rmachine_text::near::nearest(name, FUNCTIONS.iter().map(|f| f.name)).into_iter().map(str::to_owned).collect()
 }

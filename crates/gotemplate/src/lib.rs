@@ -1,7 +1,7 @@
 //! Templates in the syntax and with the answers of Go's text/template, for `--format`.
 //!
 //! The language is that of <https://pkg.go.dev/text/template> (Go 1.27: also `range` over integers, `break`, `else with`) and
-//! of <https://pkg.go.dev/fmt> for `printf`. `tests/gotemplate/golden.json` holds what Go itself answers to several hundred
+//! of <https://pkg.go.dev/fmt> for `printf`. `golden/golden.json` holds what Go itself answers to several hundred
 //! templates. Left out: complex numbers, hexadecimal floats in templates, methods; strings are UTF-8, what a slice cuts
 //! apart becomes U+FFFD. Where Go refuses to compare an integer with a float, the numbers are compared.
 //!
@@ -14,8 +14,8 @@ mod eval;
 mod extras;
 mod float;
 mod functions;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
+#[cfg(any(test, fuzzing, feature = "fuzz"))]
+pub mod fuzz;
 #[cfg(test)]
 mod golden;
 mod json;
