@@ -261,6 +261,10 @@ impl Core {
             if error.kind() == api::Kind::Cancelled {
                 return Err(error.into());
             }
+            // What fails when the user has interrupted it, as a child that got the signal as well, is no reason of its own.
+            if self.interrupt.is_raised() {
+                return Err(Error::new(Kind::Interrupted, "interrupted").source(Error::from(error)));
+            }
             return Err(Error::from(error).context(format!("cannot make the instance of machine \"{name}\"")));
         }
     }

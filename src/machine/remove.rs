@@ -55,6 +55,7 @@ impl Core {
         let notify = machine.notify.clone();
         match self.destroy(&mut machine, &self.cx(voice(&notify))).await {
             Ok(()) => Ok(()),
+            Err(error) if error.kind() == Kind::Interrupted => Err(error),
             Err(error) if mode == RemoveMode::Force => self.forget_with_remains(&machine, error),
             Err(error) => Err(error
                 .context(format!("machine \"{name}\" is not removed completely"))

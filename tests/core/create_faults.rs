@@ -173,6 +173,18 @@ async fn an_interrupt_ends_questions_that_get_no_answer() {
     }
 }
 
+/// EC2 goes on starting the instance: Ctrl-C does not wait for that, and the instance goes.
+#[tokio::test]
+async fn an_interrupt_ends_the_wait_for_an_instance() {
+    let world = World::new();
+    let core = world.core();
+    let interrupt = core.interrupt.clone();
+    world.account.script(Operation::Describe, 1, When::Before, Effect::hang(move || interrupt.raise()));
+    let error = core.create(options("m")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted, "{}", text(&error));
+    world.assert_empty("after Ctrl-C");
+}
+
 /// The host never answers: Ctrl-C does not wait for it.
 #[tokio::test]
 async fn an_interrupt_ends_the_wait_for_a_host_that_does_not_answer() {

@@ -99,10 +99,7 @@ pub fn push(shown: &mut String, c: char) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use rmachine_testkit::cases::{self, hostile_text};
 
     #[test]
     fn what_a_terminal_obeys_is_shown_instead() {
@@ -119,6 +116,14 @@ mod tests {
         let text = "\u{1b}[2m12:00\u{1b}[0m said: \u{1b}]0;title\u{7}\u{1b}[2J\nError: forged\n";
         assert_eq!(event(text), "\u{1b}[2m12:00\u{1b}[0m said: \\u{1b}]0;title\\u{7}\\u{1b}[2J\n  Error: forged\n");
     }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+    use rmachine_testkit::cases::{self, hostile_text};
+
+    use super::*;
 
     proptest! {
         #![proptest_config(cases::config(1))]

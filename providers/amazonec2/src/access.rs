@@ -36,9 +36,8 @@ pub(crate) async fn allow(
             })
             .collect();
         if !missing.is_empty() {
-            cx.check()?;
             let allowed = aws
-                .call("AuthorizeSecurityGroupIngress", |ec2| {
+                .effect(cx, "AuthorizeSecurityGroupIngress", |ec2| {
                     ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(Some(missing.clone())).send()
                 })
                 .await;
@@ -50,9 +49,8 @@ pub(crate) async fn allow(
             }
         }
         if !stale.is_empty() {
-            cx.check()?;
             let revoked = aws
-                .call("RevokeSecurityGroupIngress", |ec2| {
+                .effect(cx, "RevokeSecurityGroupIngress", |ec2| {
                     ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(Some(stale.clone())).send()
                 })
                 .await;

@@ -26,7 +26,7 @@ use aws_smithy_runtime_api::{
     },
 };
 use aws_smithy_types::config_bag::ConfigBag;
-use rmachine_provider_api::{Error, Kind, Notify, Result, Secrets};
+use rmachine_provider_api::{Cx, Error, Kind, Notify, Result, Secrets};
 
 use crate::{
     config::Config,
@@ -128,10 +128,25 @@ impl Aws {
         self.clients.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes one EC2 call. The SDK repeats what may pass; a call that is throttled or cut off all the same has the
-    /// whole process rest, and is then tried again. When the stored keys have expired, the chain's are tried.
+    /// Makes one EC2 call that only looks.
     pub(crate) async fn call<T, E, Fut>(
         &self,
+        what: &'static str,
+        send: impl Fn(Client) -> Fut,
+    ) -> std::result::Result<T, Failure>
+    where
+        Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        self.effect(&Cx::silent(), what, send).await
+    }
+
+    /// Makes one EC2 call, unless it is cancelled before it is sent. The SDK repeats what may pass; a call that is throttled or cut off all the same has the
+    /// whole process rest, and is then tried again, unless it is cancelled. When the stored keys have expired, the chain's are
+    /// tried.
+    pub(crate) async fn effect<T, E, Fut>(
+        &self,
+        cx: &Cx<'_>,
         what: &'static str,
         send: impl Fn(Client) -> Fut,
     ) -> std::result::Result<T, Failure>
@@ -142,8 +157,11 @@ impl Aws {
         let rounds = if self.config.retries == 0 { 1 } else { THROTTLED_ROUNDS };
         let mut round = 1;
         let tries = Tries::default();
+        let mut last: Option<Failure> = None;
         loop {
-            self.rest().await;
+            if self.rest(cx).await.is_err() {
+                return Err(last.map_or_else(|| Failure::unsent(what, self.region()), Failure::cancelled));
+            }
             tracing::debug!("EC2 {what}");
             let Clients { ec2, fell_back, .. } = self.clients();
             let failure = match tries.of(Box::pin(send(ec2))).await {
@@ -162,6 +180,7 @@ impl Aws {
                 tracing::debug!("EC2 {what}: {}; resting {} ms", failure.summary(), rest.as_millis());
                 *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
                 round += 1;
+                last = Some(failure);
             } else if !(failure.keys_expired() && !fell_back && self.fall_back()) {
                 tracing::debug!("EC2 {what}: {}", failure.summary());
                 return Err(failure);
@@ -170,11 +189,12 @@ impl Aws {
     }
 
     /// Waits while EC2 has enough of this process.
-    async fn rest(&self) {
+    async fn rest(&self, cx: &Cx<'_>) -> Result<()> {
         let until = *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = until {
-            tokio::time::sleep_until(until.into()).await;
+            cx.pause(until.saturating_duration_since(Instant::now())).await?;
         }
+        cx.check()
     }
 
     /// Replaces the stored keys by the chain's; answers whether there was something to replace.

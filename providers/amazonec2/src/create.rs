@@ -86,7 +86,7 @@ pub(crate) async fn create(aws: &Aws, watch: &Watch, request: &CreateRequest, cx
                 if !failure.may_have_worked() {
                     cx.refused(RUN);
                 }
-                beside(or_cancelled(failure, "start the instance", cx), &own_groups)
+                beside(failure.error("start the instance"), &own_groups)
             })?
         }
     };
@@ -144,7 +144,7 @@ async fn make_group(
 ) -> Result<String> {
     cx.intend(MAKE_GROUP)?;
     let made = aws
-        .call("CreateSecurityGroup", |ec2| {
+        .effect(cx, "CreateSecurityGroup", |ec2| {
             ec2.create_security_group()
                 .group_name(name)
                 .description(format!("rmachine: machine {}", request.name))
@@ -174,7 +174,7 @@ async fn make_group(
         let rules = rules.clone();
         let id = &id;
         async move {
-            aws.call("AuthorizeSecurityGroupIngress", |ec2| {
+            aws.effect(cx, "AuthorizeSecurityGroupIngress", |ec2| {
                 ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(Some(rules.clone())).send()
             })
             .await
@@ -184,7 +184,7 @@ async fn make_group(
     .await;
     match allowed {
         Err(failure) if !failure.is(&["InvalidPermission.Duplicate"]) => {
-            Err(or_cancelled(failure, "open the ports of SSH and the engine", cx).left(left()))
+            Err(failure.error("open the ports of SSH and the engine").left(left()))
         }
         _ => Ok(id),
     }
@@ -231,20 +231,12 @@ async fn settled<T, Fut: Future<Output = Result<T, Failure>>>(
             Err(failure) if is_unsettled(&failure) && began.elapsed() < SETTLING => {
                 lost = failure.may_have_worked();
                 if cx.pause(pause.mul_f64(rand::random_range(0.75..1.25))).await.is_err() {
-                    return Err(failure);
+                    return Err(failure.cancelled());
                 }
                 pause = (pause * 2).min(Duration::from_secs(3));
             }
             other => return other,
         }
-    }
-}
-
-/// The error of a call that EC2 refused; the cancel, where that has ended the wait for another answer.
-fn or_cancelled(failure: Failure, what: &str, cx: &Cx<'_>) -> Error {
-    match cx.check() {
-        Err(cancelled) if is_unsettled(&failure) => cancelled.left(LeftBehind::Nothing),
-        _ => failure.error(what),
     }
 }
 
@@ -285,7 +277,7 @@ async fn run_settled(
     tags: &[Tag],
     cx: &Cx<'_>,
 ) -> Result<Started, Failure> {
-    settled(cx, || run(aws, request, resolved, groups, tags)).await
+    settled(cx, || run(aws, request, resolved, groups, tags, cx)).await
 }
 
 /// Sends the one call that makes the instance. The same request answers the same instance:
@@ -296,6 +288,7 @@ pub(crate) async fn run(
     resolved: &Resolved,
     groups: &[String],
     tags: &[Tag],
+    cx: &Cx<'_>,
 ) -> Result<Started, Failure> {
     let config = &resolved.config;
     let interface = InstanceNetworkInterfaceSpecification::builder()
@@ -334,7 +327,7 @@ pub(crate) async fn run(
     let specifications: Vec<_> = kinds.into_iter().map(|kind| tags::specification(kind, tags)).collect();
     let user_data = request.user_data.as_ref().map(|bytes| STANDARD.encode(bytes));
     let answer = aws
-        .call("RunInstances", |ec2| {
+        .effect(cx, "RunInstances", |ec2| {
             ec2.run_instances()
                 .client_token(request.attempt.as_str())
                 .image_id(&resolved.image)

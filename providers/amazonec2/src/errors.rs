@@ -33,6 +33,8 @@ enum Class {
     NotSent(String),
     /// It was sent, and there is no answer that could be read.
     NoAnswer(String),
+    /// The caller has cancelled it before it was sent, or sent again.
+    Cancelled,
 }
 
 impl Failure {
@@ -69,6 +71,17 @@ impl Failure {
     pub(crate) fn after(mut self, lost: bool) -> Self {
         self.lost |= lost;
         self
+    }
+
+    /// A call that was cancelled before it was sent.
+    pub(crate) fn unsent(what: &'static str, region: &str) -> Self {
+        Self { what, region: region.to_owned(), own_endpoint: None, class: Class::Cancelled, lost: false }
+    }
+
+    /// A call that failed like this, and was cancelled before it was sent again.
+    #[must_use]
+    pub(crate) fn cancelled(self) -> Self {
+        Self { lost: self.may_have_worked(), class: Class::Cancelled, ..self }
     }
 
     /// An answer without what it should hold.
@@ -113,7 +126,7 @@ impl Failure {
             || match &self.class {
                 Class::NoAnswer(_) => true,
                 Class::Refused { code, status, .. } => !codes::is_refusal(code, *status),
-                Class::NoCredentials(_) | Class::NotSent(_) => false,
+                Class::NoCredentials(_) | Class::NotSent(_) | Class::Cancelled => false,
             }
     }
 
@@ -122,6 +135,7 @@ impl Failure {
         match &self.class {
             Class::Refused { code, .. } => code.clone(),
             Class::NoCredentials(cause) | Class::NotSent(cause) | Class::NoAnswer(cause) => cause.clone(),
+            Class::Cancelled => "cancelled".to_owned(),
         }
     }
 
@@ -131,6 +145,7 @@ impl Failure {
         let error = match self.class {
             Class::Refused { ref code, ref message, .. } => refused(self.what, &self.region, subject, code, message),
             Class::NoCredentials(cause) => no_credentials(cause),
+            Class::Cancelled => Error::cancelled(),
             Class::NotSent(cause) | Class::NoAnswer(cause) => {
                 let place = match &self.own_endpoint {
                     Some(url) => format!("the EC2 endpoint {url}"),

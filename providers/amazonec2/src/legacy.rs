@@ -217,8 +217,7 @@ pub(crate) async fn delete_key_pairs(
             cx.warn(&format!("the key pair {name} is that of the instance {} as well, so it stays", user.id));
             continue;
         }
-        cx.check()?;
-        let deleted = aws.call("DeleteKeyPair", |ec2| ec2.delete_key_pair().key_name(&name).send()).await;
+        let deleted = aws.effect(cx, "DeleteKeyPair", |ec2| ec2.delete_key_pair().key_name(&name).send()).await;
         match deleted {
             Err(failure) if !failure.is_not_found() => {
                 return Err(failure

@@ -26,7 +26,7 @@ pub(crate) async fn observe(aws: &Aws, ids: &[InstanceId], reach: Reach) -> Resu
 
 pub(crate) async fn start(aws: &Aws, watch: &Watch, id: &InstanceId, reach: Reach, cx: &Cx<'_>) -> Result<Observed> {
     cx.check()?;
-    let send = || aws.call("StartInstances", |ec2| ec2.start_instances().instance_ids(id.as_str()).send());
+    let send = || aws.effect(cx, "StartInstances", |ec2| ec2.start_instances().instance_ids(id.as_str()).send());
     match send().await {
         Ok(_) => {}
         // It is still on its way down.
@@ -41,8 +41,7 @@ pub(crate) async fn start(aws: &Aws, watch: &Watch, id: &InstanceId, reach: Reac
 }
 
 pub(crate) async fn stop(aws: &Aws, watch: &Watch, id: &InstanceId, mode: StopMode, cx: &Cx<'_>) -> Result<()> {
-    cx.check()?;
-    aws.call("StopInstances", |ec2| {
+    aws.effect(cx, "StopInstances", |ec2| {
         ec2.stop_instances().instance_ids(id.as_str()).force(mode == StopMode::Force).send()
     })
     .await
@@ -63,8 +62,7 @@ async fn stopped(aws: &Aws, watch: &Watch, id: &InstanceId, cx: &Cx<'_>) -> Resu
 }
 
 pub(crate) async fn reboot(aws: &Aws, id: &InstanceId, cx: &Cx<'_>) -> Result<()> {
-    cx.check()?;
-    aws.call("RebootInstances", |ec2| ec2.reboot_instances().instance_ids(id.as_str()).send())
+    aws.effect(cx, "RebootInstances", |ec2| ec2.reboot_instances().instance_ids(id.as_str()).send())
         .await
         .map(|_| ())
         .map_err(|e| e.error(&format!("reboot the instance {id}")))

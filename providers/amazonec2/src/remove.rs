@@ -37,8 +37,10 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
         None => None,
     };
     let login_key = legacy::login_key(aws, machine).await?;
-    cx.check()?;
-    let started = unanswered(aws, machine, resolved.as_ref()).await?;
+    let started = unanswered(aws, machine, resolved.as_ref(), cx).await?;
+    // What this call has started itself goes, whoever cancels it.
+    let to_its_end = Cx::new(cx);
+    let cx = if started.is_some() { &to_its_end } else { cx };
     // A persistent request would start another instance in the place of the one that goes.
     if resolved.as_ref().is_none_or(|resolved| resolved.spot.is_some() || resolved.config.may_be_spot()) {
         let known = started.as_ref().and_then(|started| started.spot_request.clone());
@@ -78,7 +80,12 @@ pub(crate) async fn destroy(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, 
 
 /// The instance of an attempt whose answer never came (one that was refused is no intent any more): found by its token, or the same request answers it again, or
 /// fails and so shows that there is none.
-async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resolved>) -> Result<Option<Started>> {
+async fn unanswered(
+    aws: &Aws,
+    machine: &MachineRef<'_>,
+    resolved: Option<&Resolved>,
+    cx: &Cx<'_>,
+) -> Result<Option<Started>> {
     let (Some(request), Some(resolved)) = (machine.unanswered, resolved) else { return Ok(None) };
     if !machine.intents.iter().any(|intent| intent == create::RUN) {
         return Ok(None);
@@ -94,7 +101,7 @@ async fn unanswered(aws: &Aws, machine: &MachineRef<'_>, resolved: Option<&Resol
     }
     let groups: Vec<String> = resolved.groups.iter().chain(&own).cloned().collect();
     let tags = tags::of(request, &resolved.config.tags);
-    match create::run(aws, request, resolved, &groups, &tags).await {
+    match create::run(aws, request, resolved, &groups, &tags, cx).await {
         Ok(started) => Ok(Some(started)),
         // Its instance was there, and has been terminated.
         Err(failure) if failure.is(&["IdempotentInstanceTerminated"]) => Ok(None),
@@ -151,16 +158,20 @@ async fn cancel_spot_requests(aws: &Aws, machine: &MachineRef<'_>, known: Option
         }
     }
     // One a call: one that is not known fails the call for all.
-    futures::future::try_join_all(ids.iter().map(|id| cancel(aws, id, is_new, cx))).await.map(|_| ())
+    all_of(ids.iter().map(|id| cancel(aws, id, is_new, cx))).await
+}
+
+/// Does all of `work` at once and to its end, as each has an effect; then the first error.
+async fn all_of(work: impl Iterator<Item = impl Future<Output = Result<()>>>) -> Result<()> {
+    futures::future::join_all(work).await.into_iter().collect()
 }
 
 /// Cancels one spot request; one that was made just now, `is_new`, may be unknown for a moment.
 async fn cancel(aws: &Aws, id: &str, is_new: bool, cx: &Cx<'_>) -> Result<()> {
     let began = Instant::now();
     loop {
-        cx.check()?;
         let cancelled = aws
-            .call("CancelSpotInstanceRequests", |ec2| {
+            .effect(cx, "CancelSpotInstanceRequests", |ec2| {
                 ec2.cancel_spot_instance_requests().spot_instance_request_ids(id).send()
             })
             .await;
@@ -178,15 +189,14 @@ async fn terminate_all(aws: &Aws, watch: &Watch, ids: &[String], cx: &Cx<'_>, de
     if !ids.is_empty() {
         cx.progress("terminating the instance");
     }
-    futures::future::try_join_all(ids.iter().map(|id| terminate(aws, watch, id, cx, deadline))).await.map(|_| ())
+    all_of(ids.iter().map(|id| terminate(aws, watch, id, cx, deadline))).await
 }
 
 /// Terminates `id` and waits until it is gone.
 async fn terminate(aws: &Aws, watch: &Watch, id: &str, cx: &Cx<'_>, deadline: Instant) -> Result<()> {
     let began = Instant::now();
     loop {
-        cx.check()?;
-        match aws.call("TerminateInstances", |ec2| ec2.terminate_instances().instance_ids(id).send()).await {
+        match aws.effect(cx, "TerminateInstances", |ec2| ec2.terminate_instances().instance_ids(id).send()).await {
             Ok(_) => break,
             // A new instance may be unknown for a moment.
             Err(failure) if failure.is_not_found() && began.elapsed() < GRACE => {
@@ -253,8 +263,7 @@ async fn sweep(aws: &Aws, watch: &Watch, machine: &MachineRef<'_>, cx: &Cx<'_>, 
             if shared.contains(&resource.id) {
                 continue;
             }
-            cx.check()?;
-            if delete(aws, &resource).await? {
+            if delete(aws, &resource, cx).await? {
                 gone.push(resource.id);
             } else {
                 if resource.kind == ResourceKind::SecurityGroup && is_used_by_others(aws, machine, &resource.id).await?
@@ -315,8 +324,8 @@ async fn unlisted_groups(
         return Ok(Unlisted::Maybe);
     }
     for id in recorded.iter().filter(|id| !listed.contains(id) && !gone.contains(id)) {
-        cx.check()?;
-        let deleted = aws.call("DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send()).await;
+        let deleted =
+            aws.effect(cx, "DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send()).await;
         match deleted {
             // In use by what shows late, or not known yet; deleted long ago looks the same.
             Err(failure) if failure.is_not_found() || failure.is(&["DependencyViolation"]) => {
@@ -330,24 +339,25 @@ async fn unlisted_groups(
 }
 
 /// Deletes one thing; `false`: it is still in use.
-async fn delete(aws: &Aws, resource: &Resource) -> Result<bool> {
+async fn delete(aws: &Aws, resource: &Resource, cx: &Cx<'_>) -> Result<bool> {
     let id = &resource.id;
     let outcome = match resource.kind {
         ResourceKind::Volume => {
-            aws.call("DeleteVolume", |ec2| ec2.delete_volume().volume_id(id).send()).await.map(|_| ())
+            aws.effect(cx, "DeleteVolume", |ec2| ec2.delete_volume().volume_id(id).send()).await.map(|_| ())
         }
         ResourceKind::NetworkInterface => aws
-            .call("DeleteNetworkInterface", |ec2| ec2.delete_network_interface().network_interface_id(id).send())
+            .effect(cx, "DeleteNetworkInterface", |ec2| ec2.delete_network_interface().network_interface_id(id).send())
             .await
             .map(|_| ()),
-        ResourceKind::SecurityGroup => {
-            aws.call("DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send()).await.map(|_| ())
-        }
+        ResourceKind::SecurityGroup => aws
+            .effect(cx, "DeleteSecurityGroup", |ec2| ec2.delete_security_group().group_id(id).send())
+            .await
+            .map(|_| ()),
         ResourceKind::Address => {
-            aws.call("ReleaseAddress", |ec2| ec2.release_address().allocation_id(id).send()).await.map(|_| ())
+            aws.effect(cx, "ReleaseAddress", |ec2| ec2.release_address().allocation_id(id).send()).await.map(|_| ())
         }
         ResourceKind::KeyPair => {
-            aws.call("DeleteKeyPair", |ec2| ec2.delete_key_pair().key_pair_id(id).send()).await.map(|_| ())
+            aws.effect(cx, "DeleteKeyPair", |ec2| ec2.delete_key_pair().key_pair_id(id).send()).await.map(|_| ())
         }
         _ => return Ok(true),
     };

@@ -148,8 +148,7 @@ pub(crate) async fn claim(aws: &Aws, token: &MachineToken, owner: &Owner, name: 
     }
     let tag = |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
     let tags = vec![tag(tags::OWNER, owner.as_str()), tag(tags::MACHINE, name)];
-    cx.check()?;
-    aws.call("CreateTags", |ec2| {
+    aws.effect(cx, "CreateTags", |ec2| {
         ec2.create_tags().set_resources(Some(stale.clone())).set_tags(Some(tags.clone())).send()
     })
     .await
@@ -171,8 +170,7 @@ pub(crate) async fn rename(aws: &Aws, machine: &MachineRef<'_>, to: &str, cx: &C
             continue;
         }
         let tag = aws_sdk_ec2::types::Tag::builder().key(key).value(to).build();
-        cx.check()?;
-        aws.call("CreateTags", |ec2| ec2.create_tags().set_resources(Some(ids.clone())).tags(tag.clone()).send())
+        aws.effect(cx, "CreateTags", |ec2| ec2.create_tags().set_resources(Some(ids.clone())).tags(tag.clone()).send())
             .await
             .map_err(|e| e.error("change the name in the tags (ec2:CreateTags)").left(LeftBehind::Nothing))?;
     }

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, sync::LazyLock, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Journal, Kind, LeftBehind, Notify, Resource, Result, Silent};
+use crate::{Error, Journal, Notify, Resource, Result, Silent};
 
 static NEVER: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
 
@@ -12,7 +12,8 @@ static NEVER: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new
 ///
 /// A provider asks it before each effect: [`Cx::intend`] where the journal has to know of it, [`Cx::check`] elsewhere.
 /// It waits only in [`Cx::until_cancelled`] and [`Cx::pause`]. So a cancelled call returns before its next effect, with
-/// [`Kind::Cancelled`] and what it has left; a request that was sent is waited for, as what came of it has to be known.
+/// [`crate::Kind::Cancelled`] and what it has left; a request that was sent is waited for, with what its client repeats of it, as
+/// what came of it has to be known.
 #[derive(Clone, Copy)]
 pub struct Cx<'a> {
     notify: &'a dyn Notify,
@@ -61,16 +62,16 @@ impl<'a> Cx<'a> {
     ///
     /// # Errors
     ///
-    /// [`Kind::Cancelled`], with [`LeftBehind::Unknown`] where the provider does not know better.
+    /// [`crate::Kind::Cancelled`], with [`crate::LeftBehind::Unknown`] where the provider does not know better.
     pub fn check(&self) -> Result<()> {
-        if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+        if self.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
     }
 
     /// `what` (such as `RunInstances`) is about to be asked for: [`Journal::intend`], unless the call is cancelled.
     ///
     /// # Errors
     ///
-    /// [`Kind::Cancelled`], and that of the journal. The effect must not be started then.
+    /// [`crate::Kind::Cancelled`], and that of the journal. The effect must not be started then.
     pub fn intend(&self, what: &str) -> Result<()> {
         self.check()?;
         self.journal.map_or(Ok(()), |journal| journal.intend(what))
@@ -96,11 +97,11 @@ impl<'a> Cx<'a> {
     ///
     /// # Errors
     ///
-    /// [`Kind::Cancelled`], or that of `work`.
+    /// [`crate::Kind::Cancelled`], or that of `work`.
     pub async fn until_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
-            () = self.cancel.unwrap_or(&NEVER).cancelled() => Err(cancelled()),
+            () = self.cancel.unwrap_or(&NEVER).cancelled() => Err(Error::cancelled()),
             result = work => result,
         }
     }
@@ -109,7 +110,7 @@ impl<'a> Cx<'a> {
     ///
     /// # Errors
     ///
-    /// [`Kind::Cancelled`].
+    /// [`crate::Kind::Cancelled`].
     pub async fn pause(&self, time: Duration) -> Result<()> {
         self.until_cancelled(async {
             tokio::time::sleep(time).await;
@@ -129,14 +130,10 @@ impl Notify for Cx<'_> {
     }
 }
 
-fn cancelled() -> Error {
-    Error::new(Kind::Cancelled, "interrupted").left(LeftBehind::Unknown)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conformance::Recorder;
+    use crate::{Kind, conformance::Recorder};
 
     #[tokio::test]
     async fn a_cancelled_call_intends_nothing_more_and_waits_no_longer() {

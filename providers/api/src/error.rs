@@ -85,6 +85,11 @@ impl Error {
         Self::new(Kind::InvalidInput, message)
     }
 
+    /// Makes a [`Kind::Cancelled`] error, which does not know what is left.
+    pub fn cancelled() -> Self {
+        Self::new(Kind::Cancelled, "interrupted").left(LeftBehind::Unknown)
+    }
+
     /// Makes an [`Kind::Unsupported`] error.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(Kind::Unsupported, message)

@@ -41,7 +41,7 @@ async fn existing(engine: &Engine, request: &CreateRequest) -> Result<Option<Str
 
 async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, cx: &Cx<'_>) -> Result<String> {
     cx.intend("CreateVolume")?;
-    network::ensure(engine, &request.owner).await?;
+    network::ensure(engine, &request.owner, cx).await?;
     for (suffix, _) in container::VOLUMES {
         let name = format!("{}-{suffix}", container::name(request));
         let volume = VolumeCreateRequest {
@@ -87,6 +87,5 @@ async fn bring_up(engine: &Engine, id: &str, request: &CreateRequest, cx: &Cx<'_
         .upload_to_container(id, Some(options), bollard::body_full(archive.into()))
         .await
         .map_err(engine.failed("give the machine its first boot's script"))?;
-    cx.check()?;
-    power::boot(engine, id, &request.owner, &request.name).await
+    power::boot(engine, id, &request.owner, &request.name, cx).await
 }

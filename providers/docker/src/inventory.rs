@@ -73,20 +73,17 @@ pub(crate) async fn destroy(engine: &Engine, machine: &MachineRef<'_>, cx: &Cx<'
     cx.progress("removing the container and its volumes");
     let gone = async {
         if let Some(request) = machine.unanswered.filter(|_| machine.intents.iter().any(|i| i == create::CONTAINER)) {
-            cx.check()?;
-            settle(engine, request).await?;
+            settle(engine, request, cx).await?;
         }
         delete_all(engine, machine.token, cx).await
     };
     gone.await.map_err(|error| error.left(LeftBehind::Unknown))?;
-    cx.check()?;
-    network::remove_unused(engine, machine.owner).await?;
+    network::remove_unused(engine, machine.owner, cx).await?;
     if machine.unanswered.is_some() {
         // A killed create may have asked for a volume or the network, which come a moment later.
         cx.pause(SETTLING).await?;
         delete_all(engine, machine.token, cx).await.map_err(|error| error.left(LeftBehind::Unknown))?;
-        cx.check()?;
-        network::remove_unused(engine, machine.owner).await?;
+        network::remove_unused(engine, machine.owner, cx).await?;
     }
     Ok(())
 }
@@ -113,13 +110,14 @@ fn is_of(labels: &Labels, token: &MachineToken) -> bool {
 
 /// Ends a create that was killed after it had asked for its container: the engine may still be making it. It
 /// takes the name first, so that the same request again tells.
-async fn settle(engine: &Engine, request: &CreateRequest) -> Result<()> {
+async fn settle(engine: &Engine, request: &CreateRequest, cx: &Cx<'_>) -> Result<()> {
+    cx.check()?;
     let name = container::name(request);
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
     let body = container::body(request, &Resolved::read(&request.plan)?);
     match engine.docker.create_container(Some(options), body).await {
         // Nothing was under way.
-        Ok(made) => return delete(engine, Thing::Container(&made.id)).await,
+        Ok(made) => return delete(engine, Thing::Container(&made.id), &Cx::silent()).await,
         Err(Bollard::DockerResponseServerError { status_code: 409, .. }) => {}
         // It cannot be made (the image is gone, …), so that it was not made either.
         Err(Bollard::DockerResponseServerError { message, .. }) => {
@@ -134,7 +132,7 @@ async fn settle(engine: &Engine, request: &CreateRequest) -> Result<()> {
             return Err(Error::new(Kind::Timeout, format!("the local engine is still making the container {name}"))
                 .hint(format!("repeat `rmachine rm -y {}` when it is less busy", request.name)));
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        cx.pause(Duration::from_millis(100)).await?;
     }
     Ok(())
 }
@@ -142,16 +140,14 @@ async fn settle(engine: &Engine, request: &CreateRequest) -> Result<()> {
 async fn delete_all(engine: &Engine, token: &MachineToken, cx: &Cx<'_>) -> Result<()> {
     for container in engine.containers(labels::token(token)).await? {
         if container.labels.as_ref().is_some_and(|labels| is_of(labels, token)) {
-            cx.check()?;
-            delete(engine, Thing::Container(container.id.as_deref().unwrap_or_default())).await?;
+            delete(engine, Thing::Container(container.id.as_deref().unwrap_or_default()), cx).await?;
         }
     }
     let options = ListVolumesOptionsBuilder::new().filters(&labels::token(token)).build();
     let volumes = engine.docker.list_volumes(Some(options)).await.map_err(engine.failed("list volumes"))?;
     for volume in volumes.volumes.unwrap_or_default() {
         if is_of(&volume.labels, token) {
-            cx.check()?;
-            delete(engine, Thing::Volume(&volume.name)).await?;
+            delete(engine, Thing::Volume(&volume.name), cx).await?;
         }
     }
     Ok(())
@@ -166,9 +162,10 @@ enum Thing<'a> {
 
 /// Deletes, again while the engine says that the thing is busy: it is being started, removed or made.
 /// Missing is success.
-async fn delete(engine: &Engine, thing: Thing<'_>) -> Result<()> {
+async fn delete(engine: &Engine, thing: Thing<'_>, cx: &Cx<'_>) -> Result<()> {
     let mut tries = 0;
     loop {
+        cx.check()?;
         let deleted = match thing {
             Thing::Container(id) => {
                 let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
@@ -184,7 +181,7 @@ async fn delete(engine: &Engine, thing: Thing<'_>) -> Result<()> {
             Err(Bollard::DockerResponseServerError { status_code: 409 | 500, message }) if tries < 50 => {
                 tracing::debug!("{thing:?} stays for now: {message}");
                 tries += 1;
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                cx.pause(Duration::from_millis(100)).await?;
             }
             Err(error) => {
                 let what = if matches!(thing, Thing::Volume(_)) { "remove a volume" } else { "remove the container" };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::models::{EndpointSettings, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
-use rmachine_provider_api::{Owner, Result};
+use rmachine_provider_api::{Cx, Owner, Result};
 
 use crate::{engine::Engine, errors, labels, lock};
 
@@ -12,7 +12,7 @@ pub(crate) fn name(owner: &Owner) -> String {
 }
 
 /// Makes the network where it is missing.
-pub(crate) async fn ensure(engine: &Engine, owner: &Owner) -> Result<()> {
+pub(crate) async fn ensure(engine: &Engine, owner: &Owner, cx: &Cx<'_>) -> Result<()> {
     if exists(engine, owner).await? {
         return Ok(());
     }
@@ -27,6 +27,7 @@ pub(crate) async fn ensure(engine: &Engine, owner: &Owner) -> Result<()> {
         labels: Some(HashMap::from([(labels::OWNER.to_owned(), owner.to_string())])),
         ..NetworkCreateRequest::default()
     };
+    cx.check()?;
     engine.docker.create_network(request).await.map_err(engine.failed("make the machines' network"))?;
     Ok(())
 }
@@ -44,25 +45,28 @@ pub(crate) fn endpoint(machine: &str) -> EndpointSettings {
 }
 
 /// Hangs the container `id` on the network anew: somebody has pruned it while the machine was stopped.
-pub(crate) async fn reconnect(engine: &Engine, owner: &Owner, id: &str, machine: &str) -> Result<()> {
-    ensure(engine, owner).await?;
+pub(crate) async fn reconnect(engine: &Engine, owner: &Owner, id: &str, machine: &str, cx: &Cx<'_>) -> Result<()> {
+    ensure(engine, owner, cx).await?;
+    cx.check()?;
     let network = name(owner);
     let request = NetworkDisconnectRequest { container: id.to_owned(), force: Some(true) };
     // It refuses when the container does not hang on it, which is what is wanted.
     if let Err(error) = engine.docker.disconnect_network(&network, request).await {
         tracing::debug!("disconnect {network}: {error}");
     }
+    cx.check()?;
     let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(endpoint(machine)) };
     engine.docker.connect_network(&network, request).await.map_err(engine.failed("connect a machine to its network"))
 }
 
 /// Removes the network after the last machine.
-pub(crate) async fn remove_unused(engine: &Engine, owner: &Owner) -> Result<()> {
+pub(crate) async fn remove_unused(engine: &Engine, owner: &Owner, cx: &Cx<'_>) -> Result<()> {
     let _lock = lock::network().await;
     // Stopped machines count: an engine would take the network away under them.
     if !engine.containers(labels::owned(Some(owner))).await?.is_empty() {
         return Ok(());
     }
+    cx.check()?;
     match errors::unless_missing(engine.docker.remove_network(&name(owner)).await) {
         Ok(()) => Ok(()),
         // A machine came meanwhile, or a container of the user's hangs on it.

@@ -84,7 +84,7 @@ pub(crate) async fn start(engine: &Engine, id: &InstanceId, cx: &Cx<'_>) -> Resu
                 let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
                 labels.and_then(|labels| labels.get(name).cloned()).unwrap_or_default()
             };
-            boot(engine, id, &label(labels::OWNER).parse()?, &label(labels::MACHINE)).await?;
+            boot(engine, id, &label(labels::OWNER).parse()?, &label(labels::MACHINE), cx).await?;
         }
     }
     let found = cx.until_cancelled(running(engine, id)).await?;
@@ -93,11 +93,13 @@ pub(crate) async fn start(engine: &Engine, id: &InstanceId, cx: &Cx<'_>) -> Resu
 }
 
 /// Starts a container; one whose network was removed meanwhile gets it back.
-pub(crate) async fn boot(engine: &Engine, id: &str, owner: &Owner, machine: &str) -> Result<()> {
+pub(crate) async fn boot(engine: &Engine, id: &str, owner: &Owner, machine: &str, cx: &Cx<'_>) -> Result<()> {
+    cx.check()?;
     let start = || engine.docker.start_container(id, None::<StartContainerOptions>);
     match start().await {
         Err(error) if lost_its_network(&error) => {
-            network::reconnect(engine, owner, id, machine).await?;
+            network::reconnect(engine, owner, id, machine, cx).await?;
+            cx.check()?;
             start().await.map_err(engine.failed("start the machine"))
         }
         other => other.map_err(engine.failed("start the machine")),
@@ -128,7 +130,7 @@ pub(crate) async fn stop(engine: &Engine, id: &InstanceId, mode: StopMode, cx: &
         cx.warn("the machine does not shut down, so its plug is pulled");
     }
     signal(engine, id, "SIGKILL").await?;
-    if ended(engine, id, Duration::from_secs(10)).await? {
+    if cx.until_cancelled(ended(engine, id, Duration::from_secs(10))).await? {
         return Ok(());
     }
     Err(Error::new(Kind::Timeout, "the machine's container does not end")

@@ -45,12 +45,13 @@ impl FakeProvider {
     }
 
     /// Deletes what the record knows and no tag of ours finds: docker-machine made it. Refuses an instance of others.
-    async fn destroy_untagged(&self, machine: &MachineRef<'_>) -> Result<()> {
+    async fn destroy_untagged(&self, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()> {
         if let Some(instance) = machine.instance {
             let found = self.account.describe(std::slice::from_ref(&instance.id)).await?;
             let gone = |state| matches!(state, MachineState::Terminated | MachineState::Terminating);
             match found.first().filter(|h| !gone(h.state)) {
                 Some(held) if held.resource.token.is_none() && machine.by_id => {
+                    cx.check()?;
                     self.account.terminate(instance.id.as_str()).await?;
                 }
                 Some(held) if held.resource.token.as_ref() != Some(machine.token) => {
@@ -63,24 +64,27 @@ impl FakeProvider {
             }
         }
         for key in machine.made.iter().filter(|made| made.kind == ResourceKind::KeyPair) {
+            cx.check()?;
             self.account.delete(&key.id).await?;
         }
         Ok(())
     }
 
     /// Deletes all of `machine` that can be seen now; answers whether there was any.
-    async fn sweep(&self, machine: &MachineRef<'_>) -> Result<bool> {
+    async fn sweep(&self, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<bool> {
         let found = self.account.find(Some(machine.owner)).await?;
         let mine: Vec<Held> = found.into_iter().filter(|h| h.resource.token.as_ref() == Some(machine.token)).collect();
         let (instances, others): (Vec<_>, Vec<_>) =
             mine.iter().partition(|h: &&Held| h.resource.kind == ResourceKind::Instance);
         for held in &instances {
             if held.state != MachineState::Terminating {
+                cx.check()?;
                 self.account.terminate(&held.resource.id).await?;
             }
         }
         if instances.is_empty() {
             for held in others.iter().filter(|h| h.resource.kind == ResourceKind::SecurityGroup) {
+                cx.check()?;
                 self.account.delete_group(&held.resource.id).await?;
             }
         }
@@ -177,15 +181,17 @@ impl Provider for FakeProvider {
     async fn destroy(&self, machine: &MachineRef<'_>, cx: &Cx<'_>) -> Result<()> {
         cx.progress("terminating");
         cx.check()?;
-        // The same request answers the instance that it made, or makes one, which goes at once: as on EC2.
+        // The same request answers the instance that it made, or makes one, which goes at once, whoever cancels: as on EC2.
+        let to_its_end = Cx::new(cx);
+        let mut cx = cx;
         if let Some(request) = machine.unanswered.filter(|_| machine.intents.iter().any(|intent| intent == RUN)) {
             self.account.run_instance(request).await?;
+            cx = &to_its_end;
         }
-        self.destroy_untagged(machine).await?;
+        self.destroy_untagged(machine, cx).await?;
         let mut quiet = 0;
         for _ in 0..PATIENCE * 4 {
-            cx.check()?;
-            quiet = if self.sweep(machine).await? { 0 } else { quiet + 1 };
+            quiet = if self.sweep(machine, cx).await? { 0 } else { quiet + 1 };
             if quiet > PATIENCE {
                 return Ok(());
             }

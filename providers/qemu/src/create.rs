@@ -45,7 +45,7 @@ async fn finish(mut machine: Machine, place: &Place, request: &CreateRequest, cx
     if !machine.complete {
         let resolved = &machine.resolved;
         let root = &resolved.directory;
-        let tools = Tools::find(resolved.arch, resolved.binary.as_deref()).await?;
+        let tools = cx.until_cancelled(Tools::find(resolved.arch, resolved.binary.as_deref())).await?;
         let base = cx.until_cancelled(image::ensure(root, &resolved.source, &tools, cx)).await?;
         if resolved.is_default {
             image::remember(root, resolved.arch, &resolved.source)?;

@@ -33,6 +33,7 @@ const MOST_WORDS: u64 = 64 << 10;
 /// Starts the machine; one that runs is left alone, one that qemu has paused goes on. `about_accel` hears
 /// why it is emulated, where it is.
 pub(crate) async fn start(machine: &Machine, place: &Place, cx: &Cx<'_>, about_accel: &dyn Notify) -> Result<()> {
+    cx.check()?;
     let uuid = place.uuid();
     if !process::of(&uuid)?.is_empty() {
         return resume(place).await;
@@ -46,10 +47,11 @@ pub(crate) async fn start(machine: &Machine, place: &Place, cx: &Cx<'_>, about_a
         return Err(Error::new(Kind::NotFound, format!("the image below its disk is gone: {}", base.file.display()))
             .hint("put it back: the disk has only what differs from it"));
     }
-    let tools = Tools::find(resolved.arch, resolved.binary.as_deref()).await?;
+    let tools = cx.until_cancelled(Tools::find(resolved.arch, resolved.binary.as_deref())).await?;
     require_ports(machine)?;
     files::require_room(&place.directory, 1 << 20)?;
-    let accel = accel::choose(resolved.accel_asked, resolved.arch, &tools, &resolved.directory, about_accel).await?;
+    let choice = accel::choose(resolved.accel_asked, resolved.arch, &tools, &resolved.directory, about_accel);
+    let accel = cx.until_cancelled(choice).await?;
     let arguments = command::arguments(machine, base, place, accel, place.seed().exists());
     tracing::debug!("{}", command::shown(&tools.system, &arguments));
     cx.check()?;
@@ -57,7 +59,9 @@ pub(crate) async fn start(machine: &Machine, place: &Place, cx: &Cx<'_>, about_a
     // What it says since this start.
     files::write(&place.console(), b"")?;
     let failed = || Error::new(Kind::Other, format!("qemu does not start machine \"{}\"", machine.name));
-    let words = match launch(&tools.system, &arguments, place).await.map_err(|e| failed().source(e))? {
+    // It is started, whether anybody waits for its monitor or not; `destroy` and `stop` find it.
+    let launched = async { launch(&tools.system, &arguments, place).await.map_err(|e| failed().source(e)) };
+    let words = match cx.until_cancelled(launched).await? {
         Started::Runs(words) => words,
         Started::Ended(words) if words.contains("No space left on device") => {
             return Err(files::failed("start", &place.directory, std::io::ErrorKind::StorageFull.into()));

@@ -51,7 +51,8 @@ fn missing(program: &str, arch: Arch, error: io::Error) -> Error {
 /// When it does not start, or fails: then with its last words.
 pub(crate) async fn run(program: &str, arguments: &[&str]) -> io::Result<String> {
     let mut command = Command::new(program);
-    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
+    // In a process group of its own: a Ctrl-C at the terminal is ours to answer.
+    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true).process_group(0);
     let output = command.output().await?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
