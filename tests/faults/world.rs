@@ -281,8 +281,23 @@ pub fn finish(mut child: Child) -> Ran {
     Ran { status: output.status, stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
 }
 
-/// Works on all `points`, some at once; all failures are shown, and then it fails.
+/// Which of many points are tried: all, or every Nth from the Kth on, where `RMACHINE_FAULTS_SHARE` is `K/N`.
+fn shared(points: &[String]) -> Vec<&String> {
+    const FEW: usize = 20;
+    let Ok(share) = std::env::var("RMACHINE_FAULTS_SHARE") else { return points.iter().collect() };
+    let (first, step) = share.split_once('/').unwrap();
+    let (first, step): (usize, usize) = (first.parse().unwrap(), step.parse().unwrap());
+    if points.len() < FEW {
+        return points.iter().collect();
+    }
+    let tried: Vec<_> = points.iter().skip(first).step_by(step).collect();
+    println!("  SKIPPED: {} points of {}, by RMACHINE_FAULTS_SHARE={share}", points.len() - tried.len(), points.len());
+    tried
+}
+
+/// Works on all `points` or a [share](shared) of them, some at once; all failures are shown, and then it fails.
 pub fn each(points: &[String], work: impl Fn(&str) + Sync) {
+    let points = shared(points);
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -290,7 +305,7 @@ pub fn each(points: &[String], work: impl Fn(&str) + Sync) {
             scope.spawn(|| {
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if catch_unwind(AssertUnwindSafe(|| work(point))).is_err() {
-                        failed.lock().unwrap().push(point.clone());
+                        failed.lock().unwrap().push((*point).clone());
                     }
                 }
             });

@@ -141,9 +141,9 @@ impl Aws {
         self.effect(&Cx::silent(), what, send).await
     }
 
-    /// Makes one EC2 call, unless it is cancelled before it is sent. The SDK repeats what may pass; a call that is throttled or cut off all the same has the
-    /// whole process rest, and is then tried again, unless it is cancelled. When the stored keys have expired, the chain's are
-    /// tried.
+    /// Makes one EC2 call, unless it is cancelled before it is sent. The SDK repeats what may pass; a call that is throttled or
+    /// cut off all the same has the whole process rest, and is then tried again, unless it is cancelled meanwhile. When the
+    /// stored keys have expired, the chain's are tried.
     pub(crate) async fn effect<T, E, Fut>(
         &self,
         cx: &Cx<'_>,
