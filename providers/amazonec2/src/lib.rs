@@ -25,6 +25,8 @@ mod permissions;
 mod plan;
 mod power;
 mod remove;
+mod replay;
+mod settle;
 mod stray;
 mod tags;
 mod tries;
