@@ -2,9 +2,8 @@
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use rmachine_provider_api::{Resource, ResourceKind};
-use time::OffsetDateTime;
-
 use rmachine_text::printable;
+use time::OffsetDateTime;
 
 pub(super) fn word(kind: ResourceKind) -> &'static str {
     match kind {

@@ -167,7 +167,7 @@ async fn files_that_others_can_read() {
 #[tokio::test]
 async fn what_another_user_owns() {
     if !rustix::process::geteuid().is_root() {
-        return crate::support::skipped("what_another_user_owns: only root can give a file away");
+        return rmachine_testkit::skipped("what_another_user_owns: only root can give a file away");
     }
     let world = World::new();
     let core = world.core();

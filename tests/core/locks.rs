@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use rmachine::store::{Store, atomic};
 use rmachine_provider_api::StopMode;
 
-use crate::support::{World, options, skipped};
+use crate::support::{World, options};
 
 #[tokio::test]
 async fn a_second_command_waits_for_the_first_and_says_so() {
@@ -84,7 +84,7 @@ fn a_full_disk_leaves_the_old_record() {
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        return skipped("a_full_disk_leaves_the_old_record needs the right to mount a tmpfs");
+        return rmachine_testkit::skipped("a_full_disk_leaves_the_old_record needs the right to mount a tmpfs");
     }
     let store = Store::at(directory.path());
     let path = directory.path().join("rmachine.json");

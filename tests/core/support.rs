@@ -143,5 +143,3 @@ pub async fn killed_at(world: &World, operation: Operation, call: usize, when: W
 pub fn text(error: &Error) -> String {
     rmachine::cli::ui::render_error(error)
 }
-
-pub use rmachine_testkit::skipped;

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::PathBuf,
     process::Command,
 };
 
@@ -13,8 +13,10 @@ use serde_json::Value;
 /// Each crate with those of the workspace that it depends on; what only tests need is left out.
 type Crates = BTreeMap<String, BTreeSet<String>>;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+/// Of the checkout that runs the test; several may share what is built.
+fn root() -> PathBuf {
+    let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
+    here.ancestors().nth(2).unwrap().to_owned()
 }
 
 fn drawn() -> Crates {

@@ -1,12 +1,10 @@
 //! What comes with a call: where it says how it goes, where it writes down its effects, and whether it shall go on.
 
-use std::{fmt, future::Future, sync::LazyLock, time::Duration};
+use std::{fmt, future::Future, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, Journal, Notify, Resource, Result, Silent};
-
-static NEVER: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
 
 /// The context of one call of a [`crate::Provider`].
 ///
@@ -99,9 +97,10 @@ impl<'a> Cx<'a> {
     ///
     /// [`crate::Kind::Cancelled`], or that of `work`.
     pub async fn until_cancelled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(cancel) = self.cancel else { return work.await };
         tokio::select! {
             biased;
-            () = self.cancel.unwrap_or(&NEVER).cancelled() => Err(Error::cancelled()),
+            () = cancel.cancelled() => Err(Error::cancelled()),
             result = work => result,
         }
     }
