@@ -9,27 +9,31 @@ use rmachine::{
 
 /// The file that takes the most memory that the child had, as the kernel writes it (proc_pid_status(5), VmHWM).
 pub const PEAK: &str = "HOSTILE_PEAK";
-/// `yes`: with the patience that users have.
-pub const PATIENT: &str = "HOSTILE_PATIENT";
+/// Which patience the child has, by its name.
+pub const PATIENCE: &str = "HOSTILE_PATIENCE";
 
-/// Little time for all that a host may do slowly.
+/// How long a child waits for its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As users do.
+    Usual,
+    /// Not long, so that time-outs are seen in seconds.
+    Little,
+    /// Too long for time to end anything on a busy computer: what pours without end has to be ended by its bytes.
+    OfBytes,
+}
+
 fn budgets() -> Budgets {
-    if std::env::var(PATIENT).is_ok_and(|value| value == "yes") {
-        return Budgets::default();
-    }
-    let budget = |seconds| Budget {
-        idle: Duration::from_secs(2),
-        total: Duration::from_secs(seconds),
-        ..Budgets::default().look
+    let patience = std::env::var(PATIENCE).unwrap();
+    let (idle, total) = match patience.as_str() {
+        "Little" => (2, 8),
+        "OfBytes" => (30, 50),
+        _ => return Budgets::default(),
     };
-    Budgets {
-        open: Duration::from_secs(2),
-        sftp: Duration::from_secs(2),
-        listing: 1024 * 1024,
-        look: budget(4),
-        restart: budget(4),
-        install: budget(4),
-    }
+    let budget =
+        Budget { idle: Duration::from_secs(idle), total: Duration::from_secs(total), ..Budgets::default().look };
+    let open = Duration::from_secs(idle);
+    Budgets { open, sftp: open, listing: 1024 * 1024, look: budget, restart: budget, install: budget }
 }
 
 /// Runs the program when this process is a child, and answers its exit code.

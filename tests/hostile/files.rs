@@ -1,6 +1,6 @@
 //! SFTP servers that lie.
 
-use crate::{hosts::machine, liar::Lie, liar_sftp};
+use crate::{child::Patience, hosts::machine, liar::Lie, liar_sftp};
 
 pub fn a_copy_ends() {
     let (world, liar) = machine();
@@ -14,7 +14,11 @@ pub fn a_copy_ends() {
     ] {
         liar.tells(Lie::Files(lie));
         let arguments = ["rmachine", "scp", "-r", "m:d", "here"];
-        let ran = world.run(&arguments);
+        let patience = match lie {
+            liar_sftp::Lie::EndlessListing | liar_sftp::Lie::EmptyParts => Patience::OfBytes,
+            _ => Patience::Little,
+        };
+        let ran = world.run_with(patience, &arguments);
         println!("{lie:?}: scp: {:.1} s, {} MiB", ran.seconds, ran.mib);
         assert_ne!(ran.code, Some(0), "{lie:?}: {ran:?}");
         assert!(ran.stderr.contains(word), "{lie:?}: {}", ran.stderr);

@@ -1,6 +1,7 @@
 //! Hosts that lie.
 
 use crate::{
+    child::Patience,
     liar::{FORGED, Liar, Lie},
     world::{Ran, World, at_once},
 };
@@ -37,6 +38,14 @@ const LIES: [(Lie, &str); 10] = [
     (Lie::ForgedErrors, "forged"),
 ];
 
+/// With the patience in which only what the word names can end the command.
+fn patience(lie: Lie) -> Patience {
+    match lie {
+        Lie::EndlessLine | Lie::Gigabytes | Lie::Addresses => Patience::OfBytes,
+        _ => Patience::Little,
+    }
+}
+
 pub fn no_command_hangs_or_swells() {
     at_once(&LIES, |(lie, word)| no_command_is_held_up_by(*lie, word));
 }
@@ -48,7 +57,7 @@ fn no_command_is_held_up_by(lie: Lie, word: &str) {
     // Before the login all are the same, and that takes its time.
     let early = matches!(lie, Lie::NoHandshake | Lie::EndlessGreeting | Lie::SilentLogin);
     for arguments in &commands[..if early { 1 } else { 2 }] {
-        let ran = world.assert_refused(&format!("{lie:?}"), arguments);
+        let ran = world.assert_refused_with(patience(lie), &format!("{lie:?}"), arguments);
         assert!(ran.stderr.contains(word), "{lie:?}: {arguments:?}: {}", ran.stderr);
     }
     let doctor = ["rmachine", "doctor", "--timeout", "3", "m"];
@@ -63,7 +72,8 @@ pub fn create_ends() {
     for (lie, word) in [LIES[4], LIES[7]] {
         liar.tells(lie);
         let words = create(&world, &liar, "n");
-        let ran = world.assert_refused(&format!("{lie:?}"), &words.iter().map(String::as_str).collect::<Vec<_>>());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ran = world.assert_refused_with(patience(lie), &format!("{lie:?}"), &words);
         assert!(ran.stderr.contains(word), "{lie:?}: {}", ran.stderr);
     }
 }

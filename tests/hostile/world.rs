@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 #[path = "../lab/transcript.rs"]
 mod transcript;
 
-use crate::child;
+use crate::child::{self, Patience};
 
 /// No command takes longer, on a busy computer either; the budgets of the children are far below.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,24 +71,24 @@ impl World {
 
     /// Runs `arguments`, of which the first is the program's name.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        self.run_as(arguments, false)
+        self.run_with(Patience::Little, arguments)
     }
 
     /// The same with the patience that users have, where nobody lies.
     pub fn set_up(&self, arguments: &[&str]) -> Ran {
-        let ran = self.run_as(arguments, true);
+        let ran = self.run_with(Patience::Usual, arguments);
         assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
         self.usual.get_or_init(|| ran.mib);
         ran
     }
 
-    fn run_as(&self, arguments: &[&str], patient: bool) -> Ran {
+    pub fn run_with(&self, patience: Patience, arguments: &[&str]) -> Ran {
         let peak = self.path("peak");
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg0(arguments[0]).args(&arguments[1..]).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.directory.path());
         command.env("MACHINE_STORAGE_PATH", self.path("store")).env(child::PEAK, &peak);
-        command.env(child::PATIENT, if patient { "yes" } else { "no" }).current_dir(self.directory.path());
+        command.env(child::PATIENCE, format!("{patience:?}")).current_dir(self.directory.path());
         let started = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let pid = rustix::process::Pid::from_child(&child);
@@ -132,7 +132,13 @@ impl World {
     /// The command fails with one error, in its words.
     #[track_caller]
     pub fn assert_refused(&self, lie: &str, arguments: &[&str]) -> Ran {
-        let ran = self.run(arguments);
+        self.assert_refused_with(Patience::Little, lie, arguments)
+    }
+
+    /// The same, with that patience.
+    #[track_caller]
+    pub fn assert_refused_with(&self, patience: Patience, lie: &str, arguments: &[&str]) -> Ran {
+        let ran = self.run_with(patience, arguments);
         self.assert_bounded(lie, arguments, &ran);
         assert!(matches!(ran.code, Some(1..)), "{lie}: {arguments:?}: {ran:?}");
         let errors = ran.stderr.lines().filter(|line| line.starts_with("Error")).count();
