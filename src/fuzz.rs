@@ -2,7 +2,12 @@
 //!
 //! `tests/fuzz` makes a program of each; here each is run on its corpus, so that no find comes back.
 
-use crate::{bootstrap, certs, machine, ssh};
+use rmachine_bootstrap as bootstrap;
+use rmachine_certs as certs;
+use rmachine_core as core;
+use rmachine_ssh as ssh;
+
+use crate::drivers;
 
 /// A target: its name, which is that of its program and its corpus, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
@@ -10,17 +15,21 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("answer", bootstrap::fuzz::answer),
-    ("archive", machine::fuzz::archive),
-    ("console", machine::fuzz::console),
+    ("archive", core::fuzz::archive),
+    ("console", core::fuzz::console),
     ("key", ssh::fuzz::key),
     ("known_hosts", ssh::fuzz::known_hosts),
     ("pem", certs::fuzz::pem),
-    ("record", machine::fuzz::record),
+    ("record", record),
     ("sftp", ssh::fuzz::sftp),
-    ("ssh_config", machine::fuzz::ssh_config),
+    ("ssh_config", core::fuzz::ssh_config),
     ("template", rmachine_gotemplate::fuzz::template),
     ("user_data", bootstrap::fuzz::user_data),
 ];
+
+fn record(data: &[u8]) {
+    core::fuzz::record(&drivers::compiled_in(), data);
+}
 
 /// Runs the target `name` on `data`.
 ///

@@ -1,7 +1,8 @@
 //! `rmachine active`.
 
+use rmachine_model::error::{Error, Kind, Result};
+
 use super::{Context, ui};
-use crate::error::{Error, Kind, Result};
 
 /// Print the name of the machine that docker is pointed at, by DOCKER_HOST
 #[derive(Debug, clap::Args)]

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use clap::ArgMatches;
+use rmachine_core::AdoptOptions;
+use rmachine_model::{
+    EngineSpec,
+    error::{Error, Result},
+};
 use rmachine_provider_api::Owner;
 
 use super::{
     Context,
     flags::{self, RouteArgs, Which},
-};
-use crate::{
-    bootstrap::EngineSpec,
-    error::{Error, Result},
-    machine::AdoptOptions,
 };
 
 /// Give a record back to a machine of rmachine's that has lost it
@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result<()> {
-    let drivers = &context.core.drivers;
+    let drivers = context.core.drivers();
     let Some(driver) = args.driver.filter(|name| !name.is_empty()) else {
         return Err(Error::usage("no driver was named").hint("add --driver NAME, such as --driver amazonec2"));
     };

@@ -1,9 +1,9 @@
 //! `rmachine allow`.
 
 use ipnet::IpNet;
+use rmachine_model::error::{Error, Result};
 
 use super::{Context, names::OneName, ui};
-use crate::error::{Error, Result};
 
 /// Let your present address connect to a machine, and nobody else
 #[derive(Debug, clap::Args)]

@@ -1,14 +1,12 @@
 //! `rmachine audit`.
 
 use clap::builder::TypedValueParser as _;
+use rmachine_core::{AuditFilter, Audited};
+use rmachine_model::error::{Error, Kind, Result};
+use rmachine_store::audit::Entry;
 use time::{Date, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339, macros::format_description};
 
 use super::{Context, gc, holdings, ui};
-use crate::{
-    audit::Entry,
-    error::{Error, Kind, Result},
-    machine::{AuditFilter, Audited},
-};
 
 /// Show what was done with keys, certificates and machines, by whom and when
 ///

@@ -7,11 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Context;
-use crate::{
+use rmachine_model::{
     error::{Error, Kind, Result},
     modes,
 };
+
+use super::Context;
 
 /// The name that is stood in for.
 const NAME: &str = "docker-machine";

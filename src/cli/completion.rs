@@ -13,16 +13,16 @@ use clap_complete::{
     engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter},
     env::Shells,
 };
+use rmachine_model::{
+    drivers::Drivers,
+    error::{Error, Kind, Result},
+};
+use rmachine_store::Store;
 
 use super::{
     Context,
     dialect::{Dialect, program_name},
     store_root, ui,
-};
-use crate::{
-    drivers::Drivers,
-    error::{Error, Kind, Result},
-    store::Store,
 };
 
 /// The variable by which a shell asks.

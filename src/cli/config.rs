@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use rmachine_model::error::Result;
+use rmachine_store::file;
+
 use super::{Context, dialect, names::OneName, ui};
-use crate::{error::Result, store::file};
 
 /// Print the flags that point one docker command at a machine
 #[derive(Debug, clap::Args)]

@@ -2,13 +2,11 @@
 
 use std::{fs, future::Future, io::IsTerminal, sync::Arc};
 
+use rmachine_core::{Access, Core, Interrupt};
+use rmachine_model::error::{Error, Kind, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{dialect::Dialect, ui::Terminal};
-use crate::{
-    error::{Error, Kind, Result},
-    machine::{Access, Core, Interrupt},
-};
 
 /// What a command works with.
 pub(super) struct Context {
@@ -24,14 +22,14 @@ pub(super) struct Context {
 impl Context {
     /// Runs asynchronous work that may end anywhere; Ctrl-C ends it at once.
     pub(super) fn run<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let interrupt = self.core.interrupt.clone();
+        let interrupt = self.core.interrupt().clone();
         self.block_on(async {
             let (mut signals, terminal) = (Signals::catch(), self.terminal.clone());
             let watch = tokio::spawn(async move {
                 signals.next(&terminal).await;
                 interrupt.raise();
             });
-            let result = self.core.interrupt.or(work).await;
+            let result = self.core.interrupt().or(work).await;
             watch.abort();
             result
         })
@@ -52,7 +50,7 @@ impl Context {
 
     fn run_heeding<T>(&self, said: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.block_on(async {
-            let (interrupt, terminal) = (self.core.interrupt.clone(), self.terminal.clone());
+            let (interrupt, terminal) = (self.core.interrupt().clone(), self.terminal.clone());
             let watch = tokio::spawn(watch_twice(Signals::catch(), interrupt, terminal, said));
             let result = work.await;
             watch.abort();

@@ -3,6 +3,12 @@
 use std::str::FromStr;
 
 use clap::ArgMatches;
+use rmachine_core::CreateOptions;
+use rmachine_model::{
+    EngineSource, EngineSpec,
+    drivers::Drivers,
+    error::{Error, Kind, Result},
+};
 use rmachine_text::printable;
 
 use super::{
@@ -10,12 +16,6 @@ use super::{
     flags::{self, RouteArgs, Which},
     swarm::SwarmArgs,
     usage,
-};
-use crate::{
-    bootstrap::{EngineSource, EngineSpec},
-    drivers::Drivers,
-    error::{Error, Kind, Result},
-    machine::CreateOptions,
 };
 
 /// Make a machine: a host with a Docker Engine that only you can reach
@@ -78,7 +78,7 @@ pub struct Args {
 }
 
 pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result<()> {
-    let drivers = &context.core.drivers;
+    let drivers = context.core.drivers();
     let drop_in = context.dialect.is_docker_machine();
     let Some(driver_name) = args.driver.filter(|name| !name.is_empty()) else {
         let names: Vec<&str> = drivers.iter().map(|d| d.info().name).collect();

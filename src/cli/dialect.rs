@@ -3,13 +3,15 @@
 //!
 //! Facts: docker/machine v0.16.2, `commands/*.go`, `libmachine/mcnerror/errors.go`, `libmachine/libmachine.go`.
 
-use rmachine_text::printable;
 use std::{borrow::Cow, ffi::OsString, path::Path, process::ExitCode};
 
-use crate::{
+use rmachine_model::{
     drivers::Drivers,
     error::{Error, Kind},
 };
+use rmachine_text::printable;
+
+use crate::drivers;
 
 /// The version that the drop-in stands in for.
 pub const STANDS_IN_FOR: &str = "0.16.2";
@@ -41,7 +43,7 @@ impl Dialect {
 
     /// The drivers as this program has them.
     pub(super) fn drivers(self, drivers: Drivers) -> Drivers {
-        if self.is_docker_machine() { drivers.of_docker_machine() } else { drivers }
+        if self.is_docker_machine() { drivers::of_docker_machine(drivers) } else { drivers }
     }
 
     /// The command with what its help says of the whole program, and where.
@@ -72,7 +74,7 @@ impl Dialect {
     pub(super) fn headline(self, error: &Error) -> String {
         match error.known_as_text() {
             Some(text) if self.is_docker_machine() => printable::block(text).into_owned(),
-            _ => printable::indented(&format!("Error: {error}")),
+            _ => error.headline(),
         }
     }
 

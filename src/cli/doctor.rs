@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
+use rmachine_core::Checked;
+use rmachine_model::error::{Error, Kind, Result};
 use rmachine_provider_api::Health;
 use rmachine_text::printable;
 
 use super::{Context, names, ui};
-use crate::{
-    error::{Error, Kind, Result},
-    machine::Checked,
-};
 
 /// Look for what is wrong, and say what mends it; changes nothing
 #[derive(Debug, clap::Args)]

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use rmachine_core::env::{self, EnvPlan, Shell};
+use rmachine_model::error::{Error, Result};
+
 use super::{Context, dialect, names::OneName, ui};
-use crate::{
-    env::{self, EnvPlan, Shell},
-    error::{Error, Result},
-};
 
 /// Print the variables that point docker at a machine, for a shell to evaluate
 #[derive(Debug, clap::Args)]
@@ -72,8 +71,8 @@ fn set(context: &Context, args: &Args) -> Result<EnvPlan> {
     let name = &args.name.name;
     let access = context.core.access(name)?;
     let core = &context.core;
-    let notify = core.talk.about(name);
-    core.expiry(&core.store.load(name)?).warnings.iter().for_each(|warning| notify.warn(warning));
+    let notify = core.talk().about(name);
+    core.expiry(&core.store().load(name)?).warnings.iter().for_each(|warning| notify.warn(warning));
     context.ensure_tunnel(&access)?;
     if args.check || context.dialect.is_docker_machine() {
         context.run(context.core.check(&access, Duration::from_secs(10))).map_err(|e| {

@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use rmachine_core::Sealer;
+use rmachine_model::error::{Error, Kind, Result};
+use rmachine_store::atomic;
 use zeroize::Zeroizing;
 
 use super::{Context, names, secret_file, ui};
-use crate::{
-    error::{Error, Kind, Result},
-    machine::Sealer,
-    store::atomic,
-};
 
 /// Write machines to an encrypted file, for another store to go on with
 ///
@@ -48,7 +46,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let names = names::unique(&args.names);
     // What cannot be exported is said before a passphrase is asked for.
     for name in &names {
-        context.core.store.load(name)?;
+        context.core.store().load(name)?;
     }
     let sealer = if args.recipient.is_empty() {
         Sealer::passphrase(passphrase(context, args)?)?
@@ -58,7 +56,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     };
     let exported = context.core.export(&names, &sealer)?;
     for (name, note) in &exported.notes {
-        context.core.talk.about(name).warn(note);
+        context.core.talk().about(name).warn(note);
     }
     if to_stdout {
         ui::print_bytes(&exported.bytes)?;

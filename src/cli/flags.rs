@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, ffi::OsString};
 
 use clap::{Arg, ArgAction, ArgMatches};
+use rmachine_core::SshRoute;
+use rmachine_model::{
+    drivers::Drivers,
+    error::{Error, Result},
+};
 use rmachine_provider_api::{Driver, Flag, FlagKind, Value, Values};
 
 use super::dialect::Dialect;
-use crate::{
-    drivers::Drivers,
-    error::{Error, Result},
-    machine::SshRoute,
-};
 
 /// The way to a machine's sshd.
 #[derive(Debug, Clone, clap::Args)]

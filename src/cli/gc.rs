@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use clap::ArgMatches;
+use rmachine_core::{GcOptions, GcReport, Standing};
+use rmachine_model::error::{Error, Kind, Result};
 use rmachine_provider_api::Owner;
 
 use super::{
     Context,
     flags::{self, Which},
     holdings, ui,
-};
-use crate::{
-    error::{Error, Kind, Result},
-    machine::{GcOptions, GcReport, Standing},
 };
 
 /// Find what machines left behind, and delete it with --yes
@@ -68,7 +66,7 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(context: &Context, args: &Args, matches: &ArgMatches) -> Result<()> {
-    let drivers = &context.core.drivers;
+    let drivers = context.core.drivers();
     let driver = match args.driver.as_ref().filter(|name| !name.is_empty()) {
         Some(name) => {
             let values =

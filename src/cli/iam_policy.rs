@@ -1,9 +1,9 @@
 //! `rmachine iam-policy`.
 
+use rmachine_model::error::{Error, Kind, Result};
 use rmachine_provider_api::Owner;
 
 use super::{Context, ui};
-use crate::error::{Error, Kind, Result};
 
 /// Print the IAM policy that lets a user or role do what rmachine does, and no more
 ///
@@ -33,9 +33,9 @@ pub struct Args {
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let core = &context.core;
-    let driver = core.drivers.get(&args.driver)?;
+    let driver = core.drivers().get(&args.driver)?;
     let owners = match args.owners.as_slice() {
-        [] => vec![core.store.prepare()?],
+        [] => vec![core.store().prepare()?],
         named => named.to_vec(),
     };
     let policy = driver.policy(&owners, &args.features)?;

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Context, names, secret_file, ui};
-use crate::{
-    error::{Error, Kind, Result},
-    machine::{ArchiveOptions, Consent, FirstContact, ImportOptions, ImportReport, Opener, Outcome, TakenAuthority},
+use rmachine_core::{
+    ArchiveOptions, Consent, FirstContact, ImportOptions, ImportReport, Opener, Outcome, TakenAuthority,
 };
+use rmachine_model::error::{Error, Kind, Result};
+
+use super::{Context, names, secret_file, ui};
 
 /// An archive is no larger than this; a machine has some 50 KB.
 const MOST: u64 = 64 << 20;
@@ -76,13 +77,13 @@ pub struct Args {
 
 pub(super) fn run(context: &mut Context, args: &Args) -> Result<()> {
     if args.trust_on_first_use {
-        context.core.first_contact = FirstContact::Take;
+        context.core.set_first_contact(FirstContact::Take);
     }
     if let Some(key) = &args.host_key {
         if args.machines.len() != 1 {
             return Err(Error::usage("--host-key is the key of one machine").hint("name that with --machine NAME"));
         }
-        context.core.first_contact = FirstContact::Given(key.clone());
+        context.core.set_first_contact(FirstContact::Given(key.clone()));
     }
     let source = match &args.source {
         Some(source) => source.clone(),
@@ -128,7 +129,7 @@ fn consent(args: &Args) -> Consent {
 fn default_source(context: &Context) -> Result<PathBuf> {
     let named = std::env::var_os("MACHINE_STORAGE_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
     // Where it names a store that is rmachine's already, it is not docker-machine's that is meant.
-    let is_ours = |path: &PathBuf| path.as_path() == context.core.store.root() && path.join("rmachine.json").exists();
+    let is_ours = |path: &PathBuf| path.as_path() == context.core.store().root() && path.join("rmachine.json").exists();
     if let Some(path) = named.filter(|path| !is_ours(path)) {
         return Ok(path);
     }
@@ -189,7 +190,7 @@ fn conclude(context: &Context, args: &Args, mut report: ImportReport) -> Result<
         ui::print(&format!("{json}\n"))?;
     } else {
         for taken in &report.machines {
-            let voice = context.core.talk.about(&taken.name);
+            let voice = context.core.talk().about(&taken.name);
             taken.notes.iter().for_each(|note| voice.warn(note));
         }
         let rows = report.machines.iter().map(|taken| {
@@ -228,7 +229,7 @@ fn say(context: &Context, args: &Args, report: &ImportReport) {
     if done > 0 {
         let (program, source) = (&context.called, &report.source);
         let whole = |path: &Path| std::fs::canonicalize(path).ok();
-        let said = match whole(source) == whole(context.core.store.root()) {
+        let said = match whole(source) == whole(context.core.store().root()) {
             true => format!("{done} imported where they are"),
             false => format!("{done} imported; {} was only read", source.display()),
         };

@@ -1,9 +1,9 @@
 //! `rmachine inspect`.
 
+use rmachine_model::error::{Error, Kind, Result};
 use serde::Serialize;
 
 use super::{Context, names::OneName, template, ui};
-use crate::error::{Error, Kind, Result};
 
 /// Print all that is recorded of a machine, as JSON and without secrets
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let _always = args.json;
     let format = args.format.as_deref().filter(|format| !format.is_empty());
     let format = format.map(template::parse).transpose()?;
-    let document = context.core.store.load_document(&args.name.name)?;
+    let document = context.core.store().load_document(&args.name.name)?;
     if let Some(format) = format {
         let output = template::execute(&format, &document.into())?;
         // docker-machine prints <no value> for these and is content.

@@ -1,10 +1,11 @@
 //! `rmachine ip`.
 
+use rmachine_model::error::Result;
+
 use super::{
     Context,
     names::{self, Names},
 };
-use crate::error::Result;
 
 /// Print the addresses of machines, one a line
 #[derive(Debug, clap::Args)]

@@ -2,11 +2,10 @@
 
 use std::{cmp::Ordering, time::Duration};
 
+use rmachine_core::{Filter, Listed};
+use rmachine_model::error::{Error, Kind, Result};
+
 use super::{Context, holdings, ls_format::Format, ui};
-use crate::{
-    error::{Error, Kind, Result},
-    machine::{Filter, Listed},
-};
 
 /// List machines
 #[derive(Debug, clap::Args)]
@@ -55,7 +54,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let format = args.format.as_deref().or(own).filter(|_| !args.quiet && !args.json);
     let format = format.map(Format::parse).transpose()?;
     if args.quiet && !filter.needs_state() && args.filter.is_empty() {
-        let mut names = context.core.store.names()?;
+        let mut names = context.core.store().names()?;
         names.sort_by(|a, b| natural(a, b));
         return ui::print(&names.iter().map(|name| format!("{name}\n")).collect::<String>());
     }
@@ -77,7 +76,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         return ui::print(&lines.iter().map(|line| format!("{}\n", line.name)).collect::<String>());
     }
     if let Some(format) = format {
-        return ui::print(&format.render(&lines, |name| context.core.store.load_document(name).ok())?);
+        return ui::print(&format.render(&lines, |name| context.core.store().load_document(name).ok())?);
     }
     ui::print(&table(&lines))
 }

@@ -4,15 +4,13 @@
 
 use std::time::Duration;
 
+use rmachine_core::{Listed, Status};
 use rmachine_gotemplate::{Template, Value};
+use rmachine_model::error::Result;
 use rmachine_text::printable;
 use serde_json::Value as Json;
 
 use super::{tabs, template};
-use crate::{
-    error::Result,
-    machine::{Listed, Status},
-};
 
 /// The table that docker-machine prints by itself.
 const DEFAULT: &str =
@@ -50,7 +48,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// [`crate::error::Kind::Usage`] for what is no template, and for a field that no machine has.
+    /// [`rmachine_model::error::Kind::Usage`] for what is no template, and for a field that no machine has.
     pub(super) fn parse(format: &str) -> Result<Self> {
         let format = if format.is_empty() { DEFAULT } else { format };
         let body = format.strip_prefix("table");
@@ -72,7 +70,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// [`crate::error::Kind::Usage`] when the template cannot be executed.
+    /// [`rmachine_model::error::Kind::Usage`] when the template cannot be executed.
     pub(super) fn render(&self, lines: &[Listed], document: impl Fn(&str) -> Option<Json>) -> Result<String> {
         let mut text = self.header.clone().unwrap_or_default();
         for line in lines {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap_mangen::Man;
+use rmachine_model::error::{Error, Kind, Result};
 
 use super::{Context, flags, ui, with_flags_of};
-use crate::error::{Error, Kind, Result};
 
 /// Print the manual page, or write one for each command
 ///
@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
-    let command = with_flags_of(&context.core.drivers, Some(flags::EVERY));
+    let command = with_flags_of(context.core.drivers(), Some(flags::EVERY));
     let Some(directory) = &args.directory else {
         let mut page = Vec::new();
         let failed = |e| Error::new(Kind::Failure, "the manual page cannot be made").source(e);

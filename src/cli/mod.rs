@@ -63,16 +63,17 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-
-use self::{context::Context, dialect::Dialect};
-use crate::{
-    certs,
+use rmachine_certs as certs;
+use rmachine_core::{CLIENT_LIFE, Core, FirstContact, StateWords};
+use rmachine_model::{
     drivers::Drivers,
     error::{Error, Kind, Result},
-    machine::{CLIENT_LIFE, Core, FirstContact, StateWords},
-    ssh::Budgets,
-    store::{Store, TlsPaths},
 };
+use rmachine_ssh::Budgets;
+use rmachine_store::{Store, TlsPaths};
+
+use self::{context::Context, dialect::Dialect};
+use crate::drivers;
 
 /// Makes a host, installs the Docker Engine on it, and hands your docker client a remote engine.
 #[derive(Debug, Parser)]
@@ -182,7 +183,7 @@ fn strict_modes() -> bool {
 
 /// Parses `arguments`, runs the command, prints, and answers the exit code.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    main_with(Drivers::compiled_in(), arguments)
+    main_with(drivers::compiled_in(), arguments)
 }
 
 /// Keeps keys and passphrases in memory from core dumps, and from other programs of the user (prctl(2),
@@ -234,14 +235,17 @@ pub fn main_within(drivers: Drivers, budgets: Budgets, arguments: impl Iterator<
         if cli.command.uses_store() && strict_modes() {
             store.require_strict_modes()?;
         }
-        let mut core = Core::new(store, drivers, terminal.clone());
-        core.budgets = budgets;
-        if dialect.is_docker_machine() {
+        let agent = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
+        let life = client_life(dialect, std::env::var(CLIENT_DAYS).ok().as_deref())?;
+        let builder = Core::builder(store).drivers(drivers).talk(terminal.clone()).ssh_agent(agent).budgets(budgets);
+        let builder = builder.client_life(life);
+        let core = match dialect {
             // It checked none; what is taken here is said, and refused when it changes.
-            core.first_contact = FirstContact::Take;
-            core.state_words = StateWords::DockerMachine;
-        }
-        core.client_life = client_life(dialect, std::env::var(CLIENT_DAYS).ok().as_deref())?;
+            Dialect::DockerMachine => {
+                builder.first_contact(FirstContact::Take).state_words(StateWords::DockerMachine).build()
+            }
+            Dialect::Own => builder.build(),
+        };
         let typed = matches.value_source("storage_path") == Some(clap::parser::ValueSource::CommandLine);
         let directory = cli.storage_path.as_ref().filter(|_| typed).and_then(|path| path.to_str());
         let called = match directory.map(shlex::try_quote) {

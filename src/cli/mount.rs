@@ -2,8 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+use rmachine_core::MountOptions;
+use rmachine_model::error::Result;
+
 use super::{Context, names::DEFAULT};
-use crate::{error::Result, machine::MountOptions};
 
 /// Mount a directory of a machine on this computer, by sshfs
 ///

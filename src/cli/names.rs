@@ -2,13 +2,11 @@
 
 use std::future::Future;
 
+use rmachine_core as machine;
+use rmachine_model::error::{Error, Kind, Result};
 use rmachine_provider_api::MachineState;
 
 use super::{Context, ui};
-use crate::{
-    error::{Error, Kind, Result},
-    machine,
-};
 
 /// The name that commands take when none is given, as docker-machine does.
 pub const DEFAULT: &str = "default";
@@ -58,7 +56,7 @@ pub fn unique(names: &[String]) -> Vec<String> {
 /// docker-machine reads all records before it does anything, and says each name before it begins.
 pub(super) fn announce(context: &Context, doing: &str, names: &[String]) -> Result<()> {
     if context.dialect.is_docker_machine() {
-        names.iter().try_for_each(|name| context.core.store.load(name).map(drop))?;
+        names.iter().try_for_each(|name| context.core.store().load(name).map(drop))?;
         names.iter().for_each(|name| context.terminal.say(&format!("{doing} \"{name}\"...")));
     }
     Ok(())

@@ -2,12 +2,11 @@
 
 use std::{fs, io, path::Path};
 
+use rmachine_core::{Core, Given};
+use rmachine_model::error::{Error, Kind, Result};
+use rmachine_store::{atomic, file};
+
 use super::share::until;
-use crate::{
-    error::{Error, Kind, Result},
-    machine::{Core, Given},
-    store::{atomic, file},
-};
 
 /// What tells the recipient how to use the rest.
 pub(super) const README: &str = "README.txt";
@@ -39,7 +38,7 @@ pub(super) fn prepare(core: &Core, name: &str, directory: &Path) -> Result<bool>
         }
     }
     // A whole one is somebody's, unless the share was not finished.
-    let cert = core.store.read_text(&directory.join(file::CLIENT_CERT))?;
+    let cert = core.store().read_text(&directory.join(file::CLIENT_CERT))?;
     if let Some(cert) = cert
         && !core.is_unfinished_share(name, &cert)?
     {
@@ -102,16 +101,11 @@ No answer at all: a firewall has to admit your address (rmachine allow).
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::{
-        drivers::Drivers,
-        machine::{Quiet, Share},
-        store::Store,
-    };
+    use rmachine_core::Share;
+    use rmachine_store::Store;
 
     fn given() -> Given {
         let share = Share {
@@ -145,7 +139,7 @@ mod tests {
     fn what_is_there_already_is_taken_only_when_nobody_has_it() {
         let base = tempfile::tempdir().unwrap();
         let store = Store::at(base.path().join("store"));
-        let core = Core::new(store, Drivers::of(Vec::new()), Arc::new(Quiet));
+        let core = Core::builder(store).build();
         let at = |name: &str| base.path().join(name);
         let refused = |name: &str| {
             let error = prepare(&core, "m", &at(name)).unwrap_err();

@@ -6,10 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rmachine_model::error::{Error, Kind};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::{Zeroize, Zeroizing};
-
-use crate::error::{Error, Kind};
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! `rmachine protect`.
 
+use rmachine_model::error::Result;
+
 use super::{Context, names};
-use crate::error::Result;
 
 /// Have rm refuse machines
 #[derive(Debug, clap::Args)]

@@ -1,11 +1,13 @@
 //! `rmachine provision`.
 
+use rmachine_core::SshRoute;
+use rmachine_model::error::Result;
+
 use super::{
     Context,
     flags::RouteArgs,
     names::{self, Names},
 };
-use crate::{error::Result, machine::SshRoute};
 
 /// Bring machines to what their records say: engine, options, certificates
 #[derive(Debug, clap::Args)]

@@ -1,12 +1,11 @@
 //! `rmachine regenerate-certs`.
 
+use rmachine_core::{Regenerate, Regenerated};
+use rmachine_model::error::Result;
+
 use super::{
     Context,
     names::{self, Names},
-};
-use crate::{
-    error::Result,
-    machine::{Regenerate, Regenerated},
 };
 
 /// Issue new server certificates where they are needed; containers keep running

@@ -1,7 +1,8 @@
 //! `rmachine rename`.
 
+use rmachine_model::error::Result;
+
 use super::Context;
-use crate::error::Result;
 
 /// Give a machine another name
 ///

@@ -1,10 +1,11 @@
 //! `rmachine restart`.
 
+use rmachine_model::error::Result;
+
 use super::{
     Context,
     names::{self, Names},
 };
-use crate::error::Result;
 
 /// Reboot machines and wait until their engines answer again
 #[derive(Debug, clap::Args)]

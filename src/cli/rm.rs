@@ -1,12 +1,10 @@
 //! `rmachine rm`.
 
+use rmachine_core::{RemoveMode, Talk, for_each};
+use rmachine_model::error::{Error, Kind, Result};
 use rmachine_text::printable;
 
 use super::{Context, holdings, names, ui};
-use crate::{
-    error::{Error, Kind, Result},
-    machine::{RemoveMode, Talk, for_each},
-};
 
 /// Remove machines with all that was made for them
 #[derive(Debug, clap::Args)]

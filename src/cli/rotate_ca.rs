@@ -1,10 +1,9 @@
 //! `rmachine rotate-ca`.
 
+use rmachine_core::{Regenerated, Rotate};
+use rmachine_model::error::Result;
+
 use super::{Context, names};
-use crate::{
-    error::Result,
-    machine::{Regenerated, Rotate},
-};
 
 /// Replace the CAs of machines, and of this store
 ///

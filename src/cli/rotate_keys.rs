@@ -1,12 +1,11 @@
 //! `rmachine rotate-keys`.
 
+use rmachine_core::{Others, Part, RotateKeys};
+use rmachine_model::error::Result;
+
 use super::{
     Context,
     names::{self, Names},
-};
-use crate::{
-    error::Result,
-    machine::{Others, Part, RotateKeys},
 };
 
 /// Replace a machine's keys, so that who had the old ones is locked out

@@ -2,11 +2,10 @@
 
 use std::{ffi::OsString, io::IsTerminal, time::Duration};
 
+use rmachine_core::{CopyOptions, amount};
+use rmachine_model::error::{Error, Result};
+
 use super::Context;
-use crate::{
-    error::{Error, Result},
-    machine::{CopyOptions, amount},
-};
 
 /// How often a terminal is told how far a copy is, and how often something else is.
 const OFTEN: Duration = Duration::from_millis(100);

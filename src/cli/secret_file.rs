@@ -5,9 +5,8 @@ use std::{
     path::Path,
 };
 
+use rmachine_model::error::{Error, Result};
 use zeroize::Zeroizing;
-
-use crate::error::{Error, Result};
 
 /// More than any passphrase or key.
 const MOST: u64 = 64 << 10;

@@ -6,16 +6,14 @@ use std::{
     time::Duration,
 };
 
+use rmachine_certs::Recipient;
+use rmachine_core::{Given, Share, ShareState};
+use rmachine_model::error::{Error, Kind, Result};
+use rmachine_store::atomic;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{Context, gc, holdings, parcel, ui};
-use crate::{
-    certs::Recipient,
-    error::{Error, Kind, Result},
-    machine::{Given, Share, ShareState},
-    store::atomic,
-};
 
 /// Give somebody access to one machine's engine, until it ends
 ///
@@ -57,7 +55,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         return ui::print(&core.ca_of_shares(name)?);
     }
     let Some(to) = &args.to else {
-        core.store.load(name)?;
+        core.store().load(name)?;
         return list(&core.shares(name)?, args.json);
     };
     let recipient = Recipient::parse(&read(to)?)?;

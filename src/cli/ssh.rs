@@ -2,11 +2,10 @@
 
 use std::{io::IsTerminal, process::ExitCode};
 
+use rmachine_model::error::{Error, Kind, Result};
+use rmachine_ssh::{self as ssh, Exit};
+
 use super::{Context, names::DEFAULT};
-use crate::{
-    error::{Error, Kind, Result},
-    ssh::{self, Exit},
-};
 
 /// Exit code of a session that could not be had or broke, as of OpenSSH's client.
 const NO_SESSION: u8 = 255;
@@ -93,9 +92,9 @@ fn ended(context: &Context, code: u8) -> ExitCode {
 fn stock(context: &Context, args: &Args) -> Result<ExitCode> {
     let names = [args.name.clone()];
     let configuration = context.run(context.core.ssh_config(&names))?;
-    let directory = context.core.store.scratch()?;
+    let directory = context.core.store().scratch()?;
     let path = directory.path().join("ssh_config");
-    context.core.store.write(&path, configuration.as_bytes())?;
+    context.core.store().write(&path, configuration.as_bytes())?;
     let status = std::process::Command::new("ssh")
         .arg("-F")
         .arg(&path)

@@ -1,7 +1,8 @@
 //! `rmachine ssh-config`.
 
+use rmachine_model::error::Result;
+
 use super::{Context, names, ui};
-use crate::error::Result;
 
 /// Print an OpenSSH configuration for machines, with their pinned host keys
 #[derive(Debug, clap::Args)]

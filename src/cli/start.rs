@@ -4,7 +4,7 @@ use super::{
     Context,
     names::{self, Names},
 };
-use crate::error::Result;
+use rmachine_model::error::Result;
 use rmachine_provider_api::MachineState;
 
 /// Start machines, and make them usable at their new addresses

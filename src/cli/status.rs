@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use rmachine_model::error::Result;
+
 use super::{
     Context,
     names::{Failures, Names},
     ui,
 };
-use crate::error::Result;
 
 /// Print the state of machines, as their providers see it now
 #[derive(Debug, clap::Args)]

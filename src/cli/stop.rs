@@ -4,7 +4,7 @@ use super::{
     Context,
     names::{self, Names},
 };
-use crate::error::Result;
+use rmachine_model::error::Result;
 use rmachine_provider_api::{MachineState, StopMode};
 
 /// Stop machines; disks and data stay

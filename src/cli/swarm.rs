@@ -1,7 +1,9 @@
 //! The flags of classic Swarm, which is gone: a master becomes the first manager of a swarm of the engine's own.
 
+use rmachine_core::Talk;
+use rmachine_model::error::Result;
+
 use super::Context;
-use crate::{error::Result, machine::Talk};
 
 /// docker-machine's `--swarm*` flags. They are accepted; most mean nothing to Swarm mode.
 #[derive(Debug, clap::Args)]

@@ -1,14 +1,13 @@
 //! `--format`: a template of the user's, and what is said of a wrong one.
 
 use rmachine_gotemplate::{Error as TemplateError, Output, Template, Value};
-
-use crate::error::{Error, Result};
+use rmachine_model::error::{Error, Result};
 
 /// Parses the template of `--format`.
 ///
 /// # Errors
 ///
-/// [`crate::error::Kind::Usage`] with the place in the template.
+/// [`rmachine_model::error::Kind::Usage`] with the place in the template.
 pub(super) fn parse(source: &str) -> Result<Template> {
     Template::parse(source).map_err(wrong)
 }

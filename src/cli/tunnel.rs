@@ -1,7 +1,8 @@
 //! `rmachine tunnel`.
 
+use rmachine_model::error::Result;
+
 use super::{Context, names::OneName, ui};
-use crate::error::Result;
 
 /// Open, or end, the tunnel to a machine that was made with --ssh-tunnel
 ///
@@ -28,7 +29,7 @@ pub struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
     let (core, name) = (&context.core, &args.name.name);
     if args.stop {
-        core.store.load(name)?;
+        core.store().load(name)?;
         let ran = context.run(core.end_tunnel(name))?;
         context.terminal.say(&match ran {
             true => format!("The tunnel to machine \"{name}\" is closed."),

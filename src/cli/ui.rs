@@ -16,6 +16,8 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rmachine_core::Talk;
+use rmachine_model::error::{Error, Result};
 use rmachine_provider_api::Notify;
 use rmachine_text::printable;
 use zeroize::Zeroizing;
@@ -24,13 +26,6 @@ use super::{
     dialect::Dialect,
     passphrase::{self, Unanswered},
 };
-use crate::{
-    error::{Error, Result},
-    machine::Talk,
-};
-
-/// How much of a cause is printed, in bytes; the last lines of a log are a few kilobytes.
-const LONGEST_CAUSE: usize = 16 * 1024;
 
 /// The terminal, or what stands in its place.
 pub struct Terminal {
@@ -111,36 +106,8 @@ impl Terminal {
     /// Prints `error` as one `Error:` line, its causes and its hints.
     pub fn fail(&self, error: &Error) {
         self.finish();
-        Out { on_stdout: false, ..self.out }.talk(&render_error_in(self.dialect, error));
+        Out { on_stdout: false, ..self.out }.talk(&error.report_under(&self.dialect.headline(error)));
     }
-}
-
-/// The text of an error: one `Error:` line, then the causes, then the hints.
-pub fn render_error(error: &Error) -> String {
-    render_error_in(Dialect::Own, error)
-}
-
-fn render_error_in(dialect: Dialect, error: &Error) -> String {
-    let mut text = shortened(&dialect.headline(error)).to_owned();
-    for cause in error.causes() {
-        text.push_str(&format!("\nCaused by: {}", printable::indented(shortened(&cause))));
-        if shortened(&cause).len() < cause.len() {
-            text.push_str(&format!("\n  … ({} bytes in all)", cause.len()));
-        }
-    }
-    let mut said: Vec<&str> = Vec::new();
-    for hint in error.hints() {
-        if !said.contains(&hint.as_str()) {
-            said.push(hint);
-            text.push_str(&format!("\nHint: {}", printable::line(hint)));
-        }
-    }
-    text
-}
-
-/// The beginning of a cause that is longer than anybody reads.
-fn shortened(cause: &str) -> &str {
-    &cause[..cause.floor_char_boundary(LONGEST_CAUSE)]
 }
 
 impl Talk for Terminal {
@@ -273,7 +240,7 @@ pub fn print_bytes(data: &[u8]) -> Result<()> {
     let data = if out.is_terminal() { printable_bytes(data) } else { Cow::Borrowed(data) };
     match out.write_all(&data).and_then(|()| out.flush()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(crate::error::Kind::Failure, "cannot write to the standard output").source(e))
+            Err(Error::new(rmachine_model::error::Kind::Failure, "cannot write to the standard output").source(e))
         }
         _ => Ok(()),
     }

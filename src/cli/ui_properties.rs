@@ -1,15 +1,13 @@
 //! Whatever others say, what is printed holds nothing that a terminal obeys, and no line of ours that is not ours.
 
 use proptest::prelude::*;
+use rmachine_core::{Area, Checked};
+use rmachine_model::error::Kind;
 use rmachine_provider_api::{Finding, Health};
 use rmachine_testkit::cases::{self, hostile_text};
 
 use super::*;
-use crate::{
-    cli::{doctor, holdings},
-    error::Kind,
-    machine::{Area, Checked},
-};
+use crate::cli::{doctor, holdings};
 
 fn is_clean(text: &str) -> bool {
     !text.contains(|c| printable::is_hidden(c) && c != '\n')
@@ -25,7 +23,7 @@ proptest! {
     #[test]
     fn an_error_is_one_error(message in hostile_text(), cause in hostile_text(), hint in hostile_text()) {
         let error = Error::new(Kind::Ssh, message).source(cause).hint(hint).context("it failed");
-        let text = render_error(&error).replace('\t', " ");
+        let text = error.report().replace('\t', " ");
         prop_assert!(is_clean(&text), "{text:?}");
         prop_assert_eq!((count(&text, "Error:"), count(&text, "Hint:")), (1, 1), "{:?}", text);
         prop_assert!(count(&text, "Caused by:") <= 2 && count(&text, "Warning:") == 0, "{text:?}");
@@ -35,7 +33,7 @@ proptest! {
     fn docker_machines_words_are_clean_too(message in hostile_text(), cause in hostile_text()) {
         let error = Error::new(Kind::Ssh, message).source(cause);
         let error = crate::cli::dialect::certificates(error, "Error", "127.0.0.1");
-        let text = render_error_in(Dialect::DockerMachine, &error);
+        let text = error.report_under(&Dialect::DockerMachine.headline(&error));
         prop_assert!(is_clean(&text.replace('\t', " ")), "{text:?}");
         prop_assert_eq!((count(&text, "Error"), count(&text, "Hint:")), (1, 0), "{:?}", text);
     }

@@ -1,7 +1,8 @@
 //! `rmachine unshare`.
 
+use rmachine_model::error::Result;
+
 use super::Context;
-use crate::error::Result;
 
 /// End shares of a machine's engine
 ///

@@ -1,12 +1,12 @@
 //! `rmachine upgrade`.
 
+use rmachine_model::error::Result;
 use rmachine_provider_api::MachineState;
 
 use super::{
     Context,
     names::{self, Names},
 };
-use crate::error::Result;
 
 /// Upgrade the engines of machines to the newest version, from where they came
 ///
@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<()> {
         &names,
         |name| async move {
             if context.core.is_in_state(name, MachineState::Stopped).await {
-                context.core.talk.about(name).progress("it is stopped, and is started to be upgraded");
+                context.core.talk().about(name).progress("it is stopped, and is started to be upgraded");
                 context.core.start(name).await?;
             }
             context.core.upgrade(name).await

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use rmachine_model::error::Result;
+
 use super::{
     Context,
     names::{self, Names},
 };
-use crate::error::Result;
 
 /// Print the URLs of machines' engines, one a line, as for `DOCKER_HOST`
 #[derive(Debug, clap::Args)]

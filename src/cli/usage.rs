@@ -3,9 +3,9 @@
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use rmachine_model::error::{Error, Kind};
 
 use super::ui::Terminal;
-use crate::error::{Error, Kind};
 
 /// Answers what clap could not parse: the help where it was asked for, else an error.
 pub(super) fn answer(

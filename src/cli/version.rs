@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use rmachine_model::error::Result;
+
 use super::{Context, ui};
-use crate::error::Result;
 
 /// Print the version of rmachine, or of a machine's engine
 #[derive(Debug, clap::Args)]

@@ -11,8 +11,8 @@ async fn nothing_is_asked_of_the_cloud() {
     world.account.calm();
     let core = world.core();
     core.access("m").unwrap();
-    core.list_recorded(&rmachine::machine::Filter::default()).unwrap();
-    core.store.load_document("m").unwrap();
+    core.list_recorded(&rmachine_core::Filter::default()).unwrap();
+    core.store().load_document("m").unwrap();
     assert_eq!(world.account.calls(), []);
 }
 
@@ -24,7 +24,7 @@ async fn an_engine_that_does_not_answer_is_an_error_of_the_engine() {
     let access = core.access("m").unwrap();
     assert_eq!((access.url.as_str(), access.host.as_str(), access.port), ("tcp://[::1]:1", "::1", 1));
     let error = core.check(&access, std::time::Duration::from_secs(5)).await.unwrap_err();
-    assert_eq!(error.kind(), rmachine::error::Kind::Engine);
+    assert_eq!(error.kind(), rmachine_model::error::Kind::Engine);
     assert_eq!(error.to_string(), "the engine of machine \"m\" is not reachable");
     assert_eq!(error.causes()[0], "tcp://[::1]:1 cannot be connected to");
 }

@@ -2,10 +2,8 @@
 
 use std::{path::Path, sync::Arc};
 
-use rmachine::{
-    error::{Kind, Result},
-    machine::{ArchiveOptions, Consent, ImportReport, Opener, Outcome, RemoveMode, Sealer},
-};
+use rmachine_core::{ArchiveOptions, Consent, ImportReport, Opener, Outcome, RemoveMode, Sealer};
+use rmachine_model::error::{Kind, Result};
 use rmachine_provider_api::{Kind as CloudKind, Value};
 use rmachine_provider_fake::{Effect, Operation, When};
 use zeroize::Zeroizing;
@@ -66,8 +64,7 @@ async fn machines_go_on_in_another_store_which_owns_them_then() {
 
     // Neither store's gc touches it.
     for world in [&world, &other] {
-        let report =
-            world.core().gc(&rmachine::machine::GcOptions { delete: true, ..Default::default() }).await.unwrap();
+        let report = world.core().gc(&rmachine_core::GcOptions { delete: true, ..Default::default() }).await.unwrap();
         assert_eq!(report.deleted, 0);
     }
     let again = import(&other, &sealed, ArchiveOptions::default()).await.unwrap();

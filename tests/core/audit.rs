@@ -1,12 +1,9 @@
 //! The audit log: what is in it, that no secret is, and what becomes of a command whose line cannot be written.
 
-use rmachine::{
-    audit::Chain,
-    error::Kind,
-    machine::{AuditFilter, Filter, GcOptions, RemoveMode},
-    store::file,
-};
+use rmachine_core::{AuditFilter, Filter, GcOptions, RemoveMode};
+use rmachine_model::error::Kind;
 use rmachine_provider_api::StopMode;
+use rmachine_store::{audit::Chain, file};
 
 use crate::support::{World, options, text};
 

@@ -11,6 +11,7 @@ fn assert_one_ca(world: &World, names: &[String]) {
     one_ca::assert(&world.store(), names);
 }
 
+/// In processes: `many::fifty_first_creates_at_once` of tests/faults.
 #[test]
 fn parallel_first_creates_in_threads_make_one_ca() {
     let world = Arc::new(World::new());
@@ -32,27 +33,6 @@ fn parallel_first_creates_in_threads_make_one_ca() {
     assert_one_ca(&world, &names);
     let owners: std::collections::BTreeSet<String> = names.iter().map(|n| world.record(n).owner.to_string()).collect();
     assert_eq!(owners.len(), 1, "one store, one owner");
-}
-
-#[test]
-fn parallel_first_creates_in_processes_make_one_ca() {
-    let world = World::new();
-    let names: Vec<String> = (0..8).map(|n| format!("m{n}")).collect();
-    let children: Vec<_> = names
-        .iter()
-        .map(|name| {
-            std::process::Command::new(env!("CARGO_BIN_EXE_rmachine"))
-                .args(["create", "--driver", "none", "--url", "tcp://127.0.0.1:1", name])
-                .env("MACHINE_STORAGE_PATH", world.store().root())
-                .stderr(std::process::Stdio::null())
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    for mut child in children {
-        assert!(child.wait().unwrap().success());
-    }
-    assert_one_ca(&world, &names);
 }
 
 #[tokio::test]
@@ -97,7 +77,7 @@ async fn a_torn_client_pair_is_issued_anew() {
 async fn a_new_ca_starts_where_only_a_key_is_left_of_a_first_create_that_died() {
     let world = World::new();
     world.core().create(options("one")).await.unwrap();
-    world.core().remove("one", rmachine::machine::RemoveMode::Normal).await.unwrap();
+    world.core().remove("one", rmachine_core::RemoveMode::Normal).await.unwrap();
     std::fs::remove_file(world.store().certs_directory().join("ca.pem")).unwrap();
     world.core().create(options("two")).await.unwrap();
     assert_one_ca(&world, &["two".to_owned()]);

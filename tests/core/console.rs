@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use rmachine::{
-    error::{Kind, Result},
-    machine::{AdoptOptions, Created},
-    ssh::fingerprint,
-    store::file,
-};
+use rmachine_core::{AdoptOptions, Created};
+use rmachine_model::error::{Kind, Result};
+use rmachine_ssh::fingerprint;
+use rmachine_store::file;
 use time::{Duration, OffsetDateTime};
 
 use crate::{gc::adopt, rotate_keys::Hosted, support::text};

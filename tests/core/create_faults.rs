@@ -1,8 +1,10 @@
 //! A create that fails, is interrupted or is killed, at each of its requests.
 
-use rmachine::{error::Kind, machine::RemoveMode, store::Phase};
+use rmachine_core::RemoveMode;
+use rmachine_model::error::Kind;
 use rmachine_provider_api::{Capabilities, Kind as CloudKind, ResourceKind, StopMode};
 use rmachine_provider_fake::{Effect, Operation, When};
+use rmachine_store::Phase;
 
 use crate::support::{World, killed_at, options, text};
 
@@ -127,7 +129,7 @@ async fn what_cannot_be_rolled_back_is_said_and_rm_finishes_it() {
 async fn keep_on_failure_keeps_all_and_says_how_to_go_on() {
     let world = World::new();
     world.account.script(Operation::Describe, 1, When::Before, Effect::fail(CloudKind::Unreachable));
-    let kept = rmachine::machine::CreateOptions { keep_on_failure: true, ..options("m") };
+    let kept = rmachine_core::CreateOptions { keep_on_failure: true, ..options("m") };
     let error = world.core().create(kept).await.unwrap_err();
     assert!(error.hints().iter().any(|h| h.contains("rmachine rm -y m")), "{}", text(&error));
     assert_eq!(world.account.held().len(), 3, "group, instance and volume are kept");
@@ -144,7 +146,7 @@ async fn an_interrupt_at_any_request_rolls_back() {
         for when in [When::Before, When::After] {
             let world = World::new();
             let core = world.core();
-            let interrupt = core.interrupt.clone();
+            let interrupt = core.interrupt().clone();
             world.account.script(operation, call, when, Effect::call(move || interrupt.raise()));
             let error = core.create(options("m")).await.unwrap_err();
             let what = format!("{when:?} {operation:?} {call}: {}", text(&error));
@@ -164,7 +166,7 @@ async fn an_interrupt_ends_questions_that_get_no_answer() {
     for operation in [Operation::Connect, Operation::Preflight] {
         let world = World::new();
         let core = world.core();
-        let interrupt = core.interrupt.clone();
+        let interrupt = core.interrupt().clone();
         world.account.script(operation, 1, When::Before, Effect::hang(move || interrupt.raise()));
         let error = core.create(options("m")).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Interrupted);
@@ -178,7 +180,7 @@ async fn an_interrupt_ends_questions_that_get_no_answer() {
 async fn an_interrupt_ends_the_wait_for_an_instance() {
     let world = World::new();
     let core = world.core();
-    let interrupt = core.interrupt.clone();
+    let interrupt = core.interrupt().clone();
     world.account.script(Operation::Describe, 1, When::Before, Effect::hang(move || interrupt.raise()));
     let error = core.create(options("m")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted, "{}", text(&error));
@@ -190,7 +192,7 @@ async fn an_interrupt_ends_the_wait_for_an_instance() {
 async fn an_interrupt_ends_the_wait_for_a_host_that_does_not_answer() {
     let world = World::new();
     let core = world.core_with(Capabilities { ssh: true, engine: true, power: true, ingress: true });
-    let interrupt = core.interrupt.clone();
+    let interrupt = core.interrupt().clone();
     let press = async {
         while !world.said.lines().contains(&"m: waiting for SSH".to_owned()) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -6,15 +6,12 @@ use std::{
     time::Duration,
 };
 
-use rmachine::{
-    bootstrap::EngineSource,
-    certs::{self, Identity, Sans},
-    error::Kind,
-    machine::{Area, Checked, Core, CreateOptions, RemoveMode},
-    store::Phase,
-};
+use rmachine_certs::{self as certs, Identity, Sans};
+use rmachine_core::{Area, Checked, Core, CreateOptions, RemoveMode};
+use rmachine_model::{EngineSource, error::Kind};
 use rmachine_provider_api::{Capabilities, Health, Kind as CloudKind, StopMode};
 use rmachine_provider_fake::{Effect, Operation, When};
+use rmachine_store::Phase;
 use time::OffsetDateTime;
 
 use crate::support::{World, none, options};

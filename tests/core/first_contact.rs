@@ -1,9 +1,7 @@
 //! Hosts that others made: whatever opens a session to one asks who vouches for its key, before anything is sent.
 
-use rmachine::{
-    certs::Recipient,
-    machine::{Regenerate, RotateKeys},
-};
+use rmachine_certs::Recipient;
+use rmachine_core::{Regenerate, RotateKeys};
 
 use crate::{rotate_keys::Hosted, support::text};
 

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use rmachine::{
-    bootstrap::EngineSpec,
-    error::Kind,
-    machine::{AdoptOptions, GcOptions, RemoveMode, Standing},
-};
+use rmachine_core::{AdoptOptions, GcOptions, RemoveMode, Standing};
+use rmachine_model::{EngineSpec, error::Kind};
 use rmachine_provider_api::{Kind as CloudKind, ResourceKind, Values};
 use rmachine_provider_fake::{Effect, Operation, When};
 

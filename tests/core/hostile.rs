@@ -7,12 +7,10 @@ use std::{
 };
 
 use age::secrecy::ExposeSecret;
-use rmachine::{
-    error::Error,
-    machine::{
-        ArchiveOptions, Consent, FirstContact, ImportOptions, ImportReport, Opener, Outcome, RemoveMode, Sealer,
-    },
+use rmachine_core::{
+    ArchiveOptions, Consent, FirstContact, ImportOptions, ImportReport, Opener, Outcome, RemoveMode, Sealer,
 };
+use rmachine_model::error::Error;
 use rmachine_provider_api::{Capabilities, Owner, ResourceKind, Value as Flag};
 use rmachine_provider_fake::Held;
 use serde_json::{Value, json};
@@ -355,7 +353,7 @@ async fn a_directory_is_refused_by_the_field_or_its_field_comes_to_nothing() {
 
     let before = theirs.seen();
     let mut core = world.core_with(Capabilities { ssh: true, engine: true, power: true, ingress: true });
-    core.first_contact = FirstContact::Take;
+    core.set_first_contact(FirstContact::Take);
     let options = ImportOptions { source: theirs.root.clone(), consent: Consent::Given, ..Default::default() };
     let report = core.import(&options).await.unwrap();
     assert_eq!(theirs.seen(), before);

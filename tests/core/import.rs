@@ -2,12 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use rmachine::{
-    error::Kind,
-    machine::{Filter, ImportOptions, ImportReport, Outcome, RemoveMode, Status, Taken, TakenAuthority},
-    store::{Phase, Store},
-};
+use rmachine_core::{Filter, ImportOptions, ImportReport, Outcome, RemoveMode, Status, Taken, TakenAuthority};
+use rmachine_model::error::Kind;
 use rmachine_provider_api::{ResourceKind, StopMode};
+use rmachine_store::{Phase, Store};
 use serde_json::{Value, json};
 
 use crate::{
@@ -280,7 +278,7 @@ async fn a_driver_that_is_not_here_is_named_and_nothing_is_lost() {
     let forgotten = text(&core.remove("vbox", RemoveMode::Force).await.unwrap_err());
     assert!(forgotten.contains("is forgotten") && forgotten.contains("tombstones"), "{forgotten}");
     assert!(!world.store().exists("vbox"));
-    let mut report = core.gc(&rmachine::machine::GcOptions { delete: true, ..Default::default() }).await.unwrap();
+    let mut report = core.gc(&rmachine_core::GcOptions { delete: true, ..Default::default() }).await.unwrap();
     report.conclude().unwrap();
     assert_eq!(world.store().list_tombstones().unwrap().len(), 1, "its files wait");
 }
@@ -329,7 +327,7 @@ async fn a_login_key_may_have_another_name_and_must_be_a_key() {
     assert_eq!(world.record("other").ssh.key_file, "id_rsa");
     let refused = text(of(&report, "evil").error.as_ref().unwrap());
     assert!(refused.contains("is no private key") && !world.store().exists("evil"), "{refused}");
-    let sealer = rmachine::machine::Sealer::keys(&[age_key()]).unwrap();
+    let sealer = rmachine_core::Sealer::keys(&[age_key()]).unwrap();
     world.core().export(&["other".to_owned()], &sealer).expect("what an import takes");
 }
 

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use rmachine::{
-    error::Kind,
-    machine::{Filter, Follower, MachineEvent, RemoveMode, Status},
-    store::{Phase, Power},
-};
-use rmachine_provider_api::{Kind as CloudKind, ResourceKind, StopMode, Value};
+use rmachine_core::{Filter, Follower, MachineEvent, RemoveMode, Status};
+use rmachine_model::error::Kind;
+use rmachine_provider_api::{Capabilities, Kind as CloudKind, ResourceKind, StopMode, Value};
 use rmachine_provider_fake::{Effect, Operation, When};
+use rmachine_store::{Phase, Power};
 
 use crate::support::{World, none, options, text, with};
 
@@ -76,8 +74,8 @@ impl Follower for Told {
 async fn followers_are_told_what_becomes_of_a_machine() {
     let world = World::new();
     let told = Arc::new(Told::default());
-    let mut core = world.core();
-    core.followers.push(told.clone());
+    let none = Capabilities { ssh: false, engine: false, power: true, ingress: true };
+    let core = world.builder_with(none).follower(told.clone()).build();
     let m = |event: MachineEvent| ("m".to_owned(), event);
     core.create(options("m")).await.unwrap();
     assert_eq!(told.take(), [m(MachineEvent::Created)]);

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use rmachine::{
-    error::Kind,
-    machine::{Filter, RemoveMode, Status},
-};
+use rmachine_core::{Filter, RemoveMode, Status};
+use rmachine_model::error::Kind;
 use rmachine_provider_api::{Kind as CloudKind, StopMode};
 use rmachine_provider_fake::{Effect, Operation, When};
 

@@ -2,8 +2,8 @@
 
 use std::sync::mpsc;
 
-use rmachine::store::{Store, atomic};
 use rmachine_provider_api::StopMode;
+use rmachine_store::{Store, atomic};
 
 use crate::support::{World, options};
 
@@ -19,12 +19,12 @@ async fn a_second_command_waits_for_the_first_and_says_so() {
         while !world.said.lines().contains(&waiting) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        assert_eq!(world.record("m").power, rmachine::store::Power::Running, "nothing happened yet");
+        assert_eq!(world.record("m").power, rmachine_store::Power::Running, "nothing happened yet");
         drop(held);
     };
     let (stopped, ()) = tokio::join!(stop, release);
     stopped.unwrap();
-    assert_eq!(world.record("m").power, rmachine::store::Power::Stopped);
+    assert_eq!(world.record("m").power, rmachine_store::Power::Stopped);
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod resume;
 mod rotate;
 mod rotate_keys;
 mod secrets;
+mod send;
 mod share;
 mod ssh_config;
 mod support;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use rmachine::{certs, store::Store};
+use rmachine_certs as certs;
+use rmachine_store::Store;
 
 pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

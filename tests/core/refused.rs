@@ -1,11 +1,9 @@
 //! Bad input: a clear word, and nothing changed.
 
-use rmachine::{
-    error::Kind,
-    machine::{CreateOptions, RemoveMode},
-    store::Store,
-};
+use rmachine_core::{CreateOptions, RemoveMode};
+use rmachine_model::error::Kind;
 use rmachine_provider_api::Value;
+use rmachine_store::Store;
 
 use crate::support::{World, options, text, with};
 
@@ -98,11 +96,9 @@ async fn names_never_lead_out_of_the_store() {
 async fn a_machine_of_a_driver_that_is_not_here_says_so() {
     let world = World::new();
     world.core().create(options("m")).await.unwrap();
-    let without = rmachine::machine::Core::new(
-        world.store(),
-        rmachine::drivers::Drivers::of(vec![std::sync::Arc::new(rmachine_provider_none::NoneDriver::default())]),
-        std::sync::Arc::new(rmachine::machine::Quiet),
-    );
+    let none = rmachine_provider_none::NoneDriver::default();
+    let drivers = rmachine_model::drivers::Drivers::of(vec![std::sync::Arc::new(none)]);
+    let without = rmachine_core::Core::builder(world.store()).drivers(drivers).build();
     let error = without.remove("m", RemoveMode::Normal).await.unwrap_err();
     assert!(text(&error).contains("needs a driver that is not here"), "{}", text(&error));
     world.core().remove("m", RemoveMode::Normal).await.unwrap();

@@ -1,6 +1,7 @@
 //! `rename`: one name or the other, never both and never none.
 
-use rmachine::{error::Kind, machine::RemoveMode};
+use rmachine_core::RemoveMode;
+use rmachine_model::error::Kind;
 use rmachine_provider_api::Kind as CloudKind;
 use rmachine_provider_fake::{Effect, Operation, When};
 

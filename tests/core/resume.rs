@@ -1,8 +1,10 @@
 //! A create that ended early is gone on with; one that finds no room goes elsewhere.
 
-use rmachine::{error::Kind, machine::RemoveMode, store::Phase};
+use rmachine_core::RemoveMode;
+use rmachine_model::error::Kind;
 use rmachine_provider_api::{Kind as CloudKind, LeftBehind, ResourceKind, Retry, Value};
 use rmachine_provider_fake::{Effect, Operation, When};
+use rmachine_store::Phase;
 
 use crate::support::{World, killed_at, options, text, with};
 

@@ -1,10 +1,8 @@
 //! The CA is replaced: at every half-way state, and when it has run out.
 
-use rmachine::{
-    certs,
-    machine::Rotate,
-    store::{Store, file},
-};
+use rmachine_certs as certs;
+use rmachine_core::Rotate;
+use rmachine_store::{Store, file};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
@@ -57,7 +55,7 @@ async fn a_repeat_ends_what_was_interrupted() {
     for writes in 0..5 {
         let world = World::new();
         world.core().create(options("one")).await.unwrap();
-        world.core().remove("one", rmachine::machine::RemoveMode::Normal).await.unwrap();
+        world.core().remove("one", rmachine_core::RemoveMode::Normal).await.unwrap();
         let store = world.store();
         let path = |name: &str| store.certs_directory().join(name);
         let (old, key) = (read(&path(file::CA_CERT)), read(&path(file::CA_KEY)));

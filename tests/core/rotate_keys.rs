@@ -3,13 +3,11 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use rmachine::{
-    certs::Recipient,
-    machine::{ArchiveOptions, Consent, Core, Opener, Others, Part, RotateKeys, Sealer, ShareState},
-    ssh::{HostKeys, KeyPair, Keyring, Route, Session, Target, public_half, same_key},
-    store::file,
-};
+use rmachine_certs::Recipient;
+use rmachine_core::{ArchiveOptions, Consent, Core, Opener, Others, Part, RotateKeys, Sealer, ShareState};
 use rmachine_provider_api::Capabilities;
+use rmachine_ssh::{HostKeys, KeyPair, Keyring, Route, Session, Target, public_half, same_key};
+use rmachine_store::file;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -73,7 +71,7 @@ async fn opens(world: &World, path: &Path) -> bool {
         offer_agent: false,
         route: Route::Direct,
         host_keys: HostKeys::Pinned(record.ssh.host_keys.clone()),
-        budgets: rmachine::ssh::Budgets::default(),
+        budgets: rmachine_ssh::Budgets::default(),
     };
     Session::connect(&target, Duration::from_secs(10)).await.is_ok()
 }

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rmachine::{bootstrap::EngineSource, machine::CreateOptions};
+use rmachine_core::CreateOptions;
+use rmachine_model::EngineSource;
 use rmachine_provider_api::Value;
 
 use crate::support::{World, options, with};

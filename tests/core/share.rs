@@ -2,15 +2,15 @@
 
 use std::{os::unix::fs::PermissionsExt, time::Duration as Patience};
 
-use rmachine::{
-    bootstrap::EngineSource,
-    certs::Recipient,
-    engine::{self, Endpoint, TlsFiles},
+use rmachine_certs::Recipient;
+use rmachine_core::{Builder, Core, CreateOptions, Given, Regenerate, Rotate, Share, ShareState};
+use rmachine_engine::{self as engine, TlsFiles};
+use rmachine_model::{
+    Endpoint, EngineSource,
     error::{Error, Kind},
-    machine::{Core, CreateOptions, Given, Regenerate, Rotate, Share, ShareState},
-    store::file,
 };
 use rmachine_provider_api::{Capabilities, Health, StopMode};
+use rmachine_store::file;
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
@@ -44,7 +44,11 @@ impl Hosted {
     }
 
     pub fn core(&self) -> Core {
-        self.world.core_with(Capabilities { ssh: true, engine: true, power: true, ingress: true })
+        self.builder().build()
+    }
+
+    pub fn builder(&self) -> Builder {
+        self.world.builder_with(Capabilities { ssh: true, engine: true, power: true, ingress: true })
     }
 
     fn shares(&self) -> Vec<Share> {

@@ -1,6 +1,6 @@
 //! `ssh-config` of records with anything in them, as OpenSSH reads it.
 
-use rmachine::machine::ImportOptions;
+use rmachine_core::ImportOptions;
 use serde_json::{Value, json};
 
 use crate::{docker_machine::DockerMachine, support::World};

@@ -2,15 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use rmachine::{
-    bootstrap::EngineSpec,
-    drivers::Drivers,
-    error::Error,
-    machine::{Core, CreateOptions, Talk},
-    store::{Record, Store},
-};
+use rmachine_core::{Builder, Core, CreateOptions, Talk};
+use rmachine_model::{drivers::Drivers, error::Error};
 use rmachine_provider_api::{Capabilities, Notify, Value, Values};
 use rmachine_provider_fake::{Account, Effect, FakeDriver, Operation, When};
+use rmachine_store::{Record, Store};
 use tempfile::TempDir;
 
 /// One user with one store and one account.
@@ -74,13 +70,18 @@ impl World {
     }
 
     pub fn core_with(&self, capabilities: Capabilities) -> Core {
+        self.builder_with(capabilities).build()
+    }
+
+    /// What a core of it is made of.
+    pub fn builder_with(&self, capabilities: Capabilities) -> Builder {
         let fake = FakeDriver::with(self.account.clone(), capabilities);
         let drivers: Vec<Arc<dyn rmachine_provider_api::Driver>> = vec![
             Arc::new(fake),
             Arc::new(rmachine_provider_none::NoneDriver::default()),
             Arc::new(rmachine_provider_generic::Generic),
         ];
-        Core::new(self.store(), Drivers::of(drivers), Arc::new(Listener(self.said.clone())))
+        Core::builder(self.store()).drivers(Drivers::of(drivers)).talk(Arc::new(Listener(self.said.clone())))
     }
 
     pub fn record(&self, name: &str) -> Record {
@@ -109,16 +110,7 @@ pub fn with(name: &str, flags: &[(&'static str, Value)]) -> CreateOptions {
     for (flag, value) in flags {
         values.set(flag, value.clone());
     }
-    CreateOptions {
-        name: name.to_owned(),
-        driver: "fake".to_owned(),
-        values,
-        engine: EngineSpec::default(),
-        tls_sans: Vec::new(),
-        ssh_tunnel: false,
-        ssh_route: Default::default(),
-        keep_on_failure: false,
-    }
+    CreateOptions { values, ..CreateOptions::new(name, "fake") }
 }
 
 /// `create --driver none --url URL NAME`.
@@ -141,5 +133,5 @@ pub async fn killed_at(world: &World, operation: Operation, call: usize, when: W
 
 /// The whole text of an error, as one line each.
 pub fn text(error: &Error) -> String {
-    rmachine::cli::ui::render_error(error)
+    error.report()
 }

@@ -2,14 +2,12 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration as Patience};
 
-use rmachine::{
-    certs::{self, Identity},
-    engine::{self, TlsFiles},
-    error::Kind,
-    machine::{CLIENT_LIFE, Core, Regenerate, Rotate},
-    store::{Store, TlsPaths, Trust, file},
-};
+use rmachine_certs::{self as certs, Identity};
+use rmachine_core::{CLIENT_LIFE, Core, Regenerate, Rotate};
+use rmachine_engine::{self as engine, TlsFiles};
+use rmachine_model::error::Kind;
 use rmachine_provider_api::Health;
+use rmachine_store::{Store, TlsPaths, Trust, file};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
@@ -49,16 +47,15 @@ fn own_ca(store: &Store) -> Identity {
 
 /// A core whose CA and client are given by `--tls-*`: those of the store.
 fn given(hosted: &Hosted) -> Core {
-    let mut core = hosted.core();
-    let place = |name: &str| Some(core.store.certs_directory().join(name));
+    let store = hosted.world.store();
+    let place = |name: &str| Some(store.certs_directory().join(name));
     let tls = TlsPaths {
         ca_cert: place(file::CA_CERT),
         ca_key: place(file::CA_KEY),
         client_cert: place(file::CLIENT_CERT),
         client_key: place(file::CLIENT_KEY),
     };
-    core.store = core.store.clone().with_tls(tls);
-    core
+    hosted.builder().store(store.clone().with_tls(tls)).build()
 }
 
 /// The machine's record as an earlier version wrote it: version 1, which says nothing of whose CA it has.
@@ -85,8 +82,7 @@ async fn a_client_of_one_machine_is_refused_by_another() {
     let (one, two) = (Hosted::new(), Hosted::new());
     one.core().create(options("one")).await.unwrap();
     // Another host of the same store.
-    let mut core = two.core();
-    core.store = one.world.store();
+    let core = two.builder().store(one.world.store()).build();
     core.create(options("two")).await.unwrap();
     let store = one.world.store();
     let [first, second] = ["one", "two"].map(|name| Client::of(&store.machine_directory(name)));
@@ -287,8 +283,7 @@ async fn a_client_that_is_due_is_renewed_without_a_host() {
     let then = OffsetDateTime::now_utc() - Duration::days(900);
     let over = certs::issue_client_for(&own_ca(&store), Some(&key), then, CLIENT_LIFE).unwrap();
     store.write(&path(file::CLIENT_CERT), over.cert_pem.as_bytes()).unwrap();
-    let mut core = hosted.core();
-    core.client_life = Duration::days(90);
+    let core = hosted.builder().client_life(Duration::days(90)).build();
     core.access("m").unwrap();
     assert!((88..=90).contains(&days()), "{}", days());
     // As after a crash between the two writes of a new pair.

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use rmachine::drivers::Drivers;
+use rmachine_model::drivers::Drivers;
 use rmachine_provider_api::Capabilities;
 use rmachine_provider_fake::{Account, FakeDriver};
 use rustix::process::{Signal, getpid, kill_process};

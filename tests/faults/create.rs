@@ -48,7 +48,7 @@ pub fn killed_then_removed() {
 pub fn killed_then_repeated() {
     killed(|world, what| {
         let made = world.made();
-        let ready = world.store().load("m").is_ok_and(|record| record.phase == rmachine::store::Phase::Ready);
+        let ready = world.store().load("m").is_ok_and(|record| record.phase == rmachine_store::Phase::Ready);
         let again = world.run(CREATE);
         if ready {
             assert_eq!(again.status.code(), Some(5), "{what}: it was ready already");

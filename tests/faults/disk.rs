@@ -8,15 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use rmachine::{
-    bootstrap::EngineSpec,
+use rmachine_core::{Core, CreateOptions, Filter, RemoveMode};
+use rmachine_model::{
+    EngineSpec,
     drivers::Drivers,
     error::{Error, Kind},
-    machine::{Core, CreateOptions, Filter, Quiet, RemoveMode},
-    store::Store,
 };
 use rmachine_provider_api::{ResourceKind, StopMode, Values};
 use rmachine_provider_fake::{Account, FakeDriver};
+use rmachine_store::Store;
 use tokio::runtime::Runtime;
 
 /// What a page of a tmpfs takes.
@@ -63,7 +63,7 @@ impl Disk {
 
     fn core(&self) -> Core {
         let driver = FakeDriver::new(self.account.clone());
-        Core::new(self.store(), Drivers::of(vec![Arc::new(driver)]), Arc::new(Quiet))
+        Core::builder(self.store()).drivers(Drivers::of(vec![Arc::new(driver)])).build()
     }
 
     fn create(&self) -> Result<(), Error> {
@@ -103,7 +103,7 @@ impl Disk {
 
 /// The hint is the same for all writes, and the kind of the error is the store's, whoever found it.
 fn assert_says_full(error: &Error, what: &str) {
-    let text = rmachine::cli::ui::render_error(error);
+    let text = error.report();
     assert!(text.contains("No space left on device"), "{what}: {text}");
     assert!(text.contains("free some room on that disk"), "{what}: {text}");
 }
@@ -132,11 +132,11 @@ pub fn full() {
         let there = disk.store().exists("m");
         fs::remove_file(filler).unwrap();
         if there {
-            disk.remove().unwrap_or_else(|e| panic!("{what}: {}", rmachine::cli::ui::render_error(&e)));
+            disk.remove().unwrap_or_else(|e| panic!("{what}: {}", e.report()));
         }
         assert_eq!(disk.account.held().len(), 1, "{what}");
         assert_eq!(disk.store().names().unwrap(), Vec::<String>::new(), "{what}");
-        disk.create().unwrap_or_else(|e| panic!("{what}: {}", rmachine::cli::ui::render_error(&e)));
+        disk.create().unwrap_or_else(|e| panic!("{what}: {}", e.report()));
         assert_eq!(disk.account.held().len(), 4, "{what}");
     }
     println!("  nothing left {}, a record left {}, enough room {}", outcomes[0], outcomes[1], outcomes[2]);

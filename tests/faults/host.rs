@@ -10,9 +10,9 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rmachine::ssh::{KeyPair, authorized_key, same_key};
 use rmachine_provider_api::{MachineState, ResourceKind};
 use rmachine_provider_fake::{Account, Held};
+use rmachine_ssh::{KeyPair, authorized_key, same_key};
 use russh::{
     Channel, ChannelId,
     keys::{PrivateKey, decode_secret_key},

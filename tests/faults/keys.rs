@@ -1,9 +1,7 @@
 //! rotate-keys that dies at each of its side effects: the machine can be reached, and the same command again completes it.
 
-use rmachine::{
-    ssh::{public_half, same_key},
-    store::{Record, file},
-};
+use rmachine_ssh::{public_half, same_key};
+use rmachine_store::{Record, file};
 
 use crate::{
     share::assert_among,

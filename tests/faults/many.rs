@@ -5,8 +5,8 @@ use std::{
     process::{Child, Stdio},
 };
 
-use rmachine::store::Phase;
 use rmachine_provider_api::MachineState;
+use rmachine_store::Phase;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::{

@@ -2,11 +2,8 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use rmachine::{
-    drivers::Drivers,
-    error::Kind,
-    machine::{Core, Filter, Quiet, RemoveMode, Status},
-};
+use rmachine_core::{Core, Filter, RemoveMode, Status};
+use rmachine_model::{drivers::Drivers, error::Kind};
 use rmachine_provider_api::Kind as CloudKind;
 use rmachine_provider_fake::{Effect, FakeDriver, Operation, When};
 
@@ -16,8 +13,9 @@ pub fn truncated() {
     let world = World::of_api();
     world.run(CREATE).succeeded("create");
     world.run(&["create", "-d", "fake", "other"]).succeeded("create");
-    let core =
-        Core::new(world.store(), Drivers::of(vec![Arc::new(FakeDriver::new(world.account.clone()))]), Arc::new(Quiet));
+    let core = Core::builder(world.store())
+        .drivers(Drivers::of(vec![Arc::new(FakeDriver::new(world.account.clone()))]))
+        .build();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let held = world.account.held();
     for file in ["config.json", "engine.json"] {

@@ -3,10 +3,8 @@
 
 use std::path::PathBuf;
 
-use rmachine::{
-    certs,
-    store::{Trust, file},
-};
+use rmachine_certs as certs;
+use rmachine_store::{Trust, file};
 
 use crate::{
     one_ca::read,

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use rmachine::machine::{Core, Quiet, Share, ShareState};
+use rmachine_core::{Core, Share, ShareState};
 use time::OffsetDateTime;
 
 use crate::world::{CREATE, KILL, World, each};
@@ -48,9 +48,7 @@ impl Shared {
     }
 
     pub fn shares(&self) -> Vec<Share> {
-        let core =
-            Core::new(self.world.store(), rmachine::drivers::Drivers::of(Vec::new()), std::sync::Arc::new(Quiet));
-        core.shares("m").unwrap()
+        Core::builder(self.world.store()).build().shares("m").unwrap()
     }
 
     fn states(&self) -> Vec<ShareState> {

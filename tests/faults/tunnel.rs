@@ -48,7 +48,7 @@ fn assert_closes(world: &World, what: &str) {
     world.run(CLOSE).succeeded(what);
     wait_until(what, || world.processes().is_empty());
     assert!(!listens(world), "{what}");
-    assert!(!world.store().machine_file("m", rmachine::store::file::TUNNEL).exists(), "{what}");
+    assert!(!world.store().machine_file("m", rmachine_store::file::TUNNEL).exists(), "{what}");
     world.assert_usable(what);
     world.assert_tidy(what);
 }
@@ -124,7 +124,7 @@ pub fn killed_while_it_runs() {
     let serving = world.processes();
     kill_process(serving[0], Signal::KILL).unwrap();
     wait_until("it is gone", || !listens(&world));
-    assert!(world.store().machine_file("m", rmachine::store::file::TUNNEL).exists(), "nobody has cleared up");
+    assert!(world.store().machine_file("m", rmachine_store::file::TUNNEL).exists(), "nobody has cleared up");
     let env = world.run(&["env", "m"]).succeeded("env");
     assert!(env.stderr.contains("opening the tunnel"), "{env:?}");
     assert_eq!(world.store().load("m").unwrap().tunnel_port, port);
@@ -173,7 +173,7 @@ pub fn connections_have_an_owner_and_a_number() {
     // bash(1), read: 1 at the end of the file, more than 128 after the time.
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1", "it is closed at once: {output:?}");
     let open: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
-    let log = world.store().machine_file("m", rmachine::store::file::TUNNEL_LOG);
+    let log = world.store().machine_file("m", rmachine_store::file::TUNNEL_LOG);
     wait_until("64 are open", || std::fs::read_to_string(&log).unwrap().contains("64 connections are open at once"));
     drop(open);
     world.assert_usable("after them");

@@ -13,12 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rmachine::{
-    engine::{self, TlsFiles},
-    store::Store,
-};
+use rmachine_engine::{self as engine, TlsFiles};
 use rmachine_provider_api::{Owner, ResourceKind};
 use rmachine_provider_fake::{Account, Held};
+use rmachine_store::Store;
 use rustix::process::Pid;
 use tempfile::TempDir;
 
@@ -230,7 +228,7 @@ impl World {
     #[track_caller]
     pub fn assert_usable(&self, what: &str) {
         assert_eq!(self.made().len(), 3, "{what}: {:?}", self.made());
-        assert_eq!(self.store().load("m").unwrap().phase, rmachine::store::Phase::Ready, "{what}");
+        assert_eq!(self.store().load("m").unwrap().phase, rmachine_store::Phase::Ready, "{what}");
         if self.host.is_some() {
             self.run(&["env", "--check", "m"]).succeeded(what);
         }
@@ -254,7 +252,7 @@ impl World {
         assert_eq!(left, Vec::<PathBuf>::new(), "{what}: debris");
         // Whoever was killed, the audit log is one chain of whole lines.
         let log = std::fs::read(self.store().audit_log()).unwrap_or_default();
-        let chain = rmachine::audit::Chain::read(&log);
+        let chain = rmachine_store::audit::Chain::read(&log);
         assert_eq!((chain.broken, chain.torn), (None, Vec::new()), "{what}: the audit log");
     }
 }

@@ -2,10 +2,8 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use rmachine::{
-    drivers::Drivers,
-    ssh::{Budget, Budgets},
-};
+use rmachine_model::drivers::Drivers;
+use rmachine_ssh::{Budget, Budgets};
 
 /// The file that takes the most memory that the child had, as the kernel writes it (proc_pid_status(5), VmHWM).
 pub const PEAK: &str = "HOSTILE_PEAK";

@@ -1,6 +1,6 @@
 //! Engines that lie.
 
-use rmachine::certs::{self, Identity, Sans};
+use rmachine_certs::{self as certs, Identity, Sans};
 use time::OffsetDateTime;
 
 use crate::{

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rmachine::ssh::KeyPair;
+use rmachine_ssh::KeyPair;
 use russh::{
     Channel, ChannelId,
     keys::{PrivateKey, decode_secret_key},

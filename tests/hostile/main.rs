@@ -1,7 +1,7 @@
 //! Hosts, SFTP servers and engines that lie: every command that talks to one ends in bounded time and memory, with one
 //! clear error and nothing in it that a terminal obeys.
 //!
-//! The program runs in children of this one, with less time to wait than users have (`rmachine::ssh::Budgets`); a child
+//! The program runs in children of this one, with less time to wait than users have (`rmachine_ssh::Budgets`); a child
 //! is this executable again, so it has a `main` of its own. Each says how much memory it had at most.
 
 #![allow(

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rmachine::ssh::KeyPair;
+use rmachine_ssh::KeyPair;
 use rmachine_text::printable;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

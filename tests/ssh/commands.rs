@@ -1,6 +1,6 @@
 //! Commands: input, outputs and ends, byte for byte.
 
-use rmachine::ssh::{Budget, Exit, Stream};
+use rmachine_ssh::{Budget, Exit, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{login::connect, sshd::Sshd};

@@ -99,14 +99,14 @@ fn pins_of_two_types_offer_both() {
 fn a_fingerprint_becomes_the_key_that_has_it() {
     let machine = Machine::new();
     let own = machine.sshd.first_host_key();
-    let fingerprint = rmachine::ssh::fingerprint(&own).unwrap();
+    let fingerprint = rmachine_ssh::fingerprint(&own).unwrap();
     trust(&machine, &[], &json!({ "given": fingerprint }));
     let good = config(&machine);
     let known = std::fs::read_to_string(machine.machine_directory().join("known_hosts")).unwrap();
     assert_eq!(known, format!("rmachine-m {own}\n"));
     assert_let_in(&machine, &good);
 
-    let other = rmachine::ssh::fingerprint(&other_key(&machine)).unwrap();
+    let other = rmachine_ssh::fingerprint(&other_key(&machine)).unwrap();
     trust(&machine, &[], &json!({ "given": other }));
     let refused = machine.command(&["ssh-config", "m"]).output().unwrap();
     assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(7), ""));

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rmachine::ssh::{self, Error, Keyring, Session, Target};
+use rmachine_ssh::{self as ssh, Error, Keyring, Session, Target};
 use zeroize::Zeroizing;
 
 use super::{
@@ -126,7 +126,7 @@ async fn a_passphrase_is_asked_for_only_where_it_helps() {
     assert!(refused.to_string().ends_with("its passphrase was not given"), "{refused}");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     let refused = Session::connect(&with(&sshd, &[&stranger], &Arc::default()), GUARD).await.unwrap_err();
-    let shown = rmachine::cli::ui::render_error(&refused.into());
+    let shown = rmachine_model::error::Error::from(refused).report();
     assert!(
         shown.contains("nobody can be asked") && shown.contains("Hint: give it to your agent with `ssh-add`"),
         "{shown}"

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rmachine::ssh::{Error, HostKeys, Session, Target};
+use rmachine_ssh::{Error, HostKeys, Session, Target};
 
 use super::sshd::{GUARD, Sshd, keygen, user};
 
@@ -95,7 +95,7 @@ async fn a_key_that_cannot_be_used_says_why() {
     Session::connect(&with_keys(&sshd, keys), GUARD).await.unwrap();
     for path in [no_key, sshd.path("missing")] {
         let refused = Session::connect(&with_keys(&sshd, vec![path.clone()]), GUARD).await.unwrap_err();
-        let shown = rmachine::cli::ui::render_error(&refused.into());
+        let shown = rmachine_model::error::Error::from(refused).report();
         assert!(
             shown.starts_with(&format!("Error: the SSH key {} cannot be used\nCaused by: ", path.display())),
             "{shown}"

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rmachine::ssh::{self, Budget, Error, HostKeys, Route, Session, Target, WaitPolicy};
 use rmachine_provider_api::Silent;
+use rmachine_ssh::{self as ssh, Budget, Error, HostKeys, Route, Session, Target, WaitPolicy};
 
 use super::{
     binary::Machine,
@@ -44,7 +44,7 @@ async fn a_jump_host_is_checked_as_any_other_and_nothing_is_sent_to_a_false_one(
     let refused = Session::connect(&through, GUARD).await.unwrap_err();
     assert!(matches!(&refused, Error::Jump { source, .. } if matches!(**source, Error::HostKey { .. })), "{refused:?}");
     assert!(!gate.log().contains("userauth-request"));
-    let shown = rmachine::cli::ui::render_error(&refused.into());
+    let shown = rmachine_model::error::Error::from(refused).report();
     assert!(
         shown.starts_with("Error: the jump host 127.0.0.1 does not let us through\nCaused by: the host key"),
         "{shown}"
@@ -103,7 +103,7 @@ async fn a_proxy_command_carries_the_connection_and_its_last_words_explain() {
 
     let failing = by_command(&sshd, "sh -c 'echo gate closed for %r >&2; exit 3'".to_owned());
     let refused = Session::connect(&failing, GUARD).await.unwrap_err();
-    let shown = rmachine::cli::ui::render_error(&refused.into());
+    let shown = rmachine_model::error::Error::from(refused).report();
     assert!(shown.starts_with("Error: the proxy command failed: sh -c "), "{shown}");
     assert!(shown.contains(&format!("\nCaused by: gate closed for {}\n", user())), "{shown}");
 

@@ -1,6 +1,6 @@
 //! Host keys: nothing is trusted that is not known, and nothing is sent before.
 
-use rmachine::ssh::{self, Error, HostKeys, Session, Target};
+use rmachine_ssh::{self as ssh, Error, HostKeys, Session, Target};
 
 use super::{
     login::target,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rmachine::ssh::{Error, HostKeys, Session, WaitPolicy};
 use rmachine_provider_api::Silent;
+use rmachine_ssh::{Error, HostKeys, Session, WaitPolicy};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::{

@@ -1,5 +1,7 @@
 //! Executes a tree. What a value does where is that of Go's text/template.
 
+use rmachine_text::near::nearest;
+
 use super::{
     Error, MAX_DEPTH, MAX_STEPS, MAX_TEXT, Output, Template, Unknown, did_you_mean,
     functions::{Body, Function},
@@ -7,7 +9,6 @@ use super::{
     value::Value,
     verbs,
 };
-use rmachine_text::near::nearest;
 
 /// Executes `template` on `data`.
 pub(super) fn execute(template: &Template, data: &Value) -> Result<Output> {

@@ -3,15 +3,16 @@
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
+use rmachine_model::drivers::Drivers;
 use rmachine_provider_api::{Driver, Flag, FlagKind, Kind, Value, Values};
 use rmachine_provider_fake::{Account, FakeDriver};
 use rmachine_testkit::cases;
 
-use crate::drivers::Drivers;
+use crate::drivers;
 
 static DRIVERS: LazyLock<Drivers> = LazyLock::new(|| {
     let fake: Arc<dyn Driver> = Arc::new(FakeDriver::new(Account::default()));
-    Drivers::of(Drivers::compiled_in().iter().cloned().chain([fake]).collect())
+    Drivers::of(drivers::compiled_in().iter().cloned().chain([fake]).collect())
 });
 static FLAGS: LazyLock<Vec<&Flag>> = LazyLock::new(|| DRIVERS.iter().flat_map(|driver| driver.info().flags).collect());
 
