@@ -14,11 +14,11 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use rmachine_provider_api::{AttemptToken, InstanceId, MachineToken, Owner};
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 
 /// Longest file that is read, in bytes.
@@ -103,10 +103,7 @@ impl Cloud {
         }
         let path = self.path(&wanted.attempt);
         let draft = self.draft(wanted).map_err(Fault::Refused)?;
-        let linked = fs::hard_link(&draft, &path);
-        // One that stays is no instance, as its name has another form.
-        let _ = fs::remove_file(draft);
-        match linked {
+        match fs::hard_link(draft.path(), &path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Fault::Lost(error)),
             _ if trouble == "lost" => Err(Fault::Lost(ErrorKind::TimedOut.into())),
             _ => match read(&path)?.ok_or(Fault::Missing)? {
@@ -134,7 +131,7 @@ impl Cloud {
         if machine.state != state {
             machine.state = state;
             let draft = self.draft(&machine).map_err(Fault::Refused)?;
-            fs::rename(draft, self.path(&machine.attempt)).map_err(Fault::Lost)?;
+            draft.persist(self.path(&machine.attempt)).map_err(|failed| Fault::Lost(failed.error))?;
         }
         Ok(machine)
     }
@@ -160,15 +157,12 @@ impl Cloud {
         self.root.join(format!("paper-{attempt}.json"))
     }
 
-    /// Writes `machine` to a file of no other call.
-    fn draft(&self, machine: &Machine) -> io::Result<PathBuf> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let call = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = self.root.join(format!(".draft-{}-{call}", std::process::id()));
-        let mut file = File::create(&path)?;
+    /// Writes `machine` to a file that is removed when it is dropped.
+    fn draft(&self, machine: &Machine) -> io::Result<NamedTempFile> {
+        let mut file = NamedTempFile::with_prefix_in(".draft-", &self.root)?;
         file.write_all(&serde_json::to_vec_pretty(machine)?)?;
-        file.sync_all()?;
-        Ok(path)
+        file.as_file().sync_all()?;
+        Ok(file)
     }
 
     /// Holds the lock of this cloud until it is dropped, against other processes too.

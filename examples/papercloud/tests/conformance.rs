@@ -1,6 +1,6 @@
 //! The suite of `rmachine-provider-api`, over a papercloud in a temporary directory.
 
-#![allow(clippy::disallowed_methods, reason = "the files are the toy cloud's")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test, which breaks the toy cloud by its files")]
 
 use std::sync::{
     Arc,
