@@ -80,7 +80,7 @@ pub(super) fn answer(drivers: &Drivers, arguments: &[OsString]) -> Option<ExitCo
 
 /// The command, which knows what its words may be.
 fn with_candidates(drivers: &Drivers, arguments: &[OsString]) -> clap::Command {
-    let names: Vec<&'static str> = drivers.iter().map(|driver| driver.info().name).collect();
+    let names: Vec<String> = drivers.iter().map(|driver| driver.info().name.clone()).collect();
     let machines = machines(arguments);
     super::command(drivers, arguments).mut_subcommands(|command| {
         let makes = matches!(command.get_name(), "create" | "adopt");

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::ArgMatches;
-use rmachine_core::CreateOptions;
+use rmachine_core::MachineSpec;
 use rmachine_model::{
     EngineSource, EngineSpec,
     drivers::Drivers,
@@ -81,7 +81,7 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
     let drivers = context.core.drivers();
     let drop_in = context.dialect.is_docker_machine();
     let Some(driver_name) = args.driver.filter(|name| !name.is_empty()) else {
-        let names: Vec<&str> = drivers.iter().map(|d| d.info().name).collect();
+        let names: Vec<&str> = drivers.iter().map(|d| d.info().name.as_str()).collect();
         return Err(
             Error::usage("no driver was named").hint(format!("add --driver NAME; this build has {}", names.join(", ")))
         );
@@ -104,10 +104,10 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         env: args.engine_env,
         ..EngineSpec::default()
     };
-    let options = CreateOptions {
+    let spec = MachineSpec {
         name: args.name,
         driver: driver_name,
-        values,
+        flags: values,
         engine,
         tls_sans: args.tls_san,
         ssh_tunnel: args.ssh_tunnel,
@@ -115,10 +115,10 @@ pub(super) fn run(context: &Context, args: Args, matches: &ArgMatches) -> Result
         keep_on_failure: args.keep_on_failure,
     };
     if drop_in {
-        context.core.check_free(&options.name)?;
+        context.core.check_free(&spec.name)?;
         context.terminal.say("Running pre-create checks...");
     }
-    let created = context.run_undoing(context.core.create(options)).map_err(in_its_words)?;
+    let created = context.run_undoing(context.core.create(spec)).map_err(in_its_words)?;
     let name = &created.record.name;
     let (say, program) = (|line: String| context.terminal.say(&line), &context.called);
     args.swarm.apply(context, name)?;

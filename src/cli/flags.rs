@@ -67,7 +67,8 @@ pub(super) fn add(mut command: clap::Command, drivers: &Drivers, chosen: Option<
     for driver in drivers.iter() {
         let info = driver.info();
         for flag in info.flags.iter().filter(|flag| which.admits(flag)) {
-            command = command.arg(argument(flag, info.name, chosen == Some(info.name) || chosen == Some(EVERY)));
+            command =
+                command.arg(argument(flag, &info.name, chosen == Some(info.name.as_str()) || chosen == Some(EVERY)));
         }
     }
     command
@@ -85,50 +86,52 @@ pub(super) fn values(
     let mut typed = BTreeMap::new();
     for flag in driver.info().flags.iter().filter(|flag| which.admits(flag)) {
         if let Some(value) = given(matches, flag)? {
-            typed.insert(flag.name, value);
+            typed.insert(flag.name.as_str(), value);
         }
     }
     // Variables of flags that this command does not take are none of its business.
     let drop_in = dialect.is_docker_machine();
     let takes = |name: &str| {
-        let reads = |flag: &Flag| flag.env.contains(&name) && !(drop_in && flag.own_env.contains(&name));
+        let reads = |flag: &Flag| {
+            flag.env.iter().any(|env| env == name) && !(drop_in && flag.own_env.iter().any(|env| env == name))
+        };
         driver.info().flags.iter().any(|flag| which.admits(flag) && reads(flag))
     };
     let env = |name: &str| std::env::var(name).ok().filter(|_| takes(name));
-    let mut values = Values::resolve(driver.info().flags, |flag| typed.remove(flag.name), env)?;
+    let mut values = Values::resolve(&driver.info().flags, |flag| typed.remove(flag.name.as_str()), env)?;
     for flag in driver.info().flags.iter().filter(|flag| drop_in && which.admits(flag)) {
-        if let Some(default) = flag.drop_in_default.filter(|_| values.source(flag.name).is_none()) {
-            values.set(flag.name, flag.parse(default)?);
+        if let Some(default) = flag.drop_in_default.as_ref().filter(|_| values.source(&flag.name).is_none()) {
+            values.set(&flag.name, flag.parse(default)?);
         }
     }
     Ok(values)
 }
 
 /// Whether a flag of any driver was typed.
-pub(super) fn any_given(drivers: &Drivers, matches: &ArgMatches) -> Option<&'static str> {
+pub(super) fn any_given<'a>(drivers: &'a Drivers, matches: &ArgMatches) -> Option<&'a str> {
     drivers
         .iter()
-        .flat_map(|driver| driver.info().flags)
+        .flat_map(|driver| &driver.info().flags)
         .find(|flag| flag.connects && is_given(matches, flag))
-        .map(|flag| flag.name)
+        .map(|flag| flag.name.as_str())
 }
 
-fn argument(flag: &'static Flag, driver: &'static str, shown: bool) -> Arg {
+fn argument(flag: &Flag, driver: &str, shown: bool) -> Arg {
     let mut letters = flag.help.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     let mut help = format!("{first}{}", letters.as_str());
-    if let Some(default) = flag.default {
+    if let Some(default) = &flag.default {
         help.push_str(&format!(" [default: {default}]"));
     }
     if !flag.env.is_empty() {
         help.push_str(&format!(" [env: {}]", flag.env.join(", ")));
     }
-    let arg = Arg::new(flag.name)
-        .long(flag.name)
-        .aliases(flag.aliases.iter().copied())
+    let arg = Arg::new(flag.name.clone())
+        .long(flag.name.clone())
+        .aliases(flag.aliases.iter().cloned())
         .help(help)
         .help_heading(format!("Options of the driver {driver}"))
-        .value_name(flag.value_name)
+        .value_name(flag.value_name.clone())
         .hide(!shown);
     match flag.kind {
         FlagKind::Text | FlagKind::Integer => arg.action(ArgAction::Set),
@@ -140,15 +143,15 @@ fn argument(flag: &'static Flag, driver: &'static str, shown: bool) -> Arg {
 }
 
 fn is_given(matches: &ArgMatches, flag: &Flag) -> bool {
-    matches.value_source(flag.name) == Some(clap::parser::ValueSource::CommandLine)
+    matches.value_source(&flag.name) == Some(clap::parser::ValueSource::CommandLine)
 }
 
 /// What the command line says of `flag`; an empty value counts as not given, as in the environment.
-fn given(matches: &ArgMatches, flag: &'static Flag) -> Result<Option<Value>> {
+fn given(matches: &ArgMatches, flag: &Flag) -> Result<Option<Value>> {
     if !is_given(matches, flag) {
         return Ok(None);
     }
-    let mut texts = matches.get_many::<String>(flag.name).into_iter().flatten().filter(|text| !text.is_empty());
+    let mut texts = matches.get_many::<String>(&flag.name).into_iter().flatten().filter(|text| !text.is_empty());
     Ok(match flag.kind {
         FlagKind::List => Some(Value::List(texts.cloned().collect())),
         FlagKind::Text | FlagKind::Integer | FlagKind::Switch => {

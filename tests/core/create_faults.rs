@@ -129,7 +129,7 @@ async fn what_cannot_be_rolled_back_is_said_and_rm_finishes_it() {
 async fn keep_on_failure_keeps_all_and_says_how_to_go_on() {
     let world = World::new();
     world.account.script(Operation::Describe, 1, When::Before, Effect::fail(CloudKind::Unreachable));
-    let kept = rmachine_core::CreateOptions { keep_on_failure: true, ..options("m") };
+    let kept = rmachine_core::MachineSpec { keep_on_failure: true, ..options("m") };
     let error = world.core().create(kept).await.unwrap_err();
     assert!(error.hints().iter().any(|h| h.contains("rmachine rm -y m")), "{}", text(&error));
     assert_eq!(world.account.held().len(), 3, "group, instance and volume are kept");

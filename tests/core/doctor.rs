@@ -7,7 +7,7 @@ use std::{
 };
 
 use rmachine_certs::{self as certs, Identity, Sans};
-use rmachine_core::{Area, Checked, Core, CreateOptions, RemoveMode};
+use rmachine_core::{Area, Checked, Core, MachineSpec, RemoveMode};
 use rmachine_model::{EngineSource, error::Kind};
 use rmachine_provider_api::{Capabilities, Health, Kind as CloudKind, StopMode};
 use rmachine_provider_fake::{Effect, Operation, When};
@@ -19,7 +19,7 @@ use crate::support::{World, none, options};
 const SOON: Duration = Duration::from_secs(5);
 
 /// A machine without an engine: in a cloud in memory none would answer.
-fn bare(name: &str) -> CreateOptions {
+fn bare(name: &str) -> MachineSpec {
     let mut options = options(name);
     options.engine.source = EngineSource::None;
     options

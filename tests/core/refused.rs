@@ -1,6 +1,6 @@
 //! Bad input: a clear word, and nothing changed.
 
-use rmachine_core::{CreateOptions, RemoveMode};
+use rmachine_core::{MachineSpec, RemoveMode};
 use rmachine_model::error::Kind;
 use rmachine_provider_api::Value;
 use rmachine_store::Store;
@@ -13,14 +13,14 @@ async fn a_refused_create_makes_no_store() {
     let core = world.core();
     let mut engine = options("m");
     engine.engine.labels = vec!["no-value".to_owned()];
-    let cases: Vec<(CreateOptions, &str)> = vec![
+    let cases: Vec<(MachineSpec, &str)> = vec![
         (options("-m"), "invalid machine name \"-m\""),
         (options("../m"), "invalid machine name \"../m\""),
         (options(""), "invalid machine name \"\""),
         (options("a_b"), "invalid machine name \"a_b\""),
-        (CreateOptions { driver: "fke".to_owned(), ..options("m") }, "unknown driver \"fke\""),
+        (MachineSpec { driver: "fke".to_owned(), ..options("m") }, "unknown driver \"fke\""),
         (engine, "--engine-label takes KEY=VALUE, not \"no-value\""),
-        (CreateOptions { tls_sans: vec!["a b".to_owned()], ..options("m") }, "invalid name for a certificate: \"a b\""),
+        (MachineSpec { tls_sans: vec!["a b".to_owned()], ..options("m") }, "invalid name for a certificate: \"a b\""),
         (with("m", &[("fake-size", Value::Integer(0))]), "--fake-size takes a size from 1, not 0"),
     ];
     for (options, message) in cases {

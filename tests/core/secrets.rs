@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rmachine_core::CreateOptions;
+use rmachine_core::MachineSpec;
 use rmachine_model::EngineSource;
 use rmachine_provider_api::Value;
 
@@ -28,7 +28,7 @@ fn mode(path: &Path) -> u32 {
 async fn typed_secrets_are_kept_apart_and_used_again() {
     let world = World::new();
     world.account.require_token("s3cret-token");
-    let mut create: CreateOptions = with("m", &[("fake-token", Value::Text("s3cret-token".into()))]);
+    let mut create: MachineSpec = with("m", &[("fake-token", Value::Text("s3cret-token".into()))]);
     create.engine.env = vec!["HTTPS_PROXY=http://user:s3cret-env@proxy".to_owned()];
     create.engine.opts = vec!["log-opt=splunk-token=s3cret-opt".to_owned()];
     create.engine.registry_mirrors = vec!["https://u:s3cret-mirror@mirror.test".to_owned()];

@@ -3,7 +3,7 @@
 use std::{os::unix::fs::PermissionsExt, time::Duration as Patience};
 
 use rmachine_certs::Recipient;
-use rmachine_core::{Builder, Core, CreateOptions, Given, Regenerate, Rotate, Share, ShareState};
+use rmachine_core::{Builder, Core, Given, MachineSpec, Regenerate, Rotate, Share, ShareState};
 use rmachine_engine::{self as engine, TlsFiles};
 use rmachine_model::{
     Endpoint, EngineSource,
@@ -176,7 +176,7 @@ async fn what_cannot_be_shared_is_refused_before_anything_happens() {
     let hosted = Hosted::new();
     let core = hosted.core();
     // The host has room for one machine; the others do without.
-    core.create(CreateOptions { ssh_tunnel: true, ..options("quiet") }).await.unwrap();
+    core.create(MachineSpec { ssh_tunnel: true, ..options("quiet") }).await.unwrap();
     let without = hosted.world.core_with(Capabilities { ssh: false, engine: true, power: true, ingress: true });
     let mut bare = options("bare");
     bare.engine.source = EngineSource::None;

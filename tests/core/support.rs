@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rmachine_core::{Builder, Core, CreateOptions, Talk};
+use rmachine_core::{Builder, Core, MachineSpec, Talk};
 use rmachine_model::{drivers::Drivers, error::Error};
 use rmachine_provider_api::{Capabilities, Notify, Value, Values};
 use rmachine_provider_fake::{Account, Effect, FakeDriver, Operation, When};
@@ -100,22 +100,22 @@ impl World {
 }
 
 /// `create --driver fake NAME`.
-pub fn options(name: &str) -> CreateOptions {
+pub fn options(name: &str) -> MachineSpec {
     with(name, &[])
 }
 
 /// `create --driver fake NAME` with these flags.
-pub fn with(name: &str, flags: &[(&'static str, Value)]) -> CreateOptions {
+pub fn with(name: &str, flags: &[(&'static str, Value)]) -> MachineSpec {
     let mut values = Values::default();
     for (flag, value) in flags {
         values.set(flag, value.clone());
     }
-    CreateOptions { values, ..CreateOptions::new(name, "fake") }
+    MachineSpec { flags: values, ..MachineSpec::new(name, "fake") }
 }
 
 /// `create --driver none --url URL NAME`.
-pub fn none(name: &str, url: &str) -> CreateOptions {
-    CreateOptions { driver: "none".to_owned(), ..with(name, &[("url", Value::Text(url.to_owned()))]) }
+pub fn none(name: &str, url: &str) -> MachineSpec {
+    MachineSpec { driver: "none".to_owned(), ..with(name, &[("url", Value::Text(url.to_owned()))]) }
 }
 
 /// Runs a create that dies at this request.

@@ -8,13 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use rmachine_core::{Core, CreateOptions, Filter, RemoveMode};
+use rmachine_core::{Core, Filter, MachineSpec, RemoveMode};
 use rmachine_model::{
-    EngineSpec,
     drivers::Drivers,
     error::{Error, Kind},
 };
-use rmachine_provider_api::{ResourceKind, StopMode, Values};
+use rmachine_provider_api::{ResourceKind, StopMode};
 use rmachine_provider_fake::{Account, FakeDriver};
 use rmachine_store::Store;
 use tokio::runtime::Runtime;
@@ -67,17 +66,7 @@ impl Disk {
     }
 
     fn create(&self) -> Result<(), Error> {
-        let options = CreateOptions {
-            name: "m".to_owned(),
-            driver: "fake".to_owned(),
-            values: Values::default(),
-            engine: EngineSpec::default(),
-            tls_sans: Vec::new(),
-            ssh_tunnel: false,
-            ssh_route: Default::default(),
-            keep_on_failure: false,
-        };
-        self.runtime.block_on(self.core().create(options)).map(|_| ())
+        self.runtime.block_on(self.core().create(MachineSpec::new("m", "fake"))).map(|_| ())
     }
 
     fn remove(&self) -> Result<(), Error> {

@@ -9,7 +9,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rmachine_core::{Core, CreateOptions, Filter, Follower, MachineEvent, RemoveMode, Talk};
+use rmachine_core::{Core, Filter, Follower, MachineEvent, MachineSpec, RemoveMode, Talk};
 use rmachine_model::{
     drivers::Drivers,
     error::{Error, Kind, Result},
@@ -66,7 +66,7 @@ async fn main() -> Result<()> {
         .follower(Arc::new(Watch))
         .build();
 
-    core.create(CreateOptions::new("build-1", "fake")).await?;
+    core.create(MachineSpec::new("build-1", "fake")).await?;
     for machine in core.list(&Filter::default(), Duration::from_secs(5)).await? {
         println!("[{}] {:?} at {}", machine.name, machine.state, machine.url.unwrap_or_default());
     }

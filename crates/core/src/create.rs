@@ -9,49 +9,14 @@ use rmachine_model::{
     error::{Error, Kind, Result},
 };
 use rmachine_provider_api::{
-    self as api, AttemptToken, Cx, Driver, LeftBehind, MachineSpec, MachineToken, Notify, Plan, Provider, Retry, Values,
+    self as api, AttemptToken, Cx, Driver, LeftBehind, MachineToken, Notify, Plan, PreflightRequest, Provider, Retry,
 };
 use rmachine_store::{Phase, Power, RECORD_VERSION, Record, SshRecord, Trust, audit::Event, check_name};
 use time::OffsetDateTime;
 
-use super::{Core, ENGINE_PORT, SshRoute, audit::instance_of, journal::RecordJournal, open::Machine, tunnel, voice};
-
-/// What `create` is asked for.
-#[derive(Debug, Clone)]
-pub struct CreateOptions {
-    /// Name of the new machine.
-    pub name: String,
-    /// Name of the driver.
-    pub driver: String,
-    /// Values of the driver's flags.
-    pub values: Values,
-    /// What the engine shall be.
-    pub engine: EngineSpec,
-    /// More names and addresses for the server certificate.
-    pub tls_sans: Vec<String>,
-    /// Reach the engine through SSH only.
-    pub ssh_tunnel: bool,
-    /// The way to its sshd.
-    pub ssh_route: SshRoute,
-    /// Keep what was made when it fails.
-    pub keep_on_failure: bool,
-}
-
-impl CreateOptions {
-    /// Machine `name` by `driver`, with what is usual for the rest.
-    pub fn new(name: &str, driver: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            driver: driver.to_owned(),
-            values: Values::default(),
-            engine: EngineSpec::default(),
-            tls_sans: Vec::new(),
-            ssh_tunnel: false,
-            ssh_route: SshRoute::default(),
-            keep_on_failure: false,
-        }
-    }
-}
+use super::{
+    Core, ENGINE_PORT, MachineSpec, SshRoute, audit::instance_of, journal::RecordJournal, open::Machine, tunnel, voice,
+};
 
 /// A finished `create`.
 #[derive(Debug, Clone)]
@@ -67,33 +32,33 @@ impl Core {
     ///
     /// [`Kind::Usage`] and [`Kind::PreCreate`] before anything is made; else what went wrong, with
     /// what is left in a hint.
-    pub async fn create(&self, options: CreateOptions) -> Result<Created> {
-        check_name(&options.name)?;
-        let driver = self.drivers.get(&options.driver)?.clone();
-        bootstrap::check(&options.engine)?;
-        Sans::parse(&options.tls_sans)?;
-        let configured = driver.configure(&options.values)?;
-        let name = options.name.as_str();
-        if options.ssh_tunnel {
+    pub async fn create(&self, spec: MachineSpec) -> Result<Created> {
+        check_name(&spec.name)?;
+        let driver = self.drivers.get(&spec.driver)?.clone();
+        bootstrap::check(&spec.engine)?;
+        Sans::parse(&spec.tls_sans)?;
+        let configured = driver.configure(&spec.flags)?;
+        let name = spec.name.as_str();
+        if spec.ssh_tunnel {
             tunnel::require_ssh(driver.as_ref(), "--ssh-tunnel")?;
         }
-        options.ssh_route.validate(driver.as_ref())?;
+        spec.ssh_route.validate(driver.as_ref())?;
         let resumed = self.may_go_on(name)?;
         if driver.info().capabilities.engine {
-            self.warn_of_engine(name, &options.engine)?;
+            self.warn_of_engine(name, &spec.engine)?;
         }
         let owner = self.store.prepare()?;
         // Where another process makes it right now, a second create has nothing to wait for.
         let lock = if resumed { self.lock_at_once(name)? } else { self.lock(name).await? };
         if driver.places(&configured.config, &[]).is_ok() {
-            self.store.remember_place(&options.driver, &driver.scope(&configured.config), &configured.config)?;
+            self.store.remember_place(&spec.driver, &driver.scope(&configured.config), &configured.config)?;
         }
-        let engine = EngineSpec { on_loopback: options.ssh_tunnel, ..options.engine.clone() };
+        let engine = EngineSpec { on_loopback: spec.ssh_tunnel, ..spec.engine.clone() };
         let fresh = Record {
-            ssh: options.ssh_route.in_record(),
-            extra_sans: options.tls_sans.clone(),
-            tunnel_port: options.ssh_tunnel.then(|| self.free_port()).transpose()?,
-            ..fresh_record(name, &options.driver, &engine, configured.config, configured.engine_port, owner)
+            ssh: spec.ssh_route.in_record(),
+            extra_sans: spec.tls_sans.clone(),
+            tunnel_port: spec.ssh_tunnel.then(|| self.free_port()).transpose()?,
+            ..fresh_record(name, &spec.driver, &engine, configured.config, configured.engine_port, owner)
         };
         let mut machine = match self.may_go_on(name)? {
             true => {
@@ -119,7 +84,7 @@ impl Core {
                 self.audit_or_warn(name, &[Event::Created { instance: instance_of(&machine) }]);
                 Ok(Created { record: machine.into_record() })
             }
-            Err(error) => Err(self.undo(&mut machine, error, options.keep_on_failure).await),
+            Err(error) => Err(self.undo(&mut machine, error, spec.keep_on_failure).await),
         }
     }
 
@@ -239,7 +204,7 @@ impl Core {
     ) -> Result<(Plan, Arc<dyn Provider>)> {
         let checked = async {
             let provider = self.provider(record).await?;
-            let spec = MachineSpec {
+            let spec = PreflightRequest {
                 name: record.name.clone(),
                 config: record.config.clone(),
                 engine_port: record.engine_port,

@@ -41,6 +41,7 @@ mod rotate_keys;
 mod route;
 mod share;
 mod shell;
+mod spec;
 mod ssh_config;
 mod stock;
 mod swarm;
@@ -72,7 +73,7 @@ pub use self::{
     certificates::{Regenerate, Regenerated},
     contact::FirstContact,
     copy::{Copied, CopyOptions, amount},
-    create::{CreateOptions, Created},
+    create::Created,
     doctor::{Area, Checked},
     events::{Follower, MachineEvent},
     expiry::Expiry,
@@ -86,6 +87,7 @@ pub use self::{
     rotate_keys::{Others, Part, RotateKeys, RotatedKeys},
     route::SshRoute,
     share::{Given, Share, ShareState},
+    spec::MachineSpec,
     talk::{Ask, Quiet, Talk},
     trust::CLIENT_LIFE,
     upgrade::Upgraded,

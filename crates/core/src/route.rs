@@ -4,6 +4,7 @@ use rmachine_model::error::{Error, Result};
 use rmachine_provider_api::Driver;
 use rmachine_ssh::{HostKeys, Route, Target};
 use rmachine_store::{Record, SshRecord};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Core,
@@ -13,7 +14,8 @@ use super::{
 };
 
 /// How the SSH connection to a machine is had; by default straight.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SshRoute {
     /// Jump hosts, `[USER@]HOST[:PORT]`, comma-separated.
     pub jump: Option<String>,

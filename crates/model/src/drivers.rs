@@ -19,8 +19,7 @@ impl Drivers {
     /// The same with `driver` in the place of the one of its name.
     #[must_use]
     pub fn with(mut self, driver: Arc<dyn Driver>) -> Self {
-        let name = driver.info().name;
-        for known in self.0.iter_mut().filter(|known| known.info().name == name) {
+        for known in self.0.iter_mut().filter(|known| known.info().name == driver.info().name) {
             *known = driver.clone();
         }
         self
@@ -40,7 +39,7 @@ impl Drivers {
         if let Some(driver) = self.iter().find(|d| d.info().name == name) {
             return Ok(driver);
         }
-        let names: Vec<&str> = self.iter().map(|d| d.info().name).collect();
+        let names: Vec<&str> = self.iter().map(|d| d.info().name.as_str()).collect();
         let error = Error::usage(format!("unknown driver \"{name}\""));
         let error = match rmachine_text::near::nearest(name, names.iter().copied()).first() {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),

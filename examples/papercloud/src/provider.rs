@@ -5,8 +5,8 @@ use std::{io::ErrorKind, net::IpAddr};
 use async_trait::async_trait;
 use rmachine_provider_api::{
     Addresses, CreateRequest, Cx, Error, HostTrust, Instance, InstanceId, Kind, LeftBehind, Login, LoginKey,
-    MachineRef, MachineSpec, MachineState, Notify, Observed, Owner, Plan, Provider, Resource, ResourceKind, Result,
-    StopMode,
+    MachineRef, MachineState, Notify, Observed, Owner, Plan, PreflightRequest, Provider, Resource, ResourceKind,
+    Result, StopMode,
 };
 use serde_json::Value;
 
@@ -106,7 +106,7 @@ impl Paper {
 
 #[async_trait]
 impl Provider for Paper {
-    async fn preflight(&self, _: &MachineSpec, cx: &Cx<'_>) -> Result<Plan> {
+    async fn preflight(&self, _: &PreflightRequest, cx: &Cx<'_>) -> Result<Plan> {
         cx.until_cancelled(self.list()).await.map_err(|error| error.left(LeftBehind::Nothing))?;
         Ok(Plan {
             resolved: Value::Null,

@@ -10,8 +10,8 @@ use std::sync::{
 use async_trait::async_trait;
 use rmachine_example_papercloud::Papercloud;
 use rmachine_provider_api::{
-    AttemptToken, CreateRequest, Cx, Driver, Kind, MachineSpec, MachineToken, Owner, Provider, Secrets, Silent, Value,
-    Values,
+    AttemptToken, CreateRequest, Cx, Driver, Kind, MachineToken, Owner, PreflightRequest, Provider, Secrets, Silent,
+    Value, Values,
     conformance::{self, Harness, Support, Trouble},
 };
 use tempfile::TempDir;
@@ -48,8 +48,8 @@ impl Harness for Toy {
         Owner::from_bits(7)
     }
 
-    fn spec(&self, name: &str) -> MachineSpec {
-        MachineSpec { name: name.to_owned(), config: self.config.clone(), engine_port: 2376 }
+    fn spec(&self, name: &str) -> PreflightRequest {
+        PreflightRequest { name: name.to_owned(), config: self.config.clone(), engine_port: 2376 }
     }
 
     async fn request(&self, name: &str) -> CreateRequest {

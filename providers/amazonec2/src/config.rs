@@ -338,7 +338,7 @@ fn image(values: &Values) -> Result<ImageChoice> {
     let (owner, name) = (values.text("amazonec2-ami-owner"), values.text("amazonec2-ami-name"));
     match (values.text("amazonec2-ami"), owner, name) {
         (Some(_), Some(_), _) | (Some(_), _, Some(_))
-            if values.source("amazonec2-ami") == Some(Source::CommandLine) =>
+            if values.source("amazonec2-ami") == Some(&Source::CommandLine) =>
         {
             Err(Error::invalid("--amazonec2-ami contradicts --amazonec2-ami-owner and --amazonec2-ami-name"))
         }
@@ -387,10 +387,12 @@ pub(crate) fn for_test(given: &[(&'static str, rmachine_provider_api::Value)]) -
 
 #[cfg(test)]
 fn configured(given: &[(&'static str, rmachine_provider_api::Value)]) -> Result<Configured> {
-    let typed = |flag: &'static rmachine_provider_api::Flag| {
+    let typed = |flag: &rmachine_provider_api::Flag| {
         given.iter().find(|(name, _)| *name == flag.name).map(|(_, value)| value.clone())
     };
-    configure(&Values::resolve(crate::flags::FLAGS, typed, |name| (name == "AWS_REGION").then(|| "eu-west-1".into()))?)
+    configure(&Values::resolve(&crate::flags::flags(), typed, |name| {
+        (name == "AWS_REGION").then(|| "eu-west-1".into())
+    })?)
 }
 
 #[cfg(test)]

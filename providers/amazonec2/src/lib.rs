@@ -33,14 +33,14 @@ mod tries;
 mod values;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
     Capabilities, Configured, Console, CreateRequest, Cx, Driver, DriverInfo, Elsewhere, Finding, Imported, Instance,
-    InstanceId, LegacyFields, MachineRef, MachineSpec, MachineToken, Notify, Observed, Owner, Plan, Provider, Resource,
-    Result, Secrets, StopMode, Stray, Values, Vetted,
+    InstanceId, LegacyFields, MachineRef, MachineToken, Notify, Observed, Owner, Plan, PreflightRequest, Provider,
+    Resource, Result, Secrets, StopMode, Stray, Values, Vetted,
 };
 use serde_json::{Map, Value, json};
 
@@ -52,12 +52,12 @@ use self::{
     watch::Watch,
 };
 
-static INFO: DriverInfo = DriverInfo {
-    name: "amazonec2",
-    summary: "instances on Amazon EC2",
-    flags: flags::FLAGS,
+static INFO: LazyLock<DriverInfo> = LazyLock::new(|| DriverInfo {
+    name: "amazonec2".to_owned(),
+    summary: "instances on Amazon EC2".to_owned(),
+    flags: flags::flags(),
     capabilities: Capabilities { ssh: true, engine: true, power: true, ingress: true },
-};
+});
 
 /// The driver.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,7 +65,7 @@ pub struct AmazonEc2;
 
 #[async_trait]
 impl Driver for AmazonEc2 {
-    fn info(&self) -> &'static DriverInfo {
+    fn info(&self) -> &DriverInfo {
         &INFO
     }
 
@@ -184,7 +184,7 @@ struct Ec2 {
 
 #[async_trait]
 impl Provider for Ec2 {
-    async fn preflight(&self, spec: &MachineSpec, cx: &Cx<'_>) -> Result<Plan> {
+    async fn preflight(&self, spec: &PreflightRequest, cx: &Cx<'_>) -> Result<Plan> {
         plan::preflight(&self.aws, spec, cx).await
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::Image;
 use ipnet::IpNet;
 use rmachine_provider_api::{
-    Alternative, BootData, BootForm, Error, HostTrust, Login, LoginKey, MachineSpec, Notify, Plan, Result,
+    Alternative, BootData, BootForm, Error, HostTrust, Login, LoginKey, Notify, Plan, PreflightRequest, Result,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ impl Resolved {
 }
 
 /// Resolves the request of `spec`; the questions that do not depend on each other are asked at once.
-pub(crate) async fn preflight(aws: &Aws, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
+pub(crate) async fn preflight(aws: &Aws, spec: &PreflightRequest, notify: &dyn Notify) -> Result<Plan> {
     let config = Config::read(&spec.config)?;
     let user_supplied = match &config.user_data {
         Some(path) => Some(

@@ -25,8 +25,8 @@ use async_trait::async_trait;
 use client::{lab, resources};
 use rmachine_provider_amazonec2::AmazonEc2;
 use rmachine_provider_api::{
-    CreateRequest, Cx, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineSpec, MachineState, MachineToken,
-    Notify, Owner, Provider, ResourceKind, Retry, Secrets, Silent, Value, Values,
+    CreateRequest, Cx, Driver, Finding, Health, Kind, LeftBehind, MachineRef, MachineState, MachineToken, Notify,
+    Owner, PreflightRequest, Provider, ResourceKind, Retry, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
 use serde_json::json;
@@ -102,8 +102,8 @@ impl Harness for Ec2 {
         "conformance".parse().unwrap()
     }
 
-    fn spec(&self, name: &str) -> MachineSpec {
-        MachineSpec { name: name.into(), config: self.config.clone(), engine_port: 2376 }
+    fn spec(&self, name: &str) -> PreflightRequest {
+        PreflightRequest { name: name.into(), config: self.config.clone(), engine_port: 2376 }
     }
 
     async fn request(&self, name: &str) -> CreateRequest {

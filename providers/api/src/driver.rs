@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::{Elsewhere, Error, Flag, Imported, Instance, LegacyFields, Owner, Plan, Provider, Result, Values, Vetted};
 
 /// What a driver is, as data.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct DriverInfo {
     /// The name after `--driver`, also the prefix of its flags.
-    pub name: &'static str,
+    pub name: String,
     /// One line for lists of drivers.
-    pub summary: &'static str,
+    pub summary: String,
     /// Its flags.
-    pub flags: &'static [Flag],
+    pub flags: Vec<Flag>,
     /// What its machines can do.
     pub capabilities: Capabilities,
 }
@@ -76,7 +76,7 @@ impl Notify for Silent {
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync + 'static {
     /// Name, flags and capabilities.
-    fn info(&self) -> &'static DriverInfo;
+    fn info(&self) -> &DriverInfo;
 
     /// Turns flags into a config. Pure but for reading files that the flags name.
     ///

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// What a flag takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlagKind {
@@ -16,116 +18,114 @@ pub enum FlagKind {
 }
 
 /// One flag of a driver, as shown by `create --driver NAME --help`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Flag {
     /// Long name without dashes, starting with the driver's name and a dash.
-    pub name: &'static str,
+    pub name: String,
     /// What it takes.
     pub kind: FlagKind,
     /// Environment variables that stand in for it; the first non-empty one counts.
-    pub env: &'static [&'static str],
+    pub env: Vec<String>,
     /// Value when neither the flag nor the environment gives one, in the form the user would type.
-    pub default: Option<&'static str>,
+    pub default: Option<String>,
     /// One line of help.
-    pub help: &'static str,
+    pub help: String,
     /// Placeholder of the value in help texts.
-    pub value_name: &'static str,
+    pub value_name: String,
     /// Whether its value is a secret: never shown, kept out of `config.json`.
     pub secret: bool,
     /// Other spellings, accepted but not shown.
-    pub aliases: &'static [&'static str],
+    pub aliases: Vec<String>,
     /// Whether it says where to look or how to get in: commands besides `create` take it then.
     pub connects: bool,
     /// Default where the program stands in for docker-machine, whose own default was another one.
-    pub drop_in_default: Option<&'static str>,
+    pub drop_in_default: Option<String>,
     /// Those of the environment variables that docker-machine does not read.
-    pub own_env: &'static [&'static str],
+    pub own_env: Vec<String>,
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 impl Flag {
-    const fn of(name: &'static str, kind: FlagKind, value_name: &'static str, help: &'static str) -> Self {
+    /// A flag called `name` without dashes, that takes a `kind`; `value_name` stands for its value in the one line of `help`.
+    pub fn of(name: &str, kind: FlagKind, value_name: &str, help: &str) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             kind,
-            env: &[],
+            env: Vec::new(),
             default: None,
-            help,
-            value_name,
+            help: help.to_owned(),
+            value_name: value_name.to_owned(),
             secret: false,
-            aliases: &[],
+            aliases: Vec::new(),
             connects: false,
             drop_in_default: None,
-            own_env: &[],
+            own_env: Vec::new(),
         }
     }
 
     /// A flag with one string.
-    pub const fn text(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
+    pub fn text(name: &str, value_name: &str, help: &str) -> Self {
         Self::of(name, FlagKind::Text, value_name, help)
     }
 
     /// A flag with a whole number.
-    pub const fn integer(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
+    pub fn integer(name: &str, value_name: &str, help: &str) -> Self {
         Self::of(name, FlagKind::Integer, value_name, help)
     }
 
-    /// With another default where the program stands in for docker-machine.
-    #[must_use]
-    pub const fn drop_in_default(mut self, value: &'static str) -> Self {
-        self.drop_in_default = Some(value);
-        self
-    }
-
-    /// With variables that are not read where the program stands in for docker-machine.
-    #[must_use]
-    pub const fn own_env(mut self, env: &'static [&'static str]) -> Self {
-        self.own_env = env;
-        self
-    }
-
     /// A flag that is on or off.
-    pub const fn switch(name: &'static str, help: &'static str) -> Self {
+    pub fn switch(name: &str, help: &str) -> Self {
         Self::of(name, FlagKind::Switch, "BOOL", help)
     }
 
     /// A flag that may be repeated.
-    pub const fn list(name: &'static str, value_name: &'static str, help: &'static str) -> Self {
+    pub fn list(name: &str, value_name: &str, help: &str) -> Self {
         Self::of(name, FlagKind::List, value_name, help)
+    }
+
+    /// With another default where the program stands in for docker-machine.
+    #[must_use]
+    pub fn drop_in_default(self, value: &str) -> Self {
+        Self { drop_in_default: Some(value.to_owned()), ..self }
+    }
+
+    /// With variables that are not read where the program stands in for docker-machine.
+    #[must_use]
+    pub fn own_env(self, env: &[&str]) -> Self {
+        Self { own_env: owned(env), ..self }
     }
 
     /// Names the environment variables that stand in for it.
     #[must_use]
-    pub const fn env(mut self, env: &'static [&'static str]) -> Self {
-        self.env = env;
-        self
+    pub fn env(self, env: &[&str]) -> Self {
+        Self { env: owned(env), ..self }
     }
 
     /// Gives the default, as the user would type it.
     #[must_use]
-    pub const fn default(mut self, default: &'static str) -> Self {
-        self.default = Some(default);
-        self
+    pub fn default(self, default: &str) -> Self {
+        Self { default: Some(default.to_owned()), ..self }
     }
 
     /// Marks the value as a secret.
     #[must_use]
-    pub const fn secret(mut self) -> Self {
-        self.secret = true;
-        self
+    pub fn secret(self) -> Self {
+        Self { secret: true, ..self }
     }
 
     /// Marks a flag that says where to look or how to get in.
     #[must_use]
-    pub const fn connects(mut self) -> Self {
-        self.connects = true;
-        self
+    pub fn connects(self) -> Self {
+        Self { connects: true, ..self }
     }
 
     /// Names other accepted spellings.
     #[must_use]
-    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
-        self.aliases = aliases;
-        self
+    pub fn aliases(self, aliases: &[&str]) -> Self {
+        Self { aliases: owned(aliases), ..self }
     }
 
     /// Reads `text` as a value of this flag; booleans are those of Go's `strconv.ParseBool`.
@@ -153,34 +153,49 @@ impl Flag {
     }
 }
 
-/// A parsed value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A parsed value; in JSON a string, a number, a truth value or a list of strings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Value {
-    /// Of [`FlagKind::Text`].
-    Text(String),
-    /// Of [`FlagKind::Integer`].
-    Integer(i64),
     /// Of [`FlagKind::Switch`].
     Switch(bool),
+    /// Of [`FlagKind::Integer`].
+    Integer(i64),
+    /// Of [`FlagKind::Text`].
+    Text(String),
     /// Of [`FlagKind::List`].
     List(Vec<String>),
 }
 
 /// Where a value came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Typed on the command line.
     CommandLine,
     /// Taken from this environment variable.
-    Environment(&'static str),
+    Environment(String),
     /// The flag's default.
     Default,
 }
 
-/// The values of one driver's flags; a flag that has none of the three sources is absent.
-#[derive(Debug, Clone, Default)]
+/// The values of one driver's flags; a flag that has none of the three sources is absent. In JSON an object of flags' names
+/// and values, which count as typed when they are read back.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<String, Value>", into = "BTreeMap<String, Value>")]
 pub struct Values {
-    map: BTreeMap<&'static str, (Value, Source)>,
+    map: BTreeMap<String, (Value, Source)>,
+}
+
+impl From<BTreeMap<String, Value>> for Values {
+    fn from(values: BTreeMap<String, Value>) -> Self {
+        Self { map: values.into_iter().map(|(name, value)| (name, (value, Source::CommandLine))).collect() }
+    }
+}
+
+impl From<Values> for BTreeMap<String, Value> {
+    fn from(values: Values) -> Self {
+        values.map.into_iter().map(|(name, (value, _))| (name, value)).collect()
+    }
 }
 
 impl Values {
@@ -190,8 +205,8 @@ impl Values {
     ///
     /// [`crate::Kind::InvalidInput`] when a variable of the environment does not parse.
     pub fn resolve(
-        flags: &'static [Flag],
-        mut given: impl FnMut(&'static Flag) -> Option<Value>,
+        flags: &[Flag],
+        mut given: impl FnMut(&Flag) -> Option<Value>,
         env: impl Fn(&str) -> Option<String>,
     ) -> crate::Result<Self> {
         let mut values = Self::default();
@@ -200,21 +215,21 @@ impl Values {
                 Some(value) => Some((value, Source::CommandLine)),
                 None => from_environment(flag, &env)?,
             };
-            let found = match (found, flag.default) {
+            let found = match (found, flag.default.as_deref()) {
                 (Some(found), _) => Some(found),
                 (None, Some(default)) => Some((flag.parse(default)?, Source::Default)),
                 (None, None) => None,
             };
             if let Some(found) = found {
-                values.map.insert(flag.name, found);
+                values.map.insert(flag.name.clone(), found);
             }
         }
         Ok(values)
     }
 
     /// Sets one value, as if typed; for tests and for programs that embed a driver.
-    pub fn set(&mut self, name: &'static str, value: Value) {
-        self.map.insert(name, (value, Source::CommandLine));
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.map.insert(name.to_owned(), (value, Source::CommandLine));
     }
 
     /// The string of a text flag.
@@ -247,8 +262,8 @@ impl Values {
     }
 
     /// Where a value came from; `None` when there is no value.
-    pub fn source(&self, name: &str) -> Option<Source> {
-        self.map.get(name).map(|(_, source)| *source)
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.map.get(name).map(|(_, source)| source)
     }
 
     /// Whether the user gave the value, by flag or environment.
@@ -265,16 +280,13 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn from_environment(
-    flag: &'static Flag,
-    env: &impl Fn(&str) -> Option<String>,
-) -> crate::Result<Option<(Value, Source)>> {
-    for name in flag.env {
+fn from_environment(flag: &Flag, env: &impl Fn(&str) -> Option<String>) -> crate::Result<Option<(Value, Source)>> {
+    for name in &flag.env {
         if let Some(text) = env(name).filter(|text| !text.is_empty()) {
             let value = flag.parse(&text).map_err(|e| {
                 crate::Error::invalid(format!("the environment variable {name} is not valid")).source(e)
             })?;
-            return Ok(Some((value, Source::Environment(name))));
+            return Ok(Some((value, Source::Environment(name.clone()))));
         }
     }
     Ok(None)
@@ -284,16 +296,18 @@ fn from_environment(
 mod tests {
     use super::*;
 
-    static FLAGS: &[Flag] = &[
-        Flag::text("x-region", "REGION", "region").env(&["X_REGION", "X_DEFAULT_REGION"]).default("here"),
-        Flag::switch("x-monitor", "monitor").env(&["X_MONITOR"]),
-        Flag::list("x-group", "NAME", "groups").env(&["X_GROUPS"]),
-        Flag::integer("x-size", "GB", "size").env(&["X_SIZE"]).default("16"),
-    ];
+    fn flags() -> Vec<Flag> {
+        vec![
+            Flag::text("x-region", "REGION", "region").env(&["X_REGION", "X_DEFAULT_REGION"]).default("here"),
+            Flag::switch("x-monitor", "monitor").env(&["X_MONITOR"]),
+            Flag::list("x-group", "NAME", "groups").env(&["X_GROUPS"]),
+            Flag::integer("x-size", "GB", "size").env(&["X_SIZE"]).default("16"),
+        ]
+    }
 
     fn resolve(env: &[(&str, &str)], given: &[(&str, Value)]) -> crate::Result<Values> {
         Values::resolve(
-            FLAGS,
+            &flags(),
             |flag| given.iter().find(|(n, _)| *n == flag.name).map(|(_, v)| v.clone()),
             |name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()),
         )
@@ -303,7 +317,7 @@ mod tests {
     fn command_line_beats_environment_beats_default() {
         let values = resolve(&[("X_DEFAULT_REGION", "env")], &[]).unwrap();
         assert_eq!(values.text("x-region"), Some("env"));
-        assert_eq!(values.source("x-region"), Some(Source::Environment("X_DEFAULT_REGION")));
+        assert_eq!(values.source("x-region"), Some(&Source::Environment("X_DEFAULT_REGION".to_owned())));
         let values = resolve(&[("X_REGION", "env")], &[("x-region", Value::Text("typed".into()))]).unwrap();
         assert_eq!(values.text("x-region"), Some("typed"));
         let values = resolve(&[], &[]).unwrap();
@@ -314,7 +328,7 @@ mod tests {
     #[test]
     fn an_empty_value_counts_as_not_given() {
         let values = resolve(&[("X_REGION", "")], &[("x-region", Value::Text(String::new()))]).unwrap();
-        assert_eq!(values.source("x-region"), Some(Source::Default));
+        assert_eq!(values.source("x-region"), Some(&Source::Default));
     }
 
     #[test]
@@ -327,5 +341,17 @@ mod tests {
     fn a_bad_variable_is_named() {
         let error = resolve(&[("X_MONITOR", "maybe")], &[]).unwrap_err();
         assert_eq!(error.to_string(), "the environment variable X_MONITOR is not valid");
+    }
+
+    #[test]
+    fn values_in_json_are_what_was_typed() {
+        let mut values = Values::default();
+        values.set("x-region", Value::Text("there".to_owned()));
+        values.set("x-size", Value::Integer(8));
+        values.set("x-monitor", Value::Switch(true));
+        values.set("x-group", Value::List(vec!["a".to_owned(), "b".to_owned()]));
+        let text = serde_json::to_string(&values).unwrap();
+        assert_eq!(text, r#"{"x-group":["a","b"],"x-monitor":true,"x-region":"there","x-size":8}"#);
+        assert_eq!(serde_json::from_str::<Values>(&text).unwrap(), values);
     }
 }

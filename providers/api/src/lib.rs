@@ -27,7 +27,7 @@ pub use flags::{Flag, FlagKind, Source, Value, Values};
 pub use legacy::{Imported, LegacyFields};
 pub use model::{
     Addresses, Alternative, BootData, BootForm, Console, CreateRequest, HostTrust, Instance, Login, LoginKey,
-    MachineRef, MachineSpec, MachineState, Observed, Plan, Resource, ResourceKind, StopMode, Stray,
+    MachineRef, MachineState, Observed, Plan, PreflightRequest, Resource, ResourceKind, StopMode, Stray,
 };
 pub use names::{AttemptToken, HostAddress, InstanceId, MachineToken, Malformed, Owner};
 pub use provider::{Journal, Provider};

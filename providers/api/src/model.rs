@@ -9,7 +9,7 @@ use crate::{AttemptToken, HostAddress, InstanceId, MachineToken, Owner};
 
 /// What `create` asks of [`crate::Provider::preflight`].
 #[derive(Debug, Clone)]
-pub struct MachineSpec {
+pub struct PreflightRequest {
     /// The machine's name.
     pub name: String,
     /// The config that [`crate::Driver::configure`] made.

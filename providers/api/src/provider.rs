@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use crate::{
-    Console, CreateRequest, Cx, Error, Finding, Instance, InstanceId, MachineRef, MachineSpec, MachineToken, Observed,
-    Owner, Plan, Resource, Result, StopMode, Stray,
+    Console, CreateRequest, Cx, Error, Finding, Instance, InstanceId, MachineRef, MachineToken, Observed, Owner, Plan,
+    PreflightRequest, Resource, Result, StopMode, Stray,
 };
 
 /// Where a provider writes down side effects before and after it has them. Each call returns
@@ -46,7 +46,7 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// `Credentials`, `Denied`, `NotFound` (image, subnet, …), `InvalidInput`; never leaves anything of the machine.
-    async fn preflight(&self, spec: &MachineSpec, cx: &Cx<'_>) -> Result<Plan>;
+    async fn preflight(&self, spec: &PreflightRequest, cx: &Cx<'_>) -> Result<Plan>;
 
     /// Makes the instance and returns when it runs and has its addresses.
     ///

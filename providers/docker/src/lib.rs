@@ -20,23 +20,26 @@ mod plan;
 mod power;
 mod view;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Capabilities, Configured, CreateRequest, Cx, Driver, DriverInfo, Finding, Instance, InstanceId, MachineRef,
-    MachineSpec, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, one_place,
+    Capabilities, Configured, CreateRequest, Cx, Driver, DriverInfo, Finding, Instance, InstanceId, MachineRef, Notify,
+    Observed, Owner, Plan, PreflightRequest, Provider, Resource, Result, Secrets, StopMode, Values, one_place,
 };
 use serde_json::Value;
 
 use self::{config::Config, engine::Engine};
 
-static INFO: DriverInfo = DriverInfo {
-    name: "docker",
-    summary: "containers of this computer's Docker Engine that are machines",
-    flags: flags::FLAGS,
+static INFO: LazyLock<DriverInfo> = LazyLock::new(|| DriverInfo {
+    name: "docker".to_owned(),
+    summary: "containers of this computer's Docker Engine that are machines".to_owned(),
+    flags: flags::flags(),
     capabilities: Capabilities { ssh: true, engine: true, power: true, ingress: false },
-};
+});
 
 /// The driver.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,7 +47,7 @@ pub struct DockerDriver;
 
 #[async_trait]
 impl Driver for DockerDriver {
-    fn info(&self) -> &'static DriverInfo {
+    fn info(&self) -> &DriverInfo {
         &INFO
     }
 
@@ -61,7 +64,7 @@ impl Driver for DockerDriver {
     }
 
     fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
-        one_place(INFO.name, config, regions)
+        one_place(&INFO.name, config, regions)
     }
 
     async fn connect(&self, config: &Value, _: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {
@@ -90,7 +93,7 @@ impl fmt::Debug for Containers {
 
 #[async_trait]
 impl Provider for Containers {
-    async fn preflight(&self, spec: &MachineSpec, cx: &Cx<'_>) -> Result<Plan> {
+    async fn preflight(&self, spec: &PreflightRequest, cx: &Cx<'_>) -> Result<Plan> {
         plan::preflight(&self.engine, spec, cx).await
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use rmachine_provider_api::{
-    BootData, BootForm, Error, HostTrust, Kind, Login, LoginKey, MachineSpec, Notify, Plan, Result,
+    BootData, BootForm, Error, HostTrust, Kind, Login, LoginKey, Notify, Plan, PreflightRequest, Result,
 };
 use rmachine_provider_local::loopback;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ impl Resolved {
     }
 }
 
-pub(crate) async fn preflight(engine: &Engine, spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
+pub(crate) async fn preflight(engine: &Engine, spec: &PreflightRequest, notify: &dyn Notify) -> Result<Plan> {
     let config = Config::read(&spec.config)?;
     if let Some(url) = &config.passed_over {
         notify.warn(&format!("DOCKER_HOST is the machine at {url}; the local engine at {} is used", config.host));

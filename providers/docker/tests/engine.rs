@@ -17,7 +17,7 @@ use std::{
 use async_trait::async_trait;
 use bollard::Docker;
 use rmachine_provider_api::{
-    AttemptToken, CreateRequest, Cx, Driver, Kind, MachineSpec, MachineState, MachineToken, Owner, Provider,
+    AttemptToken, CreateRequest, Cx, Driver, Kind, MachineState, MachineToken, Owner, PreflightRequest, Provider,
     ResourceKind, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
@@ -91,8 +91,8 @@ impl Harness for Local {
         self.owner.clone()
     }
 
-    fn spec(&self, name: &str) -> MachineSpec {
-        MachineSpec { name: name.into(), config: self.config.clone(), engine_port: 2376 }
+    fn spec(&self, name: &str) -> PreflightRequest {
+        PreflightRequest { name: name.into(), config: self.config.clone(), engine_port: 2376 }
     }
 
     async fn request(&self, name: &str) -> CreateRequest {

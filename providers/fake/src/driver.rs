@@ -12,20 +12,22 @@ use serde_json::{Value, json};
 
 use crate::{account::Account, provider::FakeProvider};
 
-static FLAGS: &[Flag] = &[
-    Flag::text("fake-region", "REGION", "where the machine is").env(&["FAKE_REGION"]).default("here").connects(),
-    Flag::text("fake-token", "TOKEN", "secret of the account").env(&["FAKE_TOKEN"]).secret().connects(),
-    Flag::integer("fake-size", "GB", "size of the disk").env(&["FAKE_SIZE"]).default("8"),
-    Flag::list("fake-fallback", "REGION", "where to make it when there is no room, in order"),
-    Flag::switch("fake-spot", "spot capacity, one-time: it cannot be stopped"),
-    Flag::list("fake-tag", "KEY=VALUE", "tag (may be repeated)"),
-];
+fn flags() -> Vec<Flag> {
+    vec![
+        Flag::text("fake-region", "REGION", "where the machine is").env(&["FAKE_REGION"]).default("here").connects(),
+        Flag::text("fake-token", "TOKEN", "secret of the account").env(&["FAKE_TOKEN"]).secret().connects(),
+        Flag::integer("fake-size", "GB", "size of the disk").env(&["FAKE_SIZE"]).default("8"),
+        Flag::list("fake-fallback", "REGION", "where to make it when there is no room, in order"),
+        Flag::switch("fake-spot", "spot capacity, one-time: it cannot be stopped"),
+        Flag::list("fake-tag", "KEY=VALUE", "tag (may be repeated)"),
+    ]
+}
 
 /// The driver `fake`, on one account.
 #[derive(Debug, Clone)]
 pub struct FakeDriver {
     account: Account,
-    info: &'static DriverInfo,
+    info: DriverInfo,
 }
 
 impl FakeDriver {
@@ -36,9 +38,8 @@ impl FakeDriver {
 
     /// A driver with these capabilities.
     pub fn with(account: Account, capabilities: Capabilities) -> Self {
-        let info = DriverInfo { name: "fake", summary: "a cloud in memory, for tests", flags: FLAGS, capabilities };
-        // Drivers are made once a test, and the trait asks for a static.
-        Self { account, info: Box::leak(Box::new(info)) }
+        let summary = "a cloud in memory, for tests".to_owned();
+        Self { account, info: DriverInfo { name: "fake".to_owned(), summary, flags: flags(), capabilities } }
     }
 
     /// The account behind it.
@@ -49,8 +50,8 @@ impl FakeDriver {
 
 #[async_trait]
 impl Driver for FakeDriver {
-    fn info(&self) -> &'static DriverInfo {
-        self.info
+    fn info(&self) -> &DriverInfo {
+        &self.info
     }
 
     fn configure(&self, values: &Values) -> Result<Configured> {

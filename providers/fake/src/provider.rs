@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use rmachine_provider_api::{
     Alternative, BootData, BootForm, Console, CreateRequest, Cx, Error, Finding, HostTrust, Instance, InstanceId, Kind,
-    LeftBehind, Login, LoginKey, MachineRef, MachineSpec, MachineState, MachineToken, Notify, Observed, Owner, Plan,
-    Provider, Resource, ResourceKind, Result, StopMode, Stray,
+    LeftBehind, Login, LoginKey, MachineRef, MachineState, MachineToken, Notify, Observed, Owner, Plan,
+    PreflightRequest, Provider, Resource, ResourceKind, Result, StopMode, Stray,
 };
 
 use time::OffsetDateTime;
@@ -94,7 +94,7 @@ impl FakeProvider {
 
 #[async_trait]
 impl Provider for FakeProvider {
-    async fn preflight(&self, spec: &MachineSpec, _: &Cx<'_>) -> Result<Plan> {
+    async fn preflight(&self, spec: &PreflightRequest, _: &Cx<'_>) -> Result<Plan> {
         self.account.preflight().await?;
         let fallbacks = spec.config["fallbacks"].as_array().cloned().unwrap_or_default();
         let alternative = |region: &serde_json::Value| Alternative {

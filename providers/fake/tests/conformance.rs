@@ -9,7 +9,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    AttemptToken, Capabilities, CreateRequest, Cx, Driver, Kind, LeftBehind, MachineSpec, MachineToken, Owner,
+    AttemptToken, Capabilities, CreateRequest, Cx, Driver, Kind, LeftBehind, MachineToken, Owner, PreflightRequest,
     Provider, ResourceKind, Retry, Secrets, Silent, Values,
     conformance::{self, Harness, Recorder, Support, Trouble, machine_ref},
 };
@@ -54,8 +54,8 @@ impl Harness for Cloud {
         "owner".parse().unwrap()
     }
 
-    fn spec(&self, name: &str) -> MachineSpec {
-        MachineSpec { name: name.into(), config: self.config.clone(), engine_port: 2376 }
+    fn spec(&self, name: &str) -> PreflightRequest {
+        PreflightRequest { name: name.into(), config: self.config.clone(), engine_port: 2376 }
     }
 
     async fn request(&self, name: &str) -> CreateRequest {

@@ -4,42 +4,48 @@
 
 mod legacy;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
     Addresses, Capabilities, Configured, CreateRequest, Cx, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
-    HostTrust, Imported, Instance, InstanceId, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState,
-    Malformed, Notify, Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
+    HostTrust, Imported, Instance, InstanceId, LegacyFields, Login, LoginKey, MachineRef, MachineState, Malformed,
+    Notify, Observed, Owner, Plan, PreflightRequest, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-static FLAGS: &[Flag] = &[
-    Flag::text("generic-ip-address", "ADDRESS", "address or name of the host (required)").env(&["GENERIC_IP_ADDRESS"]),
-    Flag::text("generic-ssh-user", "USER", "login name; root, or one with passwordless sudo")
-        .env(&["GENERIC_SSH_USER"])
-        .default("root"),
-    Flag::text("generic-ssh-key", "PATH", "private key to log in with; your default keys if not given")
-        .env(&["GENERIC_SSH_KEY"]),
-    Flag::integer("generic-ssh-port", "PORT", "port of sshd").env(&["GENERIC_SSH_PORT"]).default("22"),
-    Flag::integer("generic-engine-port", "PORT", "port that the engine shall listen on")
-        .env(&["GENERIC_ENGINE_PORT"])
-        .default("2376"),
-    Flag::text(
-        "generic-ssh-host-key",
-        "KEY",
-        "the host's key or its fingerprint (SHA256:...); else your known_hosts decides",
-    )
-    .env(&["GENERIC_SSH_HOST_KEY"]),
-];
+fn flags() -> Vec<Flag> {
+    vec![
+        Flag::text("generic-ip-address", "ADDRESS", "address or name of the host (required)")
+            .env(&["GENERIC_IP_ADDRESS"]),
+        Flag::text("generic-ssh-user", "USER", "login name; root, or one with passwordless sudo")
+            .env(&["GENERIC_SSH_USER"])
+            .default("root"),
+        Flag::text("generic-ssh-key", "PATH", "private key to log in with; your default keys if not given")
+            .env(&["GENERIC_SSH_KEY"]),
+        Flag::integer("generic-ssh-port", "PORT", "port of sshd").env(&["GENERIC_SSH_PORT"]).default("22"),
+        Flag::integer("generic-engine-port", "PORT", "port that the engine shall listen on")
+            .env(&["GENERIC_ENGINE_PORT"])
+            .default("2376"),
+        Flag::text(
+            "generic-ssh-host-key",
+            "KEY",
+            "the host's key or its fingerprint (SHA256:...); else your known_hosts decides",
+        )
+        .env(&["GENERIC_SSH_HOST_KEY"]),
+    ]
+}
 
-static INFO: DriverInfo = DriverInfo {
-    name: "generic",
-    summary: "any Linux host that lets you in over SSH",
-    flags: FLAGS,
+static INFO: LazyLock<DriverInfo> = LazyLock::new(|| DriverInfo {
+    name: "generic".to_owned(),
+    summary: "any Linux host that lets you in over SSH".to_owned(),
+    flags: flags(),
     capabilities: Capabilities { ssh: true, engine: true, power: false, ingress: false },
-};
+});
 
 /// The driver.
 #[derive(Debug, Clone, Copy, Default)]
@@ -85,7 +91,7 @@ fn looks_like_host_key(text: &str) -> bool {
 
 #[async_trait]
 impl Driver for Generic {
-    fn info(&self) -> &'static DriverInfo {
+    fn info(&self) -> &DriverInfo {
         &INFO
     }
 
@@ -143,7 +149,7 @@ fn no_power(what: &str) -> Error {
 
 #[async_trait]
 impl Provider for GenericProvider {
-    async fn preflight(&self, spec: &MachineSpec, _: &Cx<'_>) -> Result<Plan> {
+    async fn preflight(&self, spec: &PreflightRequest, _: &Cx<'_>) -> Result<Plan> {
         let config = Config::read(&spec.config)?;
         if let Some(path) = &config.key {
             std::fs::File::open(path).map_err(|e| {

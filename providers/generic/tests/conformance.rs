@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    CreateRequest, Cx, Driver, MachineSpec, MachineToken, Owner, Provider, Secrets, Silent, Value, Values,
+    CreateRequest, Cx, Driver, MachineToken, Owner, PreflightRequest, Provider, Secrets, Silent, Value, Values,
     conformance::{self, Harness, Support},
 };
 use rmachine_provider_generic::Generic;
@@ -30,8 +30,8 @@ impl Harness for Host {
         "owner".parse().unwrap()
     }
 
-    fn spec(&self, name: &str) -> MachineSpec {
-        MachineSpec { name: name.into(), config: self.config.clone(), engine_port: 2376 }
+    fn spec(&self, name: &str) -> PreflightRequest {
+        PreflightRequest { name: name.into(), config: self.config.clone(), engine_port: 2376 }
     }
 
     async fn request(&self, name: &str) -> CreateRequest {

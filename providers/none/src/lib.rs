@@ -1,21 +1,21 @@
 //! The `none` driver: a URL and nothing else. It makes, powers and deletes nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
     Addresses, Capabilities, Configured, CreateRequest, Cx, Driver, DriverInfo, Elsewhere, Error, Flag, HostAddress,
-    Imported, Instance, InstanceId, LegacyFields, Login, LoginKey, MachineRef, MachineSpec, MachineState, Notify,
-    Observed, Owner, Plan, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
+    Imported, Instance, InstanceId, LegacyFields, Login, LoginKey, MachineRef, MachineState, Notify, Observed, Owner,
+    Plan, PreflightRequest, Provider, Resource, Result, Secrets, StopMode, Values, Vetted,
 };
 use serde_json::{Value, json};
 
-static INFO: DriverInfo = DriverInfo {
-    name: "none",
-    summary: "an engine that runs already, known by its URL",
-    flags: &[Flag::text("url", "URL", "URL of the engine, such as tcp://10.0.0.5:2376")],
+static INFO: LazyLock<DriverInfo> = LazyLock::new(|| DriverInfo {
+    name: "none".to_owned(),
+    summary: "an engine that runs already, known by its URL".to_owned(),
+    flags: vec![Flag::text("url", "URL", "URL of the engine, such as tcp://10.0.0.5:2376")],
     capabilities: Capabilities { ssh: false, engine: false, power: false, ingress: false },
-};
+});
 
 /// The driver.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,7 +33,7 @@ impl NoneDriver {
 
 #[async_trait]
 impl Driver for NoneDriver {
-    fn info(&self) -> &'static DriverInfo {
+    fn info(&self) -> &DriverInfo {
         &INFO
     }
 
@@ -131,7 +131,7 @@ fn no_power(what: &str) -> Error {
 
 #[async_trait]
 impl Provider for NoneProvider {
-    async fn preflight(&self, spec: &MachineSpec, _: &Cx<'_>) -> Result<Plan> {
+    async fn preflight(&self, spec: &PreflightRequest, _: &Cx<'_>) -> Result<Plan> {
         Ok(plan(&spec.config))
     }
 

@@ -246,11 +246,12 @@ mod tests {
 
     use super::*;
 
-    fn with(set: &[(&'static str, &str)]) -> Result<Config> {
+    fn with(set: &[(&str, &str)]) -> Result<Config> {
         let mut values = Values::default();
         values.set("qemu-directory", Value::Text("/tmp".into()));
+        let flags = crate::flags::flags();
         for (name, value) in set {
-            let flag = crate::flags::FLAGS.iter().find(|f| f.name == *name).unwrap();
+            let flag = flags.iter().find(|f| f.name == *name).unwrap();
             values.set(name, flag.parse(value).unwrap());
         }
         Config::from_values(&values)

@@ -25,7 +25,7 @@ mod qmp;
 mod seed;
 mod tools;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
@@ -35,12 +35,12 @@ use serde_json::Value;
 
 use crate::config::Config;
 
-static INFO: DriverInfo = DriverInfo {
-    name: "qemu",
-    summary: "virtual machines on this computer",
-    flags: flags::FLAGS,
+static INFO: LazyLock<DriverInfo> = LazyLock::new(|| DriverInfo {
+    name: "qemu".to_owned(),
+    summary: "virtual machines on this computer".to_owned(),
+    flags: flags::flags(),
     capabilities: Capabilities { ssh: true, engine: true, power: true, ingress: false },
-};
+});
 
 /// The driver.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,7 +48,7 @@ pub struct QemuDriver;
 
 #[async_trait]
 impl Driver for QemuDriver {
-    fn info(&self) -> &'static DriverInfo {
+    fn info(&self) -> &DriverInfo {
         &INFO
     }
 
@@ -72,7 +72,7 @@ impl Driver for QemuDriver {
     }
 
     fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
-        one_place(INFO.name, config, regions)
+        one_place(&INFO.name, config, regions)
     }
 
     async fn connect(&self, config: &Value, _: &Secrets, _: Arc<dyn Notify>) -> Result<Arc<dyn Provider>> {

@@ -5,7 +5,9 @@ use std::{
     path::PathBuf,
 };
 
-use rmachine_provider_api::{BootData, BootForm, Error, HostTrust, Login, LoginKey, MachineSpec, Notify, Plan, Result};
+use rmachine_provider_api::{
+    BootData, BootForm, Error, HostTrust, Login, LoginKey, Notify, Plan, PreflightRequest, Result,
+};
 use rmachine_provider_local::{
     loopback,
     publish::{Protocol, Published},
@@ -59,7 +61,7 @@ pub(crate) struct Resolved {
     pub publish: Vec<Published>,
 }
 
-pub(crate) async fn preflight(spec: &MachineSpec, notify: &dyn Notify) -> Result<Plan> {
+pub(crate) async fn preflight(spec: &PreflightRequest, notify: &dyn Notify) -> Result<Plan> {
     let config = Config::read(&spec.config)?;
     let root = &config.directory;
     Place::check_socket(root)?;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    Addresses, CreateRequest, Cx, Error, Finding, Instance, InstanceId, Kind, MachineRef, MachineSpec, MachineState,
-    Notify, Observed, Owner, Plan, Provider, Resource, Result, StopMode,
+    Addresses, CreateRequest, Cx, Error, Finding, Instance, InstanceId, Kind, MachineRef, MachineState, Notify,
+    Observed, Owner, Plan, PreflightRequest, Provider, Resource, Result, StopMode,
 };
 
 use crate::{
@@ -65,7 +65,7 @@ impl Qemu {
 
 #[async_trait]
 impl Provider for Qemu {
-    async fn preflight(&self, spec: &MachineSpec, cx: &Cx<'_>) -> Result<Plan> {
+    async fn preflight(&self, spec: &PreflightRequest, cx: &Cx<'_>) -> Result<Plan> {
         plan::preflight(spec, cx).await
     }
 

@@ -8,7 +8,7 @@ mod tiny;
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
-    CreateRequest, MachineSpec, Owner, Provider,
+    CreateRequest, Owner, PreflightRequest, Provider,
     conformance::{self, Harness, Support},
 };
 use tiny::Lab;
@@ -27,7 +27,7 @@ impl Harness for Lab {
         "owner".parse().unwrap()
     }
 
-    fn spec(&self, name: &str) -> MachineSpec {
+    fn spec(&self, name: &str) -> PreflightRequest {
         Lab::spec(self, name)
     }
 

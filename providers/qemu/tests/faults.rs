@@ -187,7 +187,7 @@ async fn what_is_no_image_is_refused() {
     std::fs::write(&image, b"").unwrap();
     for (path, words) in [(&image, "empty"), (&layer, "a layer over")] {
         let config = config(lab.base.path(), &[("qemu-image", path.to_str().unwrap())]).unwrap();
-        let spec = rmachine_provider_api::MachineSpec { config, ..lab.spec("m") };
+        let spec = rmachine_provider_api::PreflightRequest { config, ..lab.spec("m") };
         let error = lab.provider.preflight(&spec, &Cx::silent()).await.unwrap_err();
         assert!(error.kind() == Kind::InvalidInput && cause(&error).contains(words), "{error}: {}", cause(&error));
     }
@@ -329,7 +329,7 @@ async fn a_directory_that_cannot_be_written_is_refused() {
         [(file.join("d"), "cannot make the directory"), (base.path().join("x".repeat(90)), "socket")]
     {
         let config = config(&directory, &[("qemu-image", image)]).unwrap();
-        let spec = rmachine_provider_api::MachineSpec { config, ..lab.spec("m") };
+        let spec = rmachine_provider_api::PreflightRequest { config, ..lab.spec("m") };
         let error = lab.provider.preflight(&spec, &Cx::silent()).await.unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert!(error.hint_text().unwrap().contains("--qemu-directory"), "{error}");

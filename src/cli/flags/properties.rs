@@ -14,7 +14,7 @@ static DRIVERS: LazyLock<Drivers> = LazyLock::new(|| {
     let fake: Arc<dyn Driver> = Arc::new(FakeDriver::new(Account::default()));
     Drivers::of(drivers::compiled_in().iter().cloned().chain([fake]).collect())
 });
-static FLAGS: LazyLock<Vec<&Flag>> = LazyLock::new(|| DRIVERS.iter().flat_map(|driver| driver.info().flags).collect());
+static FLAGS: LazyLock<Vec<&Flag>> = LazyLock::new(|| DRIVERS.iter().flat_map(|driver| &driver.info().flags).collect());
 
 const KINDS: [FlagKind; 4] = [FlagKind::Text, FlagKind::Integer, FlagKind::Switch, FlagKind::List];
 
@@ -86,7 +86,7 @@ proptest! {
 
     #[test]
     fn a_flag_reads_any_text_or_says_its_name(flag in any::<u16>(), kind in 0..8_usize, text in typed(), secret in any::<bool>()) {
-        let mut flag = *FLAGS[usize::from(flag) % FLAGS.len()];
+        let mut flag = FLAGS[usize::from(flag) % FLAGS.len()].clone();
         flag.kind = KINDS.get(kind).copied().unwrap_or(flag.kind);
         flag.secret |= secret;
         match flag.parse(&text) {
@@ -108,7 +108,7 @@ proptest! {
             }
             Err(error) => {
                 let error = error.to_string();
-                prop_assert!(error.contains(flag.name));
+                prop_assert!(error.contains(&flag.name));
                 prop_assert!(!flag.secret || text.len() < 12 || !error.contains(&text), "{error}");
             }
         }
@@ -116,18 +116,17 @@ proptest! {
 
     #[test]
     fn whole_numbers_and_lists_read_back(number in any::<i64>(), items in prop::collection::vec(cases::texts(1..8), 0..5)) {
-        const NUMBER: Flag = Flag::integer("x-number", "N", "number");
-        const LIST: Flag = Flag::list("x-list", "X", "list");
-        prop_assert_eq!(NUMBER.parse(&number.to_string()).unwrap(), Value::Integer(number));
+        let (numbers, list) = (Flag::integer("x-number", "N", "number"), Flag::list("x-list", "X", "list"));
+        prop_assert_eq!(numbers.parse(&number.to_string()).unwrap(), Value::Integer(number));
         let items: Vec<String> = items.iter().map(|item| item.replace(',', "").trim().to_owned()).filter(|item| !item.is_empty()).collect();
-        prop_assert_eq!(LIST.parse(&items.join(" ,, ")).unwrap(), Value::List(items));
+        prop_assert_eq!(list.parse(&items.join(" ,, ")).unwrap(), Value::List(items));
     }
 
     #[test]
     fn drivers_take_any_flags_or_say_why_not(driver in any::<u8>(), typed in prop::collection::vec((any::<u16>(), typed()), 0..6)) {
         let drivers: Vec<_> = DRIVERS.iter().collect();
         let driver = drivers[usize::from(driver) % drivers.len()];
-        let flags = driver.info().flags;
+        let flags = &driver.info().flags;
         let mut given = std::collections::BTreeMap::new();
         let mut secrets = Vec::new();
         for (flag, text) in typed {
@@ -135,9 +134,9 @@ proptest! {
             let text = if flag.secret { format!("{text} is a secret") } else { text };
             secrets.extend(flag.secret.then(|| text.clone()));
             let Ok(value) = flag.parse(&text) else { continue };
-            given.insert(flag.name, value);
+            given.insert(flag.name.clone(), value);
         }
-        let values = Values::resolve(flags, |flag| given.get(flag.name).cloned(), |_| None).unwrap();
+        let values = Values::resolve(flags, |flag| given.get(&flag.name).cloned(), |_| None).unwrap();
         match driver.configure(&values) {
             Ok(configured) => {
                 let text = configured.config.to_string();

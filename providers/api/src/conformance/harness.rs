@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::{
-    CancellationToken, CreateRequest, Cx, Error, Instance, Journal, Kind, MachineRef, MachineSpec, MachineToken, Owner,
-    Provider, Resource, Result,
+    CancellationToken, CreateRequest, Cx, Error, Instance, Journal, Kind, MachineRef, MachineToken, Owner,
+    PreflightRequest, Provider, Resource, Result,
 };
 
 /// What the machines of a provider can do, as the suite has to expect it.
@@ -33,7 +33,7 @@ pub trait Harness: Sync {
     fn owner(&self) -> Owner;
 
     /// What a small machine called `name` is asked for with.
-    fn spec(&self, name: &str) -> MachineSpec;
+    fn spec(&self, name: &str) -> PreflightRequest;
 
     /// A whole request for `name`, with a token and an attempt that were never used before.
     async fn request(&self, name: &str) -> CreateRequest;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rmachine_provider_api::{
-    AttemptToken, CreateRequest, Cx, Driver, Flag, MachineSpec, MachineToken, Notify, Owner, Provider, Secrets, Silent,
+    AttemptToken, CreateRequest, Cx, Driver, MachineToken, Notify, Owner, PreflightRequest, Provider, Secrets, Silent,
     Values,
 };
 use rmachine_provider_qemu::QemuDriver;
@@ -61,7 +61,7 @@ pub struct Lab {
 }
 
 /// A config with these flags besides those that every test has.
-pub fn config(directory: &Path, flags: &[(&'static str, &str)]) -> rmachine_provider_api::Result<serde_json::Value> {
+pub fn config(directory: &Path, flags: &[(&str, &str)]) -> rmachine_provider_api::Result<serde_json::Value> {
     let mut values = Values::default();
     let directory = directory.display().to_string();
     let common = [
@@ -73,15 +73,15 @@ pub fn config(directory: &Path, flags: &[(&'static str, &str)]) -> rmachine_prov
         ("qemu-disk-size", "16m"),
     ];
     for (name, value) in common.iter().chain(flags) {
-        let flag: &'static Flag = QemuDriver.info().flags.iter().find(|f| f.name == *name).unwrap();
-        values.set(flag.name, flag.parse(value).unwrap());
+        let flag = QemuDriver.info().flags.iter().find(|f| f.name == *name).unwrap();
+        values.set(name, flag.parse(value).unwrap());
     }
     QemuDriver.configure(&values).map(|configured| configured.config)
 }
 
 impl Lab {
     /// With the guest as image.
-    pub async fn new(flags: &[(&'static str, &str)]) -> Self {
+    pub async fn new(flags: &[(&str, &str)]) -> Self {
         let base = tempfile::Builder::new().prefix("rmq-").tempdir_in("/tmp").unwrap();
         let image = base.path().join("guest.img");
         std::fs::write(&image, guest()).unwrap();
@@ -98,8 +98,8 @@ impl Lab {
         Self { provider, config, base, count: AtomicU32::new(0) }
     }
 
-    pub fn spec(&self, name: &str) -> MachineSpec {
-        MachineSpec { name: name.into(), config: self.config.clone(), engine_port: 2376 }
+    pub fn spec(&self, name: &str) -> PreflightRequest {
+        PreflightRequest { name: name.into(), config: self.config.clone(), engine_port: 2376 }
     }
 
     pub async fn request(&self, name: &str) -> CreateRequest {
