@@ -1,6 +1,9 @@
 //! From flags to a client.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+};
 
 use async_trait::async_trait;
 use rmachine_provider_api::{
@@ -13,12 +16,12 @@ use crate::{cloud::Cloud, provider::Paper};
 
 const ROOT: &str = "papercloud-root";
 
-static INFO: DriverInfo = DriverInfo {
-    name: "papercloud",
-    summary: "machines on paper: files in a directory (an example)",
-    flags: &[Flag::text(ROOT, "DIR", "directory that is the cloud").env(&["PAPERCLOUD_ROOT"]).connects()],
+static INFO: LazyLock<DriverInfo> = LazyLock::new(|| DriverInfo {
+    name: "papercloud".to_owned(),
+    summary: "machines on paper: files in a directory (an example)".to_owned(),
+    flags: vec![Flag::text(ROOT, "DIR", "directory that is the cloud").env(&["PAPERCLOUD_ROOT"]).connects()],
     capabilities: Capabilities { ssh: false, engine: false, power: true, ingress: false },
-};
+});
 
 /// The driver `papercloud`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +45,7 @@ fn read(config: &Value) -> Result<Config> {
 
 #[async_trait]
 impl Driver for Papercloud {
-    fn info(&self) -> &'static DriverInfo {
+    fn info(&self) -> &DriverInfo {
         &INFO
     }
 
@@ -64,7 +67,7 @@ impl Driver for Papercloud {
     }
 
     fn places(&self, config: &Value, regions: &[String]) -> Result<Vec<Value>> {
-        one_place(INFO.name, config, regions)
+        one_place(&INFO.name, config, regions)
     }
 
     fn is_local(&self) -> bool {
