@@ -20,5 +20,5 @@ pub fn compiled_in() -> Drivers {
 
 /// The same drivers as docker-machine has them.
 pub fn of_docker_machine(drivers: Drivers) -> Drivers {
-    drivers.with(Arc::new(rmachine_provider_none::NoneDriver::of_any_url()))
+    drivers.replacing(Arc::new(rmachine_provider_none::NoneDriver::of_any_url()))
 }

@@ -238,7 +238,7 @@ pub fn main_within(drivers: Drivers, budgets: Budgets, arguments: impl Iterator<
         let agent = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
         let life = client_life(dialect, std::env::var(CLIENT_DAYS).ok().as_deref())?;
         let builder = Core::builder(store).drivers(drivers).talk(terminal.clone()).ssh_agent(agent).budgets(budgets);
-        let builder = builder.client_life(life);
+        let builder = builder.client_life(life).program(std::env::current_exe().ok());
         let core = match dialect {
             // It checked none; what is taken here is said, and refused when it changes.
             Dialect::DockerMachine => {

@@ -7,11 +7,14 @@ mod audit;
 mod completion;
 mod data;
 mod errors;
+mod first_creates;
 mod flags;
 mod foreign;
 mod format;
 mod help;
 mod import;
+#[path = "../core/one_ca.rs"]
+mod one_ca;
 mod security;
 mod strict;
 mod user;

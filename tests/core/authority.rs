@@ -11,7 +11,7 @@ fn assert_one_ca(world: &World, names: &[String]) {
     one_ca::assert(&world.store(), names);
 }
 
-/// In processes: `many::fifty_first_creates_at_once` of tests/faults.
+/// In processes: tests/cli/first_creates.rs, and `many::fifty_first_creates_at_once` of tests/faults.
 #[test]
 fn parallel_first_creates_in_threads_make_one_ca() {
     let world = Arc::new(World::new());

@@ -19,6 +19,8 @@ async fn a_refused_create_makes_no_store() {
         (options(""), "invalid machine name \"\""),
         (options("a_b"), "invalid machine name \"a_b\""),
         (MachineSpec { driver: "fke".to_owned(), ..options("m") }, "unknown driver \"fke\""),
+        (with("m", &[("fake-sise", Value::Integer(9))]), "--fake-sise is no flag of the driver"),
+        (with("m", &[("fake-size", Value::Switch(true))]), "--fake-size takes a whole number"),
         (engine, "--engine-label takes KEY=VALUE, not \"no-value\""),
         (MachineSpec { tls_sans: vec!["a b".to_owned()], ..options("m") }, "invalid name for a certificate: \"a b\""),
         (with("m", &[("fake-size", Value::Integer(0))]), "--fake-size takes a size from 1, not 0"),

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use rmachine_core::{Core, Filter, GcOptions, ImportOptions, Regenerate, RemoveMode, Rotate, RotateKeys};
-use rmachine_provider_api::StopMode;
+use rmachine_core::{
+    CopyOptions, Core, Filter, GcOptions, ImportOptions, Regenerate, RemoveMode, Rotate, RotateKeys, SshRoute,
+};
+use rmachine_provider_api::{MachineState, StopMode};
 
 use crate::support::{World, options};
 
@@ -15,6 +17,7 @@ fn the_work_of_a_core_may_move_between_threads() {
     let core: Core = World::new().core();
     let core = &core;
     let second = Duration::from_secs(1);
+    let copy = CopyOptions { sources: Vec::new(), destination: "m:".into(), recursive: false, progress: None };
     send(core.create(options("m")));
     send(core.remove("m", RemoveMode::Normal));
     send(core.list(&Filter::default(), second));
@@ -41,4 +44,10 @@ fn the_work_of_a_core_may_move_between_threads() {
     send(core.end_tunnel("m"));
     send(core.unshare("m", None));
     send(core.start_swarm("m"));
+    send(core.is_in_state("m", MachineState::Running));
+    send(core.follow_ca("m"));
+    send(core.follow_name("m"));
+    send(core.reroute("m", &SshRoute::default()));
+    send(core.copy(&copy));
+    send(core.copy_delta(&copy));
 }

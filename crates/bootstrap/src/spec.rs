@@ -9,10 +9,10 @@ use super::{Result, repository::Repository};
 ///
 /// # Errors
 ///
-/// [`super::Error::Invalid`] that names the option or the variable.
+/// [`super::Error::Option`] that names the option, [`super::Error::Invalid`] that names the variable.
 pub fn check(spec: &EngineSpec) -> Result<()> {
-    Repository::for_engine(spec)?;
-    Ok(spec.validate()?)
+    spec.validate()?;
+    Repository::for_engine(spec).map(|_| ())
 }
 
 /// What the user should know of `spec` before anything is made.
@@ -96,5 +96,11 @@ mod tests {
         let mirror = Repository { url: "https://u:p@m".to_owned(), ..docker.clone() };
         assert!(!may_install_at_boot(&engine, &mirror));
         assert!(!may_install_at_boot(&EngineSpec { source: EngineSource::None, ..engine }, &docker));
+    }
+
+    #[test]
+    fn no_key_is_shown_for_debugging() {
+        let tls = crate::ServerTls { ca_pem: "authority", cert_pem: "certificate", key_pem: "verysecret" };
+        assert!(!format!("{tls:?}").contains("verysecret"), "{tls:?}");
     }
 }

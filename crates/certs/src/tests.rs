@@ -154,3 +154,10 @@ fn an_rsa_ca_of_docker_machine_issues_what_openssl_accepts() {
     std::fs::write(dir.path().join("key.pem"), pkcs8(&ca.key_pem).unwrap().as_bytes()).unwrap();
     openssl("pkey -in DIR/key.pem -check -noout");
 }
+
+#[test]
+fn no_key_is_shown_for_debugging() {
+    let identity = Identity { cert_pem: "certificate".to_owned(), key_pem: "verysecret".to_owned().into() };
+    let shown = format!("{identity:#?}");
+    assert!(shown.contains("certificate") && !shown.contains("verysecret"), "{shown}");
+}

@@ -18,6 +18,7 @@ pub struct Builder {
     drivers: Drivers,
     talk: Arc<dyn Talk>,
     ssh_agent: Option<PathBuf>,
+    program: Option<PathBuf>,
     first_contact: FirstContact,
     state_words: StateWords,
     client_life: Duration,
@@ -32,6 +33,7 @@ impl Builder {
             drivers: Drivers::of(Vec::new()),
             talk: Arc::new(Quiet),
             ssh_agent: None,
+            program: None,
             first_contact: FirstContact::default(),
             state_words: StateWords::default(),
             client_life: CLIENT_LIFE,
@@ -62,6 +64,13 @@ impl Builder {
     #[must_use]
     pub fn ssh_agent(self, socket: Option<PathBuf>) -> Self {
         Self { ssh_agent: socket, ..self }
+    }
+
+    /// The program `rmachine`, which is started for a tunnel in the background; without it there are only those that
+    /// [`Core::serve_tunnel`] carries in this process.
+    #[must_use]
+    pub fn program(self, program: Option<PathBuf>) -> Self {
+        Self { program, ..self }
     }
 
     /// What is done with hosts that others made and nobody vouches for.
@@ -103,6 +112,7 @@ impl Builder {
             store: self.store.with_drivers(&self.drivers),
             drivers: self.drivers,
             talk: self.talk,
+            program: self.program,
             interrupt: Interrupt::default(),
             first_contact: self.first_contact,
             state_words: self.state_words,

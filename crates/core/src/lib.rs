@@ -53,6 +53,7 @@ mod upgrade;
 use std::{
     collections::HashMap,
     future::Future,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -103,6 +104,7 @@ pub struct Core {
     store: Store,
     drivers: Drivers,
     talk: Arc<dyn Talk>,
+    program: Option<PathBuf>,
     interrupt: Interrupt,
     first_contact: FirstContact,
     state_words: StateWords,

@@ -129,7 +129,10 @@ impl Core {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let failed = |what: &str, e: std::io::Error| Error::new(Kind::Failure, format!("cannot {what}")).source(e);
-        let program = std::env::current_exe().map_err(|e| failed("find this program", e))?;
+        let Some(program) = &self.program else {
+            return Err(Error::new(Kind::Failure, format!("no tunnel to machine \"{name}\" runs"))
+                .hint(format!("`rmachine tunnel {name}` opens one")));
+        };
         let log_path = self.store.machine_file(name, file::TUNNEL_LOG);
         let log = atomic::new_log(&log_path).map_err(|e| failed("open the tunnel's log", e))?;
         let mut command = tokio::process::Command::new(program);

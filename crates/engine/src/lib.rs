@@ -124,3 +124,15 @@ where
     }
     Ok(EngineVersion { version, api_version, arch })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TlsFiles;
+
+    #[test]
+    fn no_key_is_shown_for_debugging() {
+        let files = TlsFiles { ca_pem: "authority", cert_pem: "certificate", key_pem: "verysecret" };
+        let shown = format!("{files:?}");
+        assert!(shown.contains("certificate") && !shown.contains("verysecret"), "{shown}");
+    }
+}

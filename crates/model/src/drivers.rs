@@ -18,7 +18,7 @@ impl Drivers {
 
     /// The same with `driver` in the place of the one of its name.
     #[must_use]
-    pub fn with(mut self, driver: Arc<dyn Driver>) -> Self {
+    pub fn replacing(mut self, driver: Arc<dyn Driver>) -> Self {
         for known in self.0.iter_mut().filter(|known| known.info().name == driver.info().name) {
             *known = driver.clone();
         }

@@ -83,7 +83,7 @@ pub struct EngineSpec {
 /// Why an option of the engine cannot be used; names it, without what may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidOption(pub String);
+pub struct InvalidOption(pub(super) String);
 
 impl fmt::Debug for EngineSpec {
     /// Without options, variables and URLs, which may hold secrets.

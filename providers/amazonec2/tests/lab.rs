@@ -55,8 +55,11 @@ async fn connect(given: &[(&'static str, &str)], retries: i64, notify: Arc<dyn N
     given.entry("amazonec2-ami-name").or_insert(Value::Text("rmachine-lab-debian-13".into()));
     given.entry("amazonec2-retries").or_insert(Value::Integer(retries));
     let driver = AmazonEc2;
-    let values =
-        Values::resolve(driver.info().flags, |flag| given.get(flag.name).cloned(), |name| std::env::var(name).ok());
+    let values = Values::resolve(
+        &driver.info().flags,
+        |flag| given.get(flag.name.as_str()).cloned(),
+        |name| std::env::var(name).ok(),
+    );
     let configured = driver.configure(&values.unwrap()).unwrap();
     let secrets = if keep { configured.secrets } else { Secrets::default() };
     let provider = driver.connect(&configured.config, &secrets, notify).await.unwrap();

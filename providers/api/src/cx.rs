@@ -4,7 +4,7 @@ use std::{fmt, future::Future, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, Journal, Notify, Resource, Result, Silent};
+use crate::{Error, Journal, LeftBehind, Notify, Resource, Result, Silent};
 
 /// The context of one call of a [`crate::Provider`].
 ///
@@ -65,7 +65,8 @@ impl<'a> Cx<'a> {
         if self.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
     }
 
-    /// `what` (such as `RunInstances`) is about to be asked for: [`Journal::intend`], unless the call is cancelled.
+    /// `what` (such as `RunInstances`) is about to be asked for: [`Journal::intend`], unless the call is cancelled. The
+    /// word is the provider's own: the core keeps it, and hands it back in [`crate::MachineRef::intents`].
     ///
     /// # Errors
     ///
@@ -75,7 +76,7 @@ impl<'a> Cx<'a> {
         self.journal.map_or(Ok(()), |journal| journal.intend(what))
     }
 
-    /// [`Journal::refused`].
+    /// [`Journal::refused`], with the word of the [`Cx::intend`] before it.
     pub fn refused(&self, what: &str) {
         if let Some(journal) = self.journal {
             journal.refused(what);
@@ -86,9 +87,10 @@ impl<'a> Cx<'a> {
     ///
     /// # Errors
     ///
-    /// That of the journal.
+    /// That of the journal, which has left `resource` behind.
     pub fn made(&self, resource: &Resource) -> Result<()> {
-        self.journal.map_or(Ok(()), |journal| journal.made(resource))
+        let left = |error: Error| error.left(LeftBehind::Present(vec![resource.id.clone()]));
+        self.journal.map_or(Ok(()), |journal| journal.made(resource).map_err(left))
     }
 
     /// `work`, which is dropped when the call is cancelled: only for what has no effect, as waiting and looking.

@@ -70,7 +70,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error that must not be retried and left nothing behind.
+    /// Makes an error that left nothing behind, whatever its kind: say [`Error::left`] where that is not certain. It may be
+    /// repeated where that is usual for its kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let retry = match kind {
             Kind::Throttled | Kind::Unreachable => Retry::Same,

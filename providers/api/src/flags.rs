@@ -1,7 +1,5 @@
 //! Flags as data: the command line, the docs and the completions are made from these tables.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 /// What a flag takes.
@@ -153,6 +151,30 @@ impl Flag {
     }
 }
 
+impl Flag {
+    /// `value` as this flag has it.
+    pub(super) fn take(&self, value: &Value) -> crate::Result<Value> {
+        Ok(match (self.kind, value) {
+            (FlagKind::List, Value::Text(text)) => Value::List(vec![text.clone()]),
+            (FlagKind::List, Value::Integer(number)) => Value::List(vec![number.to_string()]),
+            (FlagKind::Text, Value::Integer(number)) => Value::Text(number.to_string()),
+            (_, Value::Text(text)) => self.parse(text)?,
+            (FlagKind::List, Value::List(_))
+            | (FlagKind::Integer, Value::Integer(_))
+            | (FlagKind::Switch, Value::Switch(_)) => value.clone(),
+            (kind, _) => {
+                let takes = match kind {
+                    FlagKind::Text => "a text",
+                    FlagKind::Integer => "a whole number",
+                    FlagKind::Switch => "true or false",
+                    FlagKind::List => "a list of texts",
+                };
+                return Err(crate::Error::invalid(format!("--{} takes {takes}", self.name)));
+            }
+        })
+    }
+}
+
 /// A parsed value; in JSON a string, a number, a truth value or a list of strings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -165,193 +187,4 @@ pub enum Value {
     Text(String),
     /// Of [`FlagKind::List`].
     List(Vec<String>),
-}
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Typed on the command line.
-    CommandLine,
-    /// Taken from this environment variable.
-    Environment(String),
-    /// The flag's default.
-    Default,
-}
-
-/// The values of one driver's flags; a flag that has none of the three sources is absent. In JSON an object of flags' names
-/// and values, which count as typed when they are read back.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "BTreeMap<String, Value>", into = "BTreeMap<String, Value>")]
-pub struct Values {
-    map: BTreeMap<String, (Value, Source)>,
-}
-
-impl From<BTreeMap<String, Value>> for Values {
-    fn from(values: BTreeMap<String, Value>) -> Self {
-        Self { map: values.into_iter().map(|(name, value)| (name, (value, Source::CommandLine))).collect() }
-    }
-}
-
-impl From<Values> for BTreeMap<String, Value> {
-    fn from(values: Values) -> Self {
-        values.map.into_iter().map(|(name, (value, _))| (name, value)).collect()
-    }
-}
-
-impl Values {
-    /// Resolves `flags` from the command line (`given`), the environment and the defaults.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Kind::InvalidInput`] when a variable of the environment does not parse.
-    pub fn resolve(
-        flags: &[Flag],
-        mut given: impl FnMut(&Flag) -> Option<Value>,
-        env: impl Fn(&str) -> Option<String>,
-    ) -> crate::Result<Self> {
-        let mut values = Self::default();
-        for flag in flags {
-            let found = match given(flag).filter(|v| !is_empty(v)) {
-                Some(value) => Some((value, Source::CommandLine)),
-                None => from_environment(flag, &env)?,
-            };
-            let found = match (found, flag.default.as_deref()) {
-                (Some(found), _) => Some(found),
-                (None, Some(default)) => Some((flag.parse(default)?, Source::Default)),
-                (None, None) => None,
-            };
-            if let Some(found) = found {
-                values.map.insert(flag.name.clone(), found);
-            }
-        }
-        Ok(values)
-    }
-
-    /// Sets one value, as if typed; for tests and for programs that embed a driver.
-    pub fn set(&mut self, name: &str, value: Value) {
-        self.map.insert(name.to_owned(), (value, Source::CommandLine));
-    }
-
-    /// The string of a text flag.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        match self.map.get(name) {
-            Some((Value::Text(s), _)) if !s.is_empty() => Some(s),
-            _ => None,
-        }
-    }
-
-    /// The number of an integer flag.
-    pub fn integer(&self, name: &str) -> Option<i64> {
-        match self.map.get(name) {
-            Some((Value::Integer(n), _)) => Some(*n),
-            _ => None,
-        }
-    }
-
-    /// Whether a switch is on; absent is off.
-    pub fn switch(&self, name: &str) -> bool {
-        matches!(self.map.get(name), Some((Value::Switch(true), _)))
-    }
-
-    /// The strings of a list flag; absent is empty.
-    pub fn list(&self, name: &str) -> &[String] {
-        match self.map.get(name) {
-            Some((Value::List(items), _)) => items,
-            _ => &[],
-        }
-    }
-
-    /// Where a value came from; `None` when there is no value.
-    pub fn source(&self, name: &str) -> Option<&Source> {
-        self.map.get(name).map(|(_, source)| source)
-    }
-
-    /// Whether the user gave the value, by flag or environment.
-    pub fn is_given(&self, name: &str) -> bool {
-        matches!(self.source(name), Some(Source::CommandLine | Source::Environment(_)))
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Text(s) => s.is_empty(),
-        Value::List(items) => items.is_empty(),
-        Value::Integer(_) | Value::Switch(_) => false,
-    }
-}
-
-fn from_environment(flag: &Flag, env: &impl Fn(&str) -> Option<String>) -> crate::Result<Option<(Value, Source)>> {
-    for name in &flag.env {
-        if let Some(text) = env(name).filter(|text| !text.is_empty()) {
-            let value = flag.parse(&text).map_err(|e| {
-                crate::Error::invalid(format!("the environment variable {name} is not valid")).source(e)
-            })?;
-            return Ok(Some((value, Source::Environment(name.clone()))));
-        }
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flags() -> Vec<Flag> {
-        vec![
-            Flag::text("x-region", "REGION", "region").env(&["X_REGION", "X_DEFAULT_REGION"]).default("here"),
-            Flag::switch("x-monitor", "monitor").env(&["X_MONITOR"]),
-            Flag::list("x-group", "NAME", "groups").env(&["X_GROUPS"]),
-            Flag::integer("x-size", "GB", "size").env(&["X_SIZE"]).default("16"),
-        ]
-    }
-
-    fn resolve(env: &[(&str, &str)], given: &[(&str, Value)]) -> crate::Result<Values> {
-        Values::resolve(
-            &flags(),
-            |flag| given.iter().find(|(n, _)| *n == flag.name).map(|(_, v)| v.clone()),
-            |name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()),
-        )
-    }
-
-    #[test]
-    fn command_line_beats_environment_beats_default() {
-        let values = resolve(&[("X_DEFAULT_REGION", "env")], &[]).unwrap();
-        assert_eq!(values.text("x-region"), Some("env"));
-        assert_eq!(values.source("x-region"), Some(&Source::Environment("X_DEFAULT_REGION".to_owned())));
-        let values = resolve(&[("X_REGION", "env")], &[("x-region", Value::Text("typed".into()))]).unwrap();
-        assert_eq!(values.text("x-region"), Some("typed"));
-        let values = resolve(&[], &[]).unwrap();
-        assert_eq!((values.text("x-region"), values.integer("x-size")), (Some("here"), Some(16)));
-        assert!(!values.is_given("x-region"));
-    }
-
-    #[test]
-    fn an_empty_value_counts_as_not_given() {
-        let values = resolve(&[("X_REGION", "")], &[("x-region", Value::Text(String::new()))]).unwrap();
-        assert_eq!(values.source("x-region"), Some(&Source::Default));
-    }
-
-    #[test]
-    fn lists_split_on_commas_in_the_environment() {
-        let values = resolve(&[("X_GROUPS", "a, b,,c")], &[]).unwrap();
-        assert_eq!(values.list("x-group"), ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn a_bad_variable_is_named() {
-        let error = resolve(&[("X_MONITOR", "maybe")], &[]).unwrap_err();
-        assert_eq!(error.to_string(), "the environment variable X_MONITOR is not valid");
-    }
-
-    #[test]
-    fn values_in_json_are_what_was_typed() {
-        let mut values = Values::default();
-        values.set("x-region", Value::Text("there".to_owned()));
-        values.set("x-size", Value::Integer(8));
-        values.set("x-monitor", Value::Switch(true));
-        values.set("x-group", Value::List(vec!["a".to_owned(), "b".to_owned()]));
-        let text = serde_json::to_string(&values).unwrap();
-        assert_eq!(text, r#"{"x-group":["a","b"],"x-monitor":true,"x-region":"there","x-size":8}"#);
-        assert_eq!(serde_json::from_str::<Values>(&text).unwrap(), values);
-    }
 }

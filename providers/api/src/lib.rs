@@ -17,13 +17,14 @@ mod legacy;
 mod model;
 mod names;
 mod provider;
+mod values;
 
 pub use cx::Cx;
 pub use driver::{Capabilities, Configured, Driver, DriverInfo, Notify, Secrets, Silent, one_place};
 pub use elsewhere::{Elsewhere, Vetted, no_fields};
 pub use error::{Error, Kind, LeftBehind, Result, Retry};
 pub use finding::{Finding, Health};
-pub use flags::{Flag, FlagKind, Source, Value, Values};
+pub use flags::{Flag, FlagKind, Value};
 pub use legacy::{Imported, LegacyFields};
 pub use model::{
     Addresses, Alternative, BootData, BootForm, Console, CreateRequest, HostTrust, Instance, Login, LoginKey,
@@ -32,3 +33,4 @@ pub use model::{
 pub use names::{AttemptToken, HostAddress, InstanceId, MachineToken, Malformed, Owner};
 pub use provider::{Journal, Provider};
 pub use tokio_util::sync::CancellationToken;
+pub use values::{Source, Values};

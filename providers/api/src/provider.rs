@@ -90,7 +90,7 @@ pub trait Provider: Debug + Send + Sync + 'static {
 
     /// Asks for a reboot and returns when the request was taken; the host may still be up.
     ///
-    /// Missing: `NotFound`. No such interface: `Unsupported`; the core then reboots over SSH.
+    /// Missing: `NotFound`. One that does not run is not asked for. No such interface: `Unsupported`; the core then reboots over SSH.
     ///
     /// # Errors
     ///
@@ -107,7 +107,8 @@ pub trait Provider: Debug + Send + Sync + 'static {
     /// Deletes all that was made for a machine, found by its token and by the record, and returns
     /// when nothing is left. Repeat and missing: success. What the user named (an own group, an
     /// own key pair, a generic host) is not touched. What a filter answers is compared with the token before it is
-    /// changed, and an instance that does not carry it is ended only where it is known [by its id](MachineRef::by_id).
+    /// changed: an instance that carries another one is never ended, one that carries none only where it is known
+    /// [by its id](MachineRef::by_id).
     ///
     /// # Errors
     ///

@@ -53,14 +53,17 @@ async fn make(engine: &Engine, request: &CreateRequest, resolved: &Resolved, cx:
         engine.docker.create_volume(volume).await.map_err(engine.failed("make a volume"))?;
         cx.made(&Resource::made(ResourceKind::Volume, &name, request, None))?;
     }
-    cx.intend(CONTAINER)?;
+    let volumes = || {
+        let volumes = container::VOLUMES.iter().map(|(suffix, _)| format!("{}-{suffix}", container::name(request)));
+        LeftBehind::Present(volumes.collect())
+    };
+    cx.intend(CONTAINER).map_err(|error| error.left(volumes()))?;
     let options = CreateContainerOptionsBuilder::new().name(&container::name(request)).build();
     match engine.docker.create_container(Some(options), container::body(request, resolved)).await {
         Ok(made) => Ok(made.id),
         Err(error) if errors::is_refusal(&error) => {
             cx.refused(CONTAINER);
-            let volumes = container::VOLUMES.iter().map(|(suffix, _)| format!("{}-{suffix}", container::name(request)));
-            Err(engine.failed("make the container")(error).left(LeftBehind::Present(volumes.collect())))
+            Err(engine.failed("make the container")(error).left(volumes()))
         }
         Err(error) => Err(engine.failed("make the container")(error).left(LeftBehind::Unknown)),
     }

@@ -100,7 +100,7 @@ impl Harness for Local {
         CreateRequest {
             name: name.into(),
             owner: self.owner.clone(),
-            token: MachineToken::from_bits(u128::from(number) << 64 | self.seed),
+            token: MachineToken::from_bits(u128::from(number) << 96 | self.seed),
             attempt: AttemptToken::from_bits(number.into()),
             plan: self.provider.preflight(&self.spec(name), &Cx::silent()).await.unwrap(),
             user_data: None,

@@ -122,13 +122,14 @@ impl Provider for FakeProvider {
         let group = settled(self.account.create_group(request).await, "CreateGroup", cx)?;
         cx.made(&group)?;
         let rules = vec![caller()];
+        let beside = |error: Error| match error.left_behind() {
+            LeftBehind::Nothing => error.left(LeftBehind::Present(vec![group.id.clone()])),
+            LeftBehind::Present(_) | LeftBehind::Unknown => error,
+        };
         cx.check()?;
         self.account.set_rules(&self.ids_of(&request.token), rules).await?;
-        cx.intend(RUN)?;
-        let made = settled(self.account.run_instance(request).await, RUN, cx).map_err(|error| {
-            let refused = *error.left_behind() == LeftBehind::Nothing;
-            if refused { error.left(LeftBehind::Present(vec![group.id.clone()])) } else { error }
-        })?;
+        cx.intend(RUN).map_err(beside)?;
+        let made = settled(self.account.run_instance(request).await, RUN, cx).map_err(beside)?;
         for resource in &made {
             cx.made(resource)?;
         }

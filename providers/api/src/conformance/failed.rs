@@ -1,6 +1,6 @@
 //! A `create` whose making call fails: refused for good, or unanswered.
 
-use super::harness::{Harness, Recorder, Trouble, destroyed, held, machine_ref};
+use super::harness::{Entry, Harness, Recorder, Trouble, destroyed, held, machine_ref};
 use crate::{CreateRequest, Cx, LeftBehind, MachineRef, ResourceKind};
 
 /// Deletes what a failed create left, as its record would have it done.
@@ -24,6 +24,8 @@ pub async fn a_refusal_leaves_nothing_and_is_not_repeated(harness: &dyn Harness)
         harness.provider().create(&request, &Cx::silent().journal(&journal)).await.expect_err("a refused create fails");
     let left_instance = journal.made().iter().any(|made| made.kind == ResourceKind::Instance);
     assert!(!left_instance, "nothing that was refused is told to the journal as made");
+    let taken_back = journal.entries().iter().any(|entry| matches!(entry, Entry::Refused(_)));
+    assert!(taken_back, "the journal is told that it was refused");
     assert_ne!(*error.left_behind(), LeftBehind::Unknown, "what a refusal left is known: {error}");
     for _ in 0..2 {
         rolled_back(harness, &request, &journal).await;
@@ -70,5 +72,27 @@ pub async fn a_lost_answer_is_found_again(harness: &dyn Harness) {
         } else {
             rolled_back(harness, &request, &journal).await;
         }
+    }
+}
+
+/// A disk that is full in the middle of a create: it fails with the next entry, says that something is left, and
+/// `destroy` removes that, with what the journal has of it and the request.
+pub async fn a_journal_that_fails_is_undone(harness: &dyn Harness) {
+    if !harness.support().makes {
+        return;
+    }
+    let (request, journal) = (harness.request("journal").await, Recorder::default());
+    let made =
+        harness.provider().create(&request, &Cx::silent().journal(&journal)).await.expect("create makes an instance");
+    destroyed(harness, &request, Some(&made)).await;
+    for taken in 1..journal.entries().len() {
+        let (request, journal) = (harness.request("journal").await, Recorder::refusing_after(taken));
+        let error = harness
+            .provider()
+            .create(&request, &Cx::silent().journal(&journal))
+            .await
+            .expect_err("a create whose journal fails, fails");
+        assert_ne!(*error.left_behind(), LeftBehind::Nothing, "after {taken} entries something may be left: {error}");
+        rolled_back(harness, &request, &journal).await;
     }
 }

@@ -44,7 +44,8 @@ pub trait Harness: Sync {
         false
     }
 
-    /// All is well again. Answers how many calls that make an instance came to the provider since [`Harness::begin`].
+    /// All is well again. Returns how many calls that make an instance came to the cloud since [`Harness::begin`], with
+    /// those that its client repeats by itself.
     async fn end(&self) -> usize {
         0
     }
@@ -74,14 +75,19 @@ pub enum Entry {
 #[derive(Debug, Default)]
 pub struct Recorder {
     entries: Mutex<Vec<Entry>>,
-    refuses: bool,
+    refuses: Option<usize>,
     cancels: Option<(usize, CancellationToken)>,
 }
 
 impl Recorder {
     /// A journal that fails every time, as on a full disk.
     pub fn refusing() -> Self {
-        Self { refuses: true, ..Self::default() }
+        Self::refusing_after(0)
+    }
+
+    /// A journal that takes `entries` of them, and no more.
+    pub fn refusing_after(entries: usize) -> Self {
+        Self { refuses: Some(entries), ..Self::default() }
     }
 
     /// A journal that cancels `token` when it has `entries` of them.
@@ -117,10 +123,10 @@ impl Recorder {
     }
 
     fn push(&self, entry: Entry) -> Result<()> {
-        if self.refuses {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.refuses.is_some_and(|most| entries.len() >= most) {
             return Err(Error::new(Kind::Other, "the disk is full"));
         }
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.push(entry);
         if let Some((_, token)) = self.cancels.as_ref().filter(|(after, _)| entries.len() >= *after) {
             token.cancel();

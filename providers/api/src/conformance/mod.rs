@@ -21,7 +21,9 @@ mod remove;
 pub use self::{
     cancel::{a_cancelled_call_changes_nothing, create_ends_before_its_next_effect},
     create::{create_twice_makes_one, journal_comes_first, preflight_makes_nothing},
-    failed::{a_lost_answer_is_found_again, a_refusal_leaves_nothing_and_is_not_repeated},
+    failed::{
+        a_journal_that_fails_is_undone, a_lost_answer_is_found_again, a_refusal_leaves_nothing_and_is_not_repeated,
+    },
     harness::{Entry, Harness, Recorder, Support, Trouble, machine_ref},
     look::{checkup_of_a_good_account, find_tells_owners_apart, observe_answers_for_each},
     power::{power, reboot},
@@ -36,6 +38,7 @@ pub async fn all(harness: &dyn Harness) {
     checkup_of_a_good_account(harness).await;
     preflight_makes_nothing(harness).await;
     journal_comes_first(harness).await;
+    a_journal_that_fails_is_undone(harness).await;
     create_twice_makes_one(harness).await;
     a_refusal_leaves_nothing_and_is_not_repeated(harness).await;
     a_lost_answer_is_found_again(harness).await;
