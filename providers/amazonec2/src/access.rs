@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn only_rules_of_our_ports_change() {
         let net = |text: &str| text.parse::<IpNet>().unwrap();
-        let open = [crate::config::OpenPort { protocol: "tcp".into(), first: 80, last: 80 }];
+        let open = [crate::values::OpenPort { protocol: "tcp".into(), first: 80, last: 80 }];
         let rules = ingress::permissions(&[22, 2376], &[net("192.0.2.1/32"), net("192.0.2.2/32")], &open);
         let (stale, present) = split(&rules, &[22, 2376], &[net("192.0.2.2/32"), net("192.0.2.3/32")]);
         assert_eq!(stale.len(), 2);

@@ -5,6 +5,9 @@
 
 use rmachine_provider_api::Kind;
 
+/// The intent of the call that makes the instance.
+pub(crate) const RUN: &str = "RunInstances";
+
 /// Longest resource that is repeated from a message; an ARN has at most 2048 characters, those of EC2 far fewer.
 const RESOURCE: usize = 256;
 

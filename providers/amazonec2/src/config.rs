@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN},
-    lists::{instance_types, markets, retries, spot, zones},
-    values::{id, is_id, networks, number, one_of, open_ports, small, tags},
+    lists::{Market, Spot, instance_types, markets, retries, spot, zones},
+    values::{OpenPort, id, is_id, networks, number, one_of, open_ports, small, tags},
 };
 
 /// Region when neither flag, environment nor profile names one, as docker-machine has it.
@@ -98,38 +98,6 @@ impl Reach {
     pub(crate) fn is_private(self) -> bool {
         matches!(self, Self::Private | Self::PrivateOnly)
     }
-}
-
-/// A port range that is open to all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct OpenPort {
-    pub(crate) protocol: String,
-    pub(crate) first: u16,
-    pub(crate) last: u16,
-}
-
-/// How an instance is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Market {
-    Spot,
-    OnDemand,
-}
-
-impl Market {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Spot => "spot",
-            Self::OnDemand => "on-demand",
-        }
-    }
-}
-
-/// What is asked of the spot market, where it is asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Spot {
-    pub(crate) price: Option<String>,
-    pub(crate) persistent: bool,
 }
 
 impl Config {

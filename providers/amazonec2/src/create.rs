@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::{
     client::Aws,
+    codes::RUN,
     config::{Config, Reach},
     errors::Failure,
     ingress, instance as view,
@@ -34,8 +35,6 @@ const LISTED: Duration = Duration::from_secs(6);
 
 /// The intent of the call that makes a group.
 pub(crate) const MAKE_GROUP: &str = "CreateSecurityGroup";
-/// The intent of the call that makes the instance.
-pub(crate) const RUN: &str = "RunInstances";
 
 /// What the record keeps of an instance besides its id and addresses.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

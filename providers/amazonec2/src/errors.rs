@@ -192,7 +192,7 @@ fn refused(what: &str, region: &str, subject: &str, code: &str, message: &str) -
     let error = Error::new(kind, text).source(format!("{code}: {message}"));
     let error = match code {
         // A quota of one market or family of types may leave room in another.
-        _ if kind == Kind::Quota && what == crate::create::RUN => error.retry(Retry::Elsewhere),
+        _ if kind == Kind::Quota && what == codes::RUN => error.retry(Retry::Elsewhere),
         _ => error,
     };
     match hint {

@@ -13,7 +13,8 @@ use rmachine_provider_api::{Error, Kind, Result};
 
 use crate::{
     client::{self, Aws},
-    config::{OpenPort, Reach},
+    config::Reach,
+    values::OpenPort,
 };
 
 /// Answers the caller's public address as text; AWS's own service (docs.aws.amazon.com/sdkref, "checkip").

@@ -10,10 +10,11 @@ use rmachine_provider_api::{
 
 use crate::{
     client::Aws,
-    config::{self, Config, ImageChoice, Market, Reach, Spot},
+    config::{self, Config, ImageChoice, Reach},
     create::Details,
     flags::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN},
     instance, inventory,
+    lists::{Market, Spot},
     plan::Resolved,
     tags, values, watch,
 };

@@ -1,11 +1,33 @@
 //! Flags that are lists in the order of preference: markets, types, zones.
 
 use rmachine_provider_api::{Error, Result, Values};
+use serde::{Deserialize, Serialize};
 
-use crate::{
-    config::{Market, Spot},
-    values::{one_of, small},
-};
+use crate::values::{one_of, small};
+
+/// How an instance is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Market {
+    Spot,
+    OnDemand,
+}
+
+impl Market {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Spot => "spot",
+            Self::OnDemand => "on-demand",
+        }
+    }
+}
+
+/// What is asked of the spot market, where it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spot {
+    pub(crate) price: Option<String>,
+    pub(crate) persistent: bool,
+}
 
 pub(crate) fn spot(values: &Values) -> Result<Spot> {
     if values.integer("amazonec2-block-duration-minutes").unwrap_or(0) != 0 {

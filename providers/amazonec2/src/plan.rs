@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Aws,
-    config::{Config, Market, Spot},
+    config::Config,
     image::{self, Picked},
     ingress, inventory,
+    lists::{Market, Spot},
     network::{self, NamedGroups, Place},
 };
 

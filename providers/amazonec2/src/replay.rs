@@ -4,6 +4,7 @@ use rmachine_provider_api::{Cx, Kind, LeftBehind, MachineRef, MachineState, Reso
 
 use crate::{
     client::Aws,
+    codes,
     create::{self, Started},
     instance as view, inventory,
     plan::Resolved,
@@ -20,7 +21,7 @@ pub(crate) async fn unanswered(
     cx: &Cx<'_>,
 ) -> Result<Option<Started>> {
     let (Some(request), Some(resolved)) = (machine.unanswered, resolved) else { return Ok(None) };
-    if !machine.intents.iter().any(|intent| intent == create::RUN) {
+    if !machine.intents.iter().any(|intent| intent == codes::RUN) {
         return Ok(None);
     }
     if let Some(instance) = create::by_attempt(aws, request).await? {

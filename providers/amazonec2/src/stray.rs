@@ -7,10 +7,11 @@ use rmachine_provider_api::{
 
 use crate::{
     client::Aws,
-    config::{Config, ImageChoice, Market},
+    config::{Config, ImageChoice},
     create::Details,
     errors::Failure,
     image, instance as view, inventory,
+    lists::Market,
     plan::Resolved,
     tags, watch,
 };

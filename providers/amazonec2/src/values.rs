@@ -4,8 +4,15 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use rmachine_provider_api::{Error, Result, Values};
+use serde::{Deserialize, Serialize};
 
-use crate::config::OpenPort;
+/// A port range that is open to all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpenPort {
+    pub(crate) protocol: String,
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
 
 /// Most tags that a resource may have (docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html), less our four.
 const MOST_TAGS: usize = 50 - 4;
