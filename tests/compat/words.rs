@@ -168,13 +168,14 @@ fn states_are_those_that_callers_compare() {
     let user = User::with_machine();
     assert_eq!(user.run(&["status", "one"]).ok(), "Running\n", "a URL alone always runs");
     assert_eq!(user.run(&["ls", "-q", "--filter", "state=running"]).ok(), "one\n");
-    let sshd = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // At an address of its own: at 127.0.0.1 another test may take the port as soon as it is free.
+    let sshd = std::net::TcpListener::bind("127.91.0.1:0").unwrap();
     let port = sshd.local_addr().unwrap().port();
     let record = user.home().join(".docker/machine/machines/one/config.json");
     let text = std::fs::read_to_string(&record).unwrap();
     let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
     document["DriverName"] = "generic".into();
-    let driver = serde_json::json!({ "IPAddress": "127.0.0.1", "MachineName": "one", "SSHUser": "root", "SSHPort": port, "SSHKeyPath": "", "EnginePort": 1 });
+    let driver = serde_json::json!({ "IPAddress": "127.91.0.1", "MachineName": "one", "SSHUser": "root", "SSHPort": port, "SSHKeyPath": "", "EnginePort": 1 });
     document["Driver"] = driver;
     document.as_object_mut().unwrap().remove("Rmachine");
     std::fs::write(&record, document.to_string()).unwrap();
