@@ -22,7 +22,7 @@ use super::{
     contact::Vouch,
     create::fresh_record,
     open::{CONNECT_PATIENTLY, Machine},
-    spec::checked,
+    spec::configured,
     voice,
 };
 
@@ -60,7 +60,7 @@ impl Core {
     /// the first login nothing is changed; after that the record stays, and `provision` goes on.
     pub async fn adopt(&self, options: &AdoptOptions) -> Result<Created> {
         let driver = self.drivers.get(&options.driver)?.clone();
-        let configured = driver.configure(&checked(driver.as_ref(), &options.values)?)?;
+        let configured = configured(driver.as_ref(), &options.values)?;
         let notify = self.talk.about(options.name.as_deref().unwrap_or(&options.id));
         notify.progress("looking at the instance");
         let provider = driver.connect(&configured.config, &configured.secrets, notify.clone()).await?;

@@ -20,7 +20,7 @@ pub(super) const MOST: usize = 16;
 
 /// The last whole list of fingerprints in a console's output, as `ssh-keygen -l` shows them. It is empty where there is
 /// none, and where the seed is in it: whoever may read first-boot data has that.
-pub fn printed(text: &str) -> Vec<String> {
+pub(crate) fn printed(text: &str) -> Vec<String> {
     let mut last = Vec::new();
     let mut open: Option<(Vec<String>, bool)> = None;
     for line in text.lines() {

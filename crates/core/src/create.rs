@@ -15,8 +15,8 @@ use rmachine_store::{Phase, Power, RECORD_VERSION, Record, SshRecord, Trust, aud
 use time::OffsetDateTime;
 
 use super::{
-    Core, ENGINE_PORT, MachineSpec, SshRoute, audit::instance_of, journal::RecordJournal, open::Machine, spec::checked,
-    tunnel, voice,
+    Core, ENGINE_PORT, MachineSpec, SshRoute, audit::instance_of, journal::RecordJournal, open::Machine,
+    spec::configured, tunnel, voice,
 };
 
 /// A finished `create`.
@@ -38,7 +38,7 @@ impl Core {
         let driver = self.drivers.get(&spec.driver)?.clone();
         bootstrap::check(&spec.engine)?;
         Sans::parse(&spec.tls_sans)?;
-        let configured = driver.configure(&checked(driver.as_ref(), &spec.flags)?)?;
+        let configured = configured(driver.as_ref(), &spec.flags)?;
         let name = spec.name.as_str();
         if spec.ssh_tunnel {
             tunnel::require_ssh(driver.as_ref(), "--ssh-tunnel")?;

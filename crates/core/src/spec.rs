@@ -4,14 +4,15 @@ use rmachine_model::{
     EngineSource, EngineSpec,
     error::{Error, Result},
 };
-use rmachine_provider_api::{Driver, Values};
+use rmachine_provider_api::{Configured, Driver, Values};
 use rmachine_text::near::nearest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::SshRoute;
 
 /// What a machine shall be. It reads and writes as JSON, or another format that describes itself; what is left out is as
-/// usual, and what is no field or no flag is an error. Flags and options of the engine may hold secrets: where it is written down, it is a secret.
+/// usual, and what is no field or no flag is an error. Flags and options of the engine may hold secrets: where it is
+/// written down, it is a secret.
 ///
 /// ```
 /// let spec: rmachine_core::MachineSpec = serde_json::from_str(
@@ -65,23 +66,22 @@ impl MachineSpec {
     }
 }
 
-/// `values` as the flags of `driver` take them.
+/// What `driver` makes of `values`, each as its flag takes it, with the defaults where there is none.
 ///
 /// # Errors
 ///
 /// [`rmachine_model::error::Kind::Usage`] that names the flag.
-pub(super) fn checked(driver: &dyn Driver, values: &Values) -> Result<Values> {
+pub(super) fn configured(driver: &dyn Driver, values: &Values) -> Result<Configured> {
     let flags = &driver.info().flags;
-    let known = || flags.iter().map(|flag| flag.name.as_str());
-    let unknown = values.names().find(|name| !known().any(|flag| flag == *name));
-    values.checked(flags).map_err(|error| {
-        let near = unknown.and_then(|name| nearest(name, known()).first().copied());
-        let error = Error::from(error);
-        match near {
-            Some(near) => error.hint(format!("did you mean --{near}?")),
-            None => error,
+    let values = values.checked(flags).map_err(|error| {
+        let known = || flags.iter().map(|flag| flag.name.as_str());
+        let unknown = values.names().find(|name| !known().any(|flag| flag == *name));
+        match unknown.and_then(|name| nearest(name, known()).first().copied()) {
+            Some(near) => Error::from(error).hint(format!("did you mean --{near}?")),
+            None => error.into(),
         }
-    })
+    })?;
+    Ok(driver.configure(&values)?)
 }
 
 /// What of an engine can be asked for.

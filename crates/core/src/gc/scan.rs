@@ -8,7 +8,7 @@ use rmachine_store::Store;
 use serde_json::Value;
 
 use super::{Client, GcOptions, GcReport};
-use crate::Core;
+use crate::{Core, spec::configured};
 
 /// One account and region that was looked at.
 pub(super) struct Scanned {
@@ -108,7 +108,7 @@ impl Core {
                     Err(error) if error.kind() == CloudKind::Unsupported => return Err(error.into()),
                     _ => {}
                 }
-                let configured = driver.configure(values)?;
+                let configured = configured(driver.as_ref(), values)?;
                 known.push(Place { driver: name.clone(), config: configured.config, secrets: configured.secrets });
             }
             None => {
